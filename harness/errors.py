@@ -1,0 +1,27 @@
+"""Errors that end in one clear line for the user."""
+
+from __future__ import annotations
+
+
+class HarnessError(Exception):
+    """Base of every error the harness raises on purpose; its text is one complete line."""
+
+    exit_code = 1
+
+
+class UserError(HarnessError):
+    """The input was wrong: the text names the file, field or value, what was expected and what to do."""
+
+    exit_code = 2
+
+
+class Unwritable(UserError):
+    """A file or directory cannot be written: read-only, missing rights, disk full. It stops the whole command."""
+
+
+class Unsupported(UserError):
+    """A method cannot run on this feature set; the text says what it needs."""
+
+
+class Diverged(HarnessError):
+    """A loss or gradient became NaN or infinite; the text names the step and the term."""

@@ -1,0 +1,246 @@
+"""The contract of a method.
+
+A method is one file: a `MethodCard`, a typed `MethodConfig`, and a `Method` (a torch module). It sees features
+and video-level labels, never files, MLflow, frame labels or the test set. Register it through the entry-point
+group `harness.methods`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from harness.errors import Unsupported
+
+if TYPE_CHECKING:
+    from harness.text import TextTower
+
+
+class MethodCard(BaseModel):
+    """Who a method is and what it needs. Data only.
+
+    `source` is the official code as `owner/repository@commit`; `published_as` is its name in `reports/published.csv`.
+    `feature_dims` lists the widths it can run on (empty: any). `input_scale` says what it expects of the features.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    title: str
+    family: Literal["mil", "clip", "floor"]
+    aliases: tuple[str, ...] = ()
+    paper: str = ""
+    venue: str = ""
+    year: int | None = None
+    arxiv: str = ""
+    source: str = ""
+    published_as: str = ""
+    needs_text: bool = False
+    feature_dims: tuple[int, ...] = ()
+    input_scale: str = "any"
+    training: Literal["gradient", "closed-form", "none"] = "gradient"
+
+
+class MethodConfig(BaseModel):
+    """Base of a method's typed configuration; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method may know about a data set: class names (normal first), prompts, width D, text tower."""
+
+    dataset: str
+    classes: tuple[str, ...]
+    prompts: tuple[str, ...]
+    dim: int
+    text: TextTower | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Training videos brought to one length.
+
+    features `[B, T, D]` float32, zero beyond `lengths` `[B]` (valid snippets); labels `[B, K]` multi-hot, column 0
+    is normal. In pairs sampling the first `normal` rows are normal videos and the rest abnormal ones.
+    """
+
+    features: Tensor
+    lengths: Tensor
+    labels: Tensor
+    normal: int = 0
+
+    @property
+    def abnormal(self) -> Tensor:
+        """1 for an abnormal video, 0 for a normal one, `[B]` float."""
+        return 1.0 - self.labels[:, 0]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Snippet anomaly scores `[B, T]` and class probabilities `[B, T, K]` (column 0 normal) or None."""
+
+    scores: Tensor
+    class_probs: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How training batches are drawn.
+
+    `pairs`: `batch` normal videos followed by `batch` abnormal ones; `mixed`: `batch` videos of any label.
+    `length`: snippets T of a training video. `fit`: "pool" brings every video to T segment means; "pool-or-pad"
+    pools longer videos and zero-pads shorter ones.
+    `restart`: "epoch" reshuffles each list every epoch; "exhausted" reshuffles a list when it has been used up;
+    "step" draws every batch from a fresh shuffle. `steps_per_epoch` None is one pass over the shorter list.
+    A batch larger than its list takes the whole list.
+    """
+
+    mode: Literal["pairs", "mixed"]
+    batch: int
+    length: int
+    epochs: int
+    fit: Literal["pool", "pool-or-pad"] = "pool"
+    restart: Literal["epoch", "exhausted", "step"] = "epoch"
+    steps_per_epoch: int | None = None
+    drop_last: bool = True
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a test video is read: whole (`window` None) or in consecutive zero-padded windows of `window` snippets."""
+
+    window: int | None = None
+
+
+@dataclass(frozen=True)
+class Looks:
+    """After which steps of an epoch (from 1) the official code evaluates: first, first + every, ...
+
+    `every` None, or an epoch shorter than `first`, means once at the end of each epoch.
+    """
+
+    every: int | None = None
+    first: int = 0
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """The length of a training: epochs, steps per epoch, and batches per list (normal, abnormal) or (all,)."""
+
+    epochs: int
+    steps_per_epoch: int
+    list_batches: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One optimizer with its learning-rate schedule, stepped per step or per epoch (after the optimizer)."""
+
+    optimizer: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.LRScheduler | None = None
+    interval: Literal["step", "epoch"] = "epoch"
+
+
+@dataclass(frozen=True)
+class TrainingVideo:
+    """One training video for closed-form methods: features `[T, D]` float32 and multi-hot labels `[K]`."""
+
+    features: Tensor
+    labels: Tensor
+
+
+class Method(nn.Module):
+    """Base class. A subclass sets the class attributes and implements what its kind of training needs.
+
+    `defaults` holds per-dataset settings by the card's family name, `presets` named schedules ("paper", "fast");
+    both are data that `configure` lays over the config's own defaults.
+    """
+
+    card: ClassVar[MethodCard]
+    Config: ClassVar[type[MethodConfig]] = MethodConfig
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    def __init__(self, config: Any, task: Task) -> None:
+        """Build the module. Random initialisation may use torch's global generator, which the caller seeds."""
+        super().__init__()
+        self.config = config
+        self.task = task
+
+    @classmethod
+    def configure(cls, family: str, preset: str, overrides: Mapping[str, Any]) -> MethodConfig:
+        """Return the config: own defaults, then those of the data set, then the preset, then `overrides`."""
+        return cls.Config(**{**cls.defaults.get(family, {}), **cls.presets.get(preset, {}), **overrides})
+
+    @classmethod
+    def check(cls, task: Task) -> None:
+        """Raise `Unsupported` in one line if this method cannot run on the task."""
+        dims = cls.card.feature_dims
+        if dims and task.dim not in dims:
+            wanted = " or ".join(f"{dim}-d" for dim in dims)
+            raise Unsupported(f"{cls.card.name} needs {wanted} features; {task.dataset} has {task.dim}-d")
+        if cls.card.needs_text and task.text is None:
+            raise Unsupported(f"{cls.card.name} needs a text tower; {task.dataset} is run without one")
+
+    def sampling(self) -> Sampling:
+        """How training batches are drawn (gradient training only)."""
+        raise NotImplementedError(f"{self.card.name} does not train by gradient")
+
+    def reading(self) -> Reading:
+        """How a test video is read."""
+        return Reading()
+
+    def looks(self) -> Looks:
+        """How often the official code evaluates during training; used by the rules `oracle`, `val` and `paper`."""
+        return Looks()
+
+    def schedules(self, plan: TrainingPlan) -> Sequence[Schedule]:
+        """Optimizers with their learning-rate schedules (gradient training only)."""
+        raise NotImplementedError(f"{self.card.name} does not train by gradient")
+
+    def training_loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Named loss terms, weights already applied; their sum is the loss (gradient training only)."""
+        raise NotImplementedError(f"{self.card.name} does not train by gradient")
+
+    def fit(self, videos: Iterable[TrainingVideo]) -> None:
+        """Set the parameters from one pass over all training videos (closed-form training only)."""
+        raise NotImplementedError(f"{self.card.name} has no closed form")
+
+    def predict(self, features: Tensor, lengths: Tensor) -> Prediction:
+        """Score videos or windows: features `[B, T, D]`, zero beyond `lengths` `[B]`; rows beyond are ignored."""
+        raise NotImplementedError
+
+    def official_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Translate an official checkpoint's state dict to this module's own names; unused keys are left out."""
+        return dict(state)
+
+    def saved_state(self) -> dict[str, Tensor]:
+        """State dict without the frozen text tower, which a run records by name."""
+        return {k: v for k, v in self.state_dict().items() if not k.startswith("text.")}
+
+    def load_saved_state(self, state: Mapping[str, Tensor]) -> None:
+        """Load what `saved_state` returned; raises RuntimeError that lists missing or unexpected keys."""
+        own = self.state_dict()
+        frozen = {k: v for k, v in own.items() if k.startswith("text.")}
+        self.load_state_dict({**frozen, **state})
+
+
+@dataclass(frozen=True)
+class Size:
+    """Parameter counts of a module without its frozen text tower."""
+
+    trainable: int
+    total: int
+
+    @classmethod
+    def of(cls, method: Method) -> Size:
+        """Count the parameters of `method`."""
+        own = [p for name, p in method.named_parameters() if not name.startswith("text.")]
+        return cls(sum(p.numel() for p in own if p.requires_grad), sum(p.numel() for p in own))

@@ -1,0 +1,40 @@
+"""Where things lie: cards and report assets (repository or wheel) and the user's data directory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def cards_dir() -> Path:
+    """Directory of the built-in dataset cards: `harness/cards` in a wheel, `datasets/` in a checkout."""
+    return _first_existing(_PACKAGE / "cards", _PACKAGE.parent / "datasets")
+
+
+def report_assets_dir() -> Path:
+    """Directory of page templates and published numbers: `harness/assets` in a wheel, `reports/` in a checkout."""
+    return _first_existing(_PACKAGE / "assets", _PACKAGE.parent / "reports")
+
+
+def harness_home() -> Path:
+    """Directory of banks and generated sets: `HARNESS_HOME`, else the platform's user data directory."""
+    chosen = os.environ.get("HARNESS_HOME")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    from platformdirs import user_data_path
+
+    return user_data_path("harness-wsvad")
+
+
+def banks_dir() -> Path:
+    """Directory that holds one sub-directory per imported feature bank."""
+    return harness_home() / "banks"
+
+
+def _first_existing(*candidates: Path) -> Path:
+    for candidate in candidates:
+        if candidate.is_dir():
+            return candidate
+    return candidates[-1]

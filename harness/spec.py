@@ -1,0 +1,101 @@
+"""Typed forms of a run: what was asked for and what came out. Unknown keys are errors."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from harness.files import digest
+
+SelectionRule = Literal["last", "val", "oracle", "paper"]
+Status = Literal["ok", "failed", "skipped"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RunSpec(_Model):
+    """Everything that decides a run's result. Equal specs give equal bits on one machine.
+
+    `dataset_hash` is the card's hash, `feature_hash` the bank's, `code` the hash of the sources that matter,
+    `text_tower` the name of the text tower or "" if the method uses none, `device` "cpu" or "cuda".
+    """
+
+    method: str
+    config: dict[str, Any]
+    preset: str
+    dataset: str
+    dataset_hash: str
+    features: str
+    feature_hash: str
+    scale: float
+    text_tower: str
+    seed: int
+    selection: SelectionRule
+    device: str
+    threads: int
+    protocol: str
+    code: str
+
+    @property
+    def identity(self) -> str:
+        """Hash of the spec; the same identity is never computed twice unless asked."""
+        return digest(json.dumps(self.model_dump(), sort_keys=True))
+
+    @property
+    def run_id(self) -> str:
+        """Readable and unique: `method-dataset-sSEED-selection-hash`."""
+        return f"{self.method}-{self.dataset}-s{self.seed}-{self.selection}-{self.identity[:10]}"
+
+
+class Selection(_Model):
+    """What the selection rule did.
+
+    `value` is the rule's own criterion at the chosen point (None for `last`). For `oracle` and `paper`, `gap` is
+    the primary test metric at the chosen point minus that after the last step of the same training.
+    """
+
+    rule: SelectionRule
+    criterion: str
+    step: int
+    steps: int
+    looks: int
+    value: float | None = None
+    gap: float | None = None
+
+
+class Cost(_Model):
+    """What a run cost: wall seconds, throughput of the test pass, parameters without the frozen text tower."""
+
+    train_seconds: float
+    predict_seconds: float
+    test_snippets_per_second: float
+    test_frames_per_second: float
+    parameters: int
+    trainable_parameters: int
+
+
+class RunResult(_Model):
+    """One finished or failed run; the content of `run.json`. Metric values are fractions in [0, 1]."""
+
+    id: str
+    method: str
+    dataset: str
+    features: str
+    seed: int
+    selection: SelectionRule
+    status: Status
+    error: str | None = None
+    metrics: dict[str, float] = {}
+    class_auc: dict[str, float] = {}
+    videos: int = 0
+    frames: int = 0
+    excluded: list[str] = []
+    selected: Selection | None = None
+    cost: Cost | None = None
+    spec: RunSpec | None = None
+    provenance: dict[str, str] = {}
+    directory: str = ""
