@@ -1,0 +1,1 @@
+"""Metrics of predictions against ground truth; the only place that sees test labels."""
