@@ -1,0 +1,1 @@
+"""Dataset cards, importers, the feature bank and the sampling of training batches."""

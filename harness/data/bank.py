@@ -1,0 +1,220 @@
+"""The feature bank: every snippet of a split in one memory-mapped array, plus an index and a content hash.
+
+    <bank>/bank.json             what it is: card, feature set, dtype, counts, excluded videos, hashes
+    <bank>/card.yaml             the card it was checked against
+    <bank>/{train,test}.npy      features [N, D], items one after another
+    <bank>/{train,test}.json     items: video, crop, number of snippets, labels (training only)
+    <bank>/truth.json            ground truth of the test split, for the scorer only
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from harness.data.card import DatasetCard, read_card
+from harness.errors import UserError
+from harness.files import digest, file_digest, read_json, write_json, write_text
+from harness.paths import banks_dir
+from harness.truth import GroundTruth
+
+SplitName = Literal["train", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "test")
+FORMAT = 1
+
+
+def bank_path(dataset: str, features: str) -> Path:
+    """Directory of the bank of one data set and feature set."""
+    return banks_dir() / dataset / features
+
+
+@dataclass(frozen=True)
+class Item:
+    """One feature file: a video seen through one crop. `labels` are class indices, empty in the test split."""
+
+    video: str
+    crop: int
+    snippets: int
+    labels: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split, or a part of one: items and the memory-mapped features `[N, D]` that hold their snippets.
+
+    Item i is features[starts[i] : starts[i] + items[i].snippets].
+    """
+
+    items: tuple[Item, ...]
+    starts: NDArray[np.int64]
+    features: NDArray[np.floating[Any]]
+    scale: float
+    classes: int
+
+    @cached_property
+    def offsets(self) -> NDArray[np.int64]:
+        """Where each item's rows lie when the items are put one after another, `[items + 1]`."""
+        return np.concatenate([[0], np.cumsum([item.snippets for item in self.items])]).astype(np.int64)
+
+    @cached_property
+    def labels(self) -> NDArray[np.float32]:
+        """Multi-hot video labels `[items, K]`, column 0 normal; all zero in the test split."""
+        labels = np.zeros((len(self.items), self.classes), dtype=np.float32)
+        for row, item in enumerate(self.items):
+            labels[row, list(item.labels)] = 1
+        return labels
+
+    def item_features(self, index: int, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+        """Scaled features `[T, D]` float32 of one item, or of its snippets start .. stop (a copy)."""
+        snippets = self.items[index].snippets
+        first = self.starts[index]
+        rows = self.features[first + start : first + min(snippets, snippets if stop is None else stop)]
+        return np.multiply(rows, np.float32(self.scale), dtype=np.float32)
+
+    def subset(self, mask: NDArray[np.bool_]) -> Split:
+        """The items where `mask` `[items]` holds, on the same memory-mapped features."""
+        items = tuple(item for item, keep in zip(self.items, mask, strict=True) if keep)
+        return Split(items, self.starts[mask], self.features, self.scale, self.classes)
+
+
+class Bank:
+    """An imported data set with one feature set. Opening it reads the index, not the features."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the bank in `path`.
+
+        Raises:
+            UserError: there is no bank, or it is of another format.
+        """
+        self.path = path
+        if not (path / "bank.json").exists():
+            raise UserError(f"{path}: no feature bank here; run `harness data import` first")
+        self.info: dict[str, Any] = read_json(path / "bank.json")
+        if self.info.get("format") != FORMAT:
+            raise UserError(f"{path}: bank format {self.info.get('format')!r}, expected {FORMAT}; import it again")
+        self.card: DatasetCard = read_card(path / "card.yaml")
+        self.features_name: str = self.info["features"]
+
+    @property
+    def content_hash(self) -> str:
+        """Hash of features, index and ground truth; it goes into every run."""
+        return str(self.info["hash"])
+
+    @property
+    def excluded(self) -> Mapping[str, tuple[str, ...]]:
+        """Videos left out because they have no snippets, by split."""
+        return {split: tuple(names) for split, names in self.info["excluded"].items()}
+
+    def split(self, name: SplitName) -> Split:
+        """Return a split; its features are memory-mapped.
+
+        Raises:
+            UserError: the feature file is missing or damaged.
+        """
+        rows = read_json(self.path / f"{name}.json")
+        items = tuple(Item(r["video"], r["crop"], r["snippets"], tuple(r["labels"])) for r in rows)
+        try:
+            features = np.load(self.path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.path / f'{name}.npy'}: damaged ({error}); import the data set again") from error
+        card = self.card.features[self.features_name]
+        expected = (sum(item.snippets for item in items), card.dim)
+        if features.shape != expected:
+            raise UserError(f"{self.path / f'{name}.npy'}: shape {features.shape}, expected {expected}; import again")
+        starts = np.cumsum([0, *(item.snippets for item in items)], dtype=np.int64)[:-1]
+        return Split(items, starts, features, card.scale, len(self.card.classes))
+
+    def truth(self) -> GroundTruth:
+        """Return the ground truth of the test split. For the scorer; no training code calls this."""
+        return GroundTruth.load(self.path / "truth.json")
+
+    def hashes(self) -> dict[str, str]:
+        """Recompute the hash of every file that makes up the content."""
+        return {name: file_digest(self.path / name) for name in content_files()}
+
+
+def content_files() -> tuple[str, ...]:
+    """Names of the files whose bytes make up a bank's content hash."""
+    return ("train.npy", "train.json", "test.npy", "test.json", "truth.json")
+
+
+class BankWriter:
+    """Write a bank into an empty directory, one item at a time, in bounded memory.
+
+    Use as a context manager inside `harness.files.replacing_directory`; call `finish` at the end.
+    """
+
+    def __init__(self, directory: Path, card: DatasetCard, features: str) -> None:
+        self._directory = directory
+        self._card = card
+        self._features = features
+        self._spec = card.features[features]
+        self._dtype = np.dtype(self._spec.dtype)
+        self._streams: dict[SplitName, BinaryIO] = {}
+        self._items: dict[SplitName, list[Item]] = {split: [] for split in SPLITS}
+
+    def __enter__(self) -> BankWriter:
+        for split in SPLITS:
+            stream = (self._directory / f"{split}.npy").open("wb")
+            self._streams[split] = stream
+            self._write_header(stream, 0)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for stream in self._streams.values():
+            stream.close()
+
+    def add(self, split: SplitName, item: Item, features: NDArray[np.floating[Any]]) -> None:
+        """Append the features `[T, D]` of one item."""
+        if features.shape != (item.snippets, self._spec.dim):
+            raise ValueError(f"{item.video}: features {features.shape}, expected {(item.snippets, self._spec.dim)}")
+        self._streams[split].write(np.ascontiguousarray(features, dtype=self._dtype).tobytes())
+        self._items[split].append(item)
+
+    def finish(self, truth: GroundTruth, excluded: Mapping[SplitName, tuple[str, ...]], origin: str) -> None:
+        """Write index, ground truth and description. `origin` says where the features came from."""
+        for split, items in self._items.items():
+            self._streams[split].seek(0)
+            self._write_header(self._streams[split], sum(item.snippets for item in items))
+            self._streams[split].close()
+            rows = [
+                {"video": i.video, "crop": i.crop, "snippets": i.snippets, "labels": list(i.labels)} for i in items
+            ]
+            write_json(self._directory / f"{split}.json", rows)
+        truth.save(self._directory / "truth.json")
+        content = json.loads(self._card.model_dump_json())
+        write_text(self._directory / "card.yaml", yaml.safe_dump(content, sort_keys=False))
+        files = {name: file_digest(self._directory / name) for name in content_files()}
+        write_json(
+            self._directory / "bank.json",
+            {
+                "format": FORMAT,
+                "dataset": self._card.name,
+                "features": self._features,
+                "card_hash": self._card.digest,
+                "hash": digest(*(f"{name}={files[name]}" for name in content_files())),
+                "files": files,
+                "excluded": {split: list(excluded.get(split, ())) for split in SPLITS},
+                "origin": origin,
+            },
+        )
+
+    def _write_header(self, stream: BinaryIO, rows: int) -> None:
+        header = {
+            "descr": np.lib.format.dtype_to_descr(self._dtype),
+            "fortran_order": False,
+            # The header is rewritten in place once the row count is known; numpy pads it to leave room.
+            "shape": (rows, self._spec.dim),
+        }
+        np.lib.format.write_array_header_1_0(stream, header)

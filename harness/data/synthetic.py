@@ -1,0 +1,143 @@
+"""The `demo` data set: UCF-Crime-like features drawn from a fixed seed, in seconds.
+
+Like CLIP features of surveillance video: all snippets share a direction; every video stays in one of a few scenes
+and drifts there; normal videos have unusual but harmless moments; an event adds its class's direction (from the
+seeded text tower, mixed with that of similar classes) with a salience, length and ramp of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.data.bank import Bank, BankWriter, Item, bank_path
+from harness.data.card import DatasetCard
+from harness.files import replacing_directory
+from harness.text import load_text_tower
+from harness.truth import Event, GroundTruth, VideoTruth
+
+SEED = 20251113
+SCENES = 6
+HARMLESS = 8
+# Classes that look alike: an event takes a part of its direction from its group.
+SIMILAR = (
+    ("Abuse", "Assault", "Fighting", "Arrest"),
+    ("Robbery", "Stealing", "Shoplifting", "Burglary"),
+    ("Arson", "Explosion"),
+    ("Vandalism", "Burglary"),
+    ("Shooting", "Robbery", "Explosion"),
+)
+ABNORMAL_PER_CLASS = {"train": 6, "test": 3}
+NORMAL = {"train": 80, "test": 40}
+
+Array = NDArray[np.float64]
+
+
+def generate(card: DatasetCard) -> Bank:
+    """Return the bank of the generated set, writing it first unless it is there and of this card."""
+    name, spec = card.feature_set(None)
+    path = bank_path(card.name, name)
+    if (path / "bank.json").exists():
+        bank = Bank(path)
+        if bank.info["card_hash"] == card.digest:
+            return bank
+    world = _World(card)
+    truth: dict[str, VideoTruth] = {}
+    with replacing_directory(path) as directory, BankWriter(directory, card, name) as writer:
+        for split in ("train", "test"):
+            for video, labels, features, frames, events in world.videos(split):
+                writer.add(split, Item(video, 0, len(features), labels if split == "train" else ()), features)
+                if split == "test":
+                    truth[video] = VideoTruth(frames, labels, events)
+        ground = GroundTruth(
+            card.name, card.class_names, card.alignment, truth, card.protocol.primary, card.protocol.map
+        )
+        writer.finish(ground, {}, f"synthetic, seed {SEED}, {spec.dim}-d")
+    return Bank(path)
+
+
+class _World:
+    """Everything the videos share: directions of classes, scenes and harmless moments."""
+
+    def __init__(self, card: DatasetCard) -> None:
+        import torch
+
+        self.card = card
+        with torch.no_grad():
+            text = load_text_tower(None).encode(list(card.prompts)).double().numpy()
+        # Rounded, so that the last bits of one machine's matrix products do not reach the data.
+        text = np.round(_unit(text), 3)
+        self.common = _unit(text.mean(axis=0))
+        own = _unit(text - text.mean(axis=0))
+        index = {name: i for i, name in enumerate(card.class_names)}
+        rng = np.random.default_rng(SEED)
+        dim = text.shape[1]
+        # What an event looks like: a commotion that all share, its group's look, the word's direction, its own rest.
+        commotion = _unit(rng.standard_normal(dim))
+        looks = 0.3 * commotion + 0.4 * own + 0.3 * _unit(rng.standard_normal(own.shape))
+        for group in SIMILAR:
+            looks[[index[name] for name in group]] += 0.35 * _unit(rng.standard_normal(dim))
+        self.normal = own[0]
+        self.looks = _unit(looks)
+        self.scenes = _unit(rng.standard_normal((SCENES, dim)))
+        # Harmless moments resemble some class a little, or share a part of the commotion.
+        self.harmless = _unit(
+            _unit(rng.standard_normal((HARMLESS, dim)))
+            + 0.5 * self.looks[rng.integers(1, len(self.looks), HARMLESS)]
+            + 0.4 * commotion
+        )
+
+    def videos(
+        self, split: str
+    ) -> Iterator[tuple[str, tuple[int, ...], NDArray[np.float16], int, tuple[Event, ...]]]:
+        """Yield (name, labels, features [T, D], frames, events) of every video of a split."""
+        for label, class_name in enumerate(self.card.class_names):
+            count = ABNORMAL_PER_CLASS[split] if label else NORMAL[split]
+            for number in range(count):
+                rng = np.random.default_rng([SEED, 0 if split == "train" else 1, label, number])
+                features, frames, events = self._video(rng, label)
+                yield f"{class_name}{number:03d}_{split}", (label,), features, frames, events
+
+    def _video(self, rng: np.random.Generator, label: int) -> tuple[NDArray[np.float16], int, tuple[Event, ...]]:
+        length = int(np.clip(rng.lognormal(np.log(60), 0.6), 16, 240))
+        frames = 16 * length - int(rng.integers(0, 16))
+        signal = self._scene(rng, length)
+        for _ in range(int(rng.poisson(1.2))):
+            ramp = _ramp(rng, length, rng.uniform(0.03, 0.25))
+            signal += rng.uniform(0.2, 0.7) * ramp[:, None] * self.harmless[rng.integers(HARMLESS)]
+        events: list[Event] = []
+        if label:
+            for _ in range(1 + int(rng.random() < 0.2)):
+                ramp = _ramp(rng, length, rng.uniform(0.05, 0.5))
+                signal += rng.uniform(0.15, 0.75) * ramp[:, None] * self.looks[label]
+                inside = np.flatnonzero(ramp > 0)
+                # Annotators cut events at frames, not at snippets.
+                start = 16 * int(inside[0]) + int(rng.integers(0, 16))
+                end = min(frames, 16 * (int(inside[-1]) + 1) - int(rng.integers(0, 8)))
+                events.append(Event(start, max(end, start + 1), label))
+        signal += 0.1 * self.normal
+        noise = rng.standard_normal((length, self.scenes.shape[1])) / np.sqrt(self.scenes.shape[1])
+        features = _unit(1.2 * self.common + signal + 0.8 * noise).astype(np.float16)
+        return features, frames, tuple(sorted(events, key=lambda event: event.start))
+
+    def _scene(self, rng: np.random.Generator, length: int) -> Array:
+        # Abnormal videos come from all scenes; the drift keeps neighbours alike.
+        scene = self.scenes[rng.integers(SCENES)]
+        drift = np.cumsum(rng.standard_normal((length, 4)) * 0.06, axis=0)
+        directions = _unit(rng.standard_normal((4, self.scenes.shape[1])))
+        return 0.9 * scene + drift @ directions
+
+
+def _ramp(rng: np.random.Generator, length: int, fraction: float) -> Array:
+    """Weights [T] of one moment: 0 outside, rising and falling inside."""
+    size = max(2, round(fraction * length))
+    start = int(rng.integers(0, length - size + 1))
+    weights = np.zeros(length)
+    weights[start : start + size] = np.minimum(1.0, 0.5 + np.minimum(np.arange(size), np.arange(size)[::-1]) / 4)
+    return weights
+
+
+def _unit(rows: Array) -> Array:
+    return np.asarray(rows / np.linalg.norm(rows, axis=-1, keepdims=True))

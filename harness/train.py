@@ -1,0 +1,170 @@
+"""The one training loop. It knows features and video-level labels; evaluation is the selector's business."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness.data.bank import Split
+from harness.data.sampling import Batches
+from harness.errors import Diverged, UserError
+from harness.files import replacing
+from harness.method import Batch, Method, Schedule, TrainingVideo
+from harness.seeds import derive
+from harness.selection import Selector
+
+EpochRecord = dict[str, Any]
+
+
+def train(
+    method: Method,
+    batches: Batches,
+    selector: Selector,
+    device: str = "cpu",
+    checkpoint: Path | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[EpochRecord]:
+    """Train a method by gradient; it ends with the weights of the last step.
+
+    After every epoch the whole state goes to `checkpoint`. If that file exists, training continues from it, and
+    gives the bits of the uninterrupted training on the same machine and number of threads.
+
+    Returns:
+        One record per epoch: epoch and step (from 1), mean loss and terms, learning rates, seconds without looks.
+
+    Raises:
+        Diverged: a loss term or a gradient is NaN or infinite.
+    """
+    plan = batches.plan
+    total = plan.epochs * plan.steps_per_epoch
+    method.to(device)
+    method.train()
+    schedules = method.schedules(plan)
+    records: list[EpochRecord] = []
+    if checkpoint is not None and checkpoint.exists():
+        records = _restore(checkpoint, method, schedules, selector)
+    with torch.random.fork_rng():
+        for epoch in range(len(records), plan.epochs):
+            # Seeded anew each epoch, so that a resumed training draws what the uninterrupted one draws.
+            torch.manual_seed(derive(batches.seed, batches.dataset, "dropout", epoch))
+            sums: dict[str, float] = {}
+            seconds = 0.0
+            for step, batch in enumerate(batches.epoch(epoch), start=1):
+                overall = epoch * plan.steps_per_epoch + step
+                start = time.perf_counter()
+                terms = _step(method, schedules, _to(batch, device), overall)
+                seconds += time.perf_counter() - start
+                for name, value in terms.items():
+                    sums[name] = sums.get(name, 0.0) + value
+                selector.after_step(method, epoch, step, plan.steps_per_epoch)
+                progress(overall, total)
+            rates = [group["lr"] for schedule in schedules for group in schedule.optimizer.param_groups[:1]]
+            means = {name: value / plan.steps_per_epoch for name, value in sums.items()}
+            records.append(
+                {
+                    "epoch": epoch + 1,
+                    "step": (epoch + 1) * plan.steps_per_epoch,
+                    "loss": sum(means.values()),
+                    "terms": means,
+                    "lr": [float(rate) for rate in rates],
+                    "seconds": seconds,
+                }
+            )
+            for schedule in schedules:
+                if schedule.scheduler is not None and schedule.interval == "epoch":
+                    schedule.scheduler.step()
+            selector.after_epoch(method)
+            if checkpoint is not None:
+                _save(checkpoint, method, schedules, selector, records)
+    return records
+
+
+def training_videos(split: Split) -> Iterator[TrainingVideo]:
+    """Yield every training item at full length, one at a time, for closed-form methods."""
+    for index in range(len(split.items)):
+        yield TrainingVideo(torch.from_numpy(split.item_features(index)), torch.from_numpy(split.labels[index]))
+
+
+def _step(method: Method, schedules: Sequence[Schedule], batch: Batch, step: int) -> dict[str, float]:
+    terms = method.training_loss(batch)
+    loss = torch.stack([term.reshape(()) for term in terms.values()]).sum()
+    if not torch.isfinite(loss):
+        bad = [name for name, term in terms.items() if not torch.isfinite(term).all()]
+        raise Diverged(
+            f"{method.card.name} diverged at step {step}: loss term {', '.join(bad)} is not finite{_why(method, batch)}"
+        )
+    for schedule in schedules:
+        schedule.optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    gradients = [p.grad for p in method.parameters() if p.grad is not None]
+    if not math.isfinite(float(torch.nn.utils.get_total_norm(gradients))):
+        raise Diverged(
+            f"{method.card.name} diverged at step {step}: the gradient of loss term "
+            f"{', '.join(_bad_gradients(method, batch))} is not finite{_why(method, batch)}"
+        )
+    for schedule in schedules:
+        schedule.optimizer.step()
+        if schedule.scheduler is not None and schedule.interval == "step":
+            schedule.scheduler.step()
+    return {name: float(term.detach()) for name, term in terms.items()}
+
+
+def _bad_gradients(method: Method, batch: Batch) -> list[str]:
+    """Names of the loss terms whose own gradient is not finite (the step is computed again, term by term)."""
+    parameters = [p for p in method.parameters() if p.requires_grad]
+    bad = []
+    for name, term in method.training_loss(batch).items():
+        if not term.requires_grad:
+            continue
+        gradients = torch.autograd.grad(term.sum(), parameters, retain_graph=True, allow_unused=True)
+        if any(g is not None and not torch.isfinite(g).all() for g in gradients):
+            bad.append(name)
+    return bad or ["(sum of all)"]
+
+
+def _why(method: Method, batch: Batch) -> str:
+    norm = float(batch.features.norm(dim=-1).mean())
+    return f"; the batch's mean feature norm is {norm:.3g}, the method expects: {method.card.input_scale}"
+
+
+def _to(batch: Batch, device: str) -> Batch:
+    moved = {name: getattr(batch, name).to(device) for name in ("features", "lengths", "labels")}
+    return dataclasses.replace(batch, **moved)
+
+
+def _save(
+    path: Path, method: Method, schedules: Sequence[Schedule], selector: Selector, records: list[EpochRecord]
+) -> None:
+    state = {
+        "method": method.saved_state(),
+        "optimizers": [schedule.optimizer.state_dict() for schedule in schedules],
+        "schedulers": [s.scheduler.state_dict() if s.scheduler else {} for s in schedules],
+        "selector": selector.state(),
+        "records": json.dumps(records),
+    }
+    with replacing(path) as temporary:
+        torch.save(state, temporary)
+
+
+def _restore(path: Path, method: Method, schedules: Sequence[Schedule], selector: Selector) -> list[EpochRecord]:
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        method.load_saved_state(state["method"])
+        for schedule, optimizer, scheduler in zip(schedules, state["optimizers"], state["schedulers"], strict=True):
+            schedule.optimizer.load_state_dict(optimizer)
+            if schedule.scheduler is not None:
+                schedule.scheduler.load_state_dict(scheduler)
+        selector.restore(state["selector"])
+        records: list[EpochRecord] = json.loads(state["records"])
+    except Exception as error:  # whatever a damaged file raises, the remedy is the same
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path}: damaged checkpoint ({reason}); delete it or use --rerun") from error
+    return records

@@ -1,0 +1,147 @@
+"""The training loop: bits, resuming, looking, divergence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from harness.data.sampling import Batches
+from harness.errors import Diverged, UserError
+from harness.method import Looks, Method
+from harness.selection import Selector
+from harness.train import train
+from tests.tiny import Tiny, TinyConfig, split, task
+
+
+def _new(seed: int = 0, **settings: object) -> tuple[Tiny, Batches]:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        method = Tiny(TinyConfig(**settings), task())
+    batches = Batches(split([9] * 24), np.arange(24), method.sampling(), seed, "tiny-set")
+    return method, batches
+
+
+def _last() -> Selector:
+    return Selector("last", Looks(), None, "")
+
+
+def _state(method: Method) -> dict[str, np.ndarray]:
+    return {name: tensor.numpy() for name, tensor in method.saved_state().items()}
+
+
+def _assert_equal(one: Method, other: Method) -> None:
+    for name, value in _state(one).items():
+        np.testing.assert_array_equal(value, _state(other)[name])
+
+
+def test_same_seed_same_bits_other_seed_other_bits() -> None:
+    one, two, other = _new(0), _new(0), _new(1)
+    for method, batches in (one, two, other):
+        train(method, batches, _last())
+    _assert_equal(one[0], two[0])
+    assert (_state(one[0])["score.weight"] != _state(other[0])["score.weight"]).any()
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("rule", ["last", "oracle", "paper"])
+def test_resuming_gives_the_bits_of_the_uninterrupted_training(rule: str, tmp_path: Path) -> None:
+    def selector(calls: list[int]) -> Selector:
+        # Rises, falls and rises again, so that the best point lies before the interruption.
+        values = [0.3, 0.9, 0.4, 0.5, 0.2, 0.1, 0.6, 0.7, 0.8]
+
+        def evaluate(method: Method) -> float:
+            torch.rand(3)  # an evaluation that draws must not disturb the training
+            calls.append(1)
+            return values[len(calls) - 1]
+
+        return _last() if rule == "last" else Selector(rule, Looks(2, 1), evaluate, "test")  # type: ignore[arg-type]
+
+    whole, batches = _new()
+    calls: list[int] = []
+    reference = selector(calls)
+    records = train(whole, batches, reference)
+    cut, batches = _new()
+    checkpoint = tmp_path / "resume.pt"
+    calls = []
+
+    def interrupt(done: int, total: int) -> None:
+        if done == 5:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(cut, batches, selector(calls), checkpoint=checkpoint, progress=interrupt)
+    resumed, batches = _new(seed=0)
+    del calls[2:]  # two looks in the finished epoch; those of the one cut off are taken again
+    continued = selector(calls)
+    again = train(resumed, batches, continued, checkpoint=checkpoint)
+    assert [record["loss"] for record in again] == [record["loss"] for record in records]
+    _assert_equal(whole, resumed)
+    assert continued.history == reference.history
+
+
+def test_the_global_generator_is_left_as_it_was() -> None:
+    method, batches = _new()
+    before = torch.get_rng_state()
+    train(method, batches, _last())
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_divergence_names_step_and_term() -> None:
+    method, batches = _new(break_at=4)
+    with pytest.raises(Diverged, match=r"tiny diverged at step 4: loss term size .* norm .* mean norm about 1"):
+        train(method, batches, _last())
+
+
+def test_an_infinite_gradient_names_its_term_before_it_reaches_the_weights() -> None:
+    method, batches = _new(break_at=2, break_gradient=True)
+    with pytest.raises(Diverged, match="step 2: the gradient of loss term root"):
+        train(method, batches, _last())
+    assert torch.isfinite(method.score.weight).all()
+
+
+def test_a_damaged_checkpoint_is_one_clear_line(tmp_path: Path) -> None:
+    method, batches = _new()
+    (tmp_path / "resume.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(UserError, match=r"resume\.pt: damaged checkpoint .* --rerun"):
+        train(method, batches, _last(), checkpoint=tmp_path / "resume.pt")
+
+
+def test_oracle_keeps_the_best_look_and_reports_its_gap() -> None:
+    method, batches = _new()
+    seen: list[np.ndarray] = []
+    values = iter([0.2, 0.9, 0.5, 0.4, 0.3, 0.3, 0.25])
+
+    def evaluate(model: Method) -> float:
+        seen.append(_state(model)["score.weight"].copy())
+        return next(values)
+
+    selector = Selector("oracle", Looks(2, 1), evaluate, "test frame_auc")
+    records = train(method, batches, selector)
+    chosen = selector.finish(method, records[-1]["step"])
+    assert (chosen.step, chosen.value, chosen.looks) == (3, 0.9, 6)
+    assert chosen.gap == pytest.approx(0.9 - 0.25)
+    np.testing.assert_array_equal(_state(method)["score.weight"], seen[1])
+
+
+def test_paper_goes_on_from_the_best_weights() -> None:
+    scores = [0.9, 0.1, 0.2, 0.1, 0.1, 0.1, 0.1]
+    ends: list[np.ndarray] = []
+    for rule in ("oracle", "paper"):
+        method, batches = _new()
+        values = iter(scores)
+        train(method, batches, Selector(rule, Looks(2, 1), lambda model, v=values: next(v), "test"))  # type: ignore
+        ends.append(_state(method)["score.weight"])
+    assert (ends[0] != ends[1]).any()
+
+
+def test_short_epochs_are_looked_at_once_at_their_end() -> None:
+    method, batches = _new()
+    selector = Selector("oracle", Looks(every=10, first=11), lambda model: 0.5, "test")
+    train(method, batches, selector)
+    assert [look["step"] for look in selector.history] == [3, 6, 9]
