@@ -1,0 +1,350 @@
+"""DSANet: disentangled semantic alignment of video and text (arXiv 2511.10334, AAAI 2026).
+
+Every shape is `[B, T, D]`: B windows, T snippets, D channels; C classes, class 0 normal; M prototypes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
+
+from harness.errors import Unsupported
+from harness.method import (
+    Batch,
+    Looks,
+    Method,
+    MethodCard,
+    MethodConfig,
+    Prediction,
+    Reading,
+    Sampling,
+    Schedule,
+    Task,
+    TrainingPlan,
+)
+from harness.text import TextTower
+from methods.layers import (
+    MLP,
+    PrototypeBlock,
+    TextAlignment,
+    VideoEncoder,
+    soft_cross_entropy,
+    topk_mean,
+    unit,
+    valid_mask,
+)
+from methods.stable_adamw import StableAdamW, warmup_cosine
+
+
+class DSANetConfig(MethodConfig):
+    """Names for every constant. `text_mix` is the paper's weight of adapted text, `temperature` that of the test."""
+
+    # Architecture.
+    embed_dim: int = 512
+    visual_length: int = 256
+    visual_layers: int = 2
+    visual_heads: int = 1
+    attn_window: int = 8
+    text_adapt_until: int = 3
+    text_mix: float = 0.1
+    num_prototypes: int = 16
+    prototype_heads: int = 8
+    decoder_depth: int = 8
+    normal_ratio: float = 0.8
+    # Losses and scores.
+    align_temperature: float = 0.07
+    pool_sharpness: float = 10.0
+    label_smoothing: float = 0.1
+    background_rest: float = 0.01
+    loss2_weight: float = 1.1
+    temperature: float = 5.0
+    # Training.
+    sampling_mode: Literal["pairs", "mixed"] = "pairs"
+    batch: int = 64
+    drop_last: bool = True
+    epochs: int = 10
+    steps_per_epoch: int | None = None
+    lr: float = 7e-5
+    weight_decay: float = 0.01
+    refiner_weight_decay: float = 1e-4
+    refiner_warmup: int = 100
+    refiner_final: float = 0.1
+    look_every: int | None = 10
+    look_first: int = 11
+
+
+class TextEncoder(nn.Module):
+    """Class texts through the frozen CLIP tower with a bias-free adapter after each of its first layers."""
+
+    def __init__(self, tower: TextTower, prompts: Sequence[str], adapt_until: int, mix: float, dim: int) -> None:
+        super().__init__()
+        if adapt_until > tower.layers:
+            raise Unsupported(f"dsanet adapts {adapt_until} text layers; {tower.name} has {tower.layers}")
+        self.mix = mix
+        width = tower.width
+        self.adapters = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(adapt_until))
+        self.output = nn.Linear(width, dim, bias=False)
+        for layer in [*self.adapters, self.output]:
+            nn.init.xavier_uniform_(layer.weight)
+        self.ids = tower.tokenize(prompts)
+        self._cache: tuple[list[Tensor], Tensor] | None = None
+
+    def forward(self, tower: TextTower) -> Tensor:
+        """Return unit text features `[C, D]`.
+
+        Without gradients they are kept until a weight changes. The official code keeps them for good, so its class
+        scores during training use the texts of the first evaluation.
+        """
+        if torch.is_grad_enabled():
+            return self._encode(tower)
+        weights = list(self.parameters())
+        if self._cache is None or not all(map(_same, self._cache[0], weights)):
+            self._cache = ([weight.detach().clone() for weight in weights], self._encode(tower))
+        return self._cache[1]
+
+    def _encode(self, tower: TextTower) -> Tensor:
+        ids = self.ids.to(self.output.weight.device)
+        rows: Tensor = self.output(tower(tower.embed(ids), tower.eot(ids), self._adapt))
+        return unit(F.leaky_relu(rows))
+
+    def _adapt(self, index: int, hidden: Tensor) -> Tensor:
+        if index >= len(self.adapters):
+            return hidden
+        adapted: Tensor = F.leaky_relu(self.adapters[index](hidden))
+        # The adapted text takes the length of the original, token by token.
+        adapted = adapted * (hidden.norm(dim=-1, keepdim=True) / (adapted.norm(dim=-1, keepdim=True) + 1e-6))
+        return self.mix * adapted + (1 - self.mix) * hidden
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a.device == b.device and torch.equal(a, b)
+
+
+class NormalityRefiner(nn.Module):
+    """Self-guided normality modelling: a window rebuilt from prototypes of its most normal snippets."""
+
+    def __init__(self, config: DSANetConfig) -> None:
+        super().__init__()
+        dim, heads = config.embed_dim, config.prototype_heads
+        self.ratio = config.normal_ratio
+        self.prototypes = nn.Parameter(torch.randn(config.num_prototypes, dim))
+        self.gather = PrototypeBlock(dim, heads, rectified=False)
+        self.bottleneck = MLP(dim)
+        self.decoder = nn.ModuleList(PrototypeBlock(dim, heads, rectified=True) for _ in range(config.decoder_depth))
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.01, a=-0.03, b=0.03)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, visual: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the rebuilt features `[B, T, D]` and the gather loss (scalar); scores `[B, T]`, padding included."""
+        count = max(1, int(self.ratio * visual.shape[1]))
+        rows = scores.detach().topk(count, dim=1, largest=False, sorted=False).indices
+        normal = visual.detach().gather(1, rows[:, :, None].expand(-1, -1, visual.shape[2]))
+        prototypes = self.gather(self.prototypes.expand(len(visual), -1, -1), normal)
+        distance = 1 - F.normalize(normal, dim=-1) @ F.normalize(prototypes, dim=-1).transpose(1, 2)
+        rebuilt = self.bottleneck(visual)
+        for block in self.decoder:
+            rebuilt = block(rebuilt, prototypes)
+        return rebuilt, distance.min(dim=2).values.mean()
+
+
+@dataclass(frozen=True)
+class Forward:
+    """Everything that a training forward computes; logits3 is the event's, logits4 the background's."""
+
+    text: Tensor  # [C, D], unit norm
+    visual: Tensor  # [B, T, D]
+    logits1: Tensor  # [B, T], binary
+    logits2: Tensor  # [B, T, C]
+    logits3: Tensor  # [B, C]
+    logits4: Tensor  # [B, C]
+    rebuilt: Tensor  # [B, T, D]
+    gather: Tensor  # scalar
+
+
+class DSANet(Method):
+    """Snippet scores from a video encoder, shaped by alignment with class texts and by normality modelling."""
+
+    card = MethodCard(
+        name="dsanet",
+        title="DSANet",
+        family="clip",
+        paper="DSANet: Disentangled Semantic Alignment Network for weakly supervised video anomaly detection",
+        venue="AAAI",
+        year=2026,
+        arxiv="2511.10334",
+        source="lessiYin/DSANet@1417406",
+        published_as="DSANet",
+        needs_text=True,
+        feature_dims=(512,),
+        input_scale="CLIP ViT-B/16 image features, mean norm about 10",
+    )
+    Config = DSANetConfig
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "ucf-crime": {},
+        "xd-violence": {
+            "visual_layers": 1,
+            "attn_window": 64,
+            "text_adapt_until": 1,
+            "text_mix": 0.6,
+            "loss2_weight": 5.0,
+            "temperature": 1.0,
+            "sampling_mode": "mixed",
+            "batch": 96,
+            "drop_last": False,
+            "lr": 1e-5,
+            "look_every": None,
+            "look_first": 0,
+        },
+    }
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {},
+        "fast": {
+            **{"visual_length": 32, "decoder_depth": 1, "batch": 8, "epochs": 14, "steps_per_epoch": 10},
+            **{"lr": 1e-4, "refiner_warmup": 10, "look_every": None},
+        },
+    }
+    config: DSANetConfig
+
+    def __init__(self, config: DSANetConfig, task: Task) -> None:
+        super().__init__(config, task)
+        if task.text is None:
+            raise Unsupported("dsanet needs a text tower")
+        dim = config.embed_dim
+        self.text = task.text
+        self.texts = TextEncoder(self.text, task.prompts, config.text_adapt_until, config.text_mix, dim)
+        self.encoder = VideoEncoder(
+            dim, config.visual_length, config.visual_layers, config.visual_heads, config.attn_window
+        )
+        self.align = TextAlignment(dim, config.align_temperature)
+        self.refiner = NormalityRefiner(config)
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Forward:
+        """Return all logits and losses' inputs for windows `[B, T, D]`. Both poolings include padded rows."""
+        text = self.texts(self.text)
+        visual, logits1 = self.encoder(features, lengths)
+        scores = logits1.sigmoid()
+        rebuilt, gather = self.refiner(visual, scores)
+        return Forward(
+            text=text,
+            visual=visual,
+            logits1=logits1,
+            logits2=self.align(visual, logits1, text),
+            logits3=self._pooled_logits(visual, scores, text),
+            logits4=self._pooled_logits(visual, 1 - scores, text),
+            rebuilt=rebuilt,
+            gather=gather,
+        )
+
+    def _pooled_logits(self, visual: Tensor, scores: Tensor, text: Tensor) -> Tensor:
+        # Where all scores are 0 (features of a scale that CLIP never has) this is 0/0: NaN, as published.
+        weights = F.normalize(torch.exp(self.config.pool_sharpness * scores) - 1, p=1, dim=1)
+        pooled = (weights[:, None] @ visual).squeeze(1)
+        return unit(pooled) @ text.T / self.config.align_temperature
+
+    def training_loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Named terms of the total."""
+        return self.losses(self(batch.features, batch.lengths), batch)
+
+    def losses(self, out: Forward, batch: Batch) -> dict[str, Tensor]:
+        """Return the loss terms, weighted, of a forward pass."""
+        config, classes = self.config, out.text.shape[0]
+        target = batch.labels / batch.labels.sum(dim=1, keepdim=True)
+        background = torch.full_like(target[:1], config.background_rest)
+        background[:, 0] = 1.0
+        scores = out.logits1.sigmoid()
+        surprise = (1 - F.cosine_similarity(out.visual, out.rebuilt, dim=2)) / 2
+        valid = valid_mask(batch.lengths, scores.shape[1])
+
+        def smooth(soft: Tensor) -> Tensor:
+            return (1 - config.label_smoothing) * soft + config.label_smoothing / classes
+
+        return {
+            "binary": F.binary_cross_entropy(topk_mean(scores, batch.lengths), batch.abnormal),
+            "alignment": config.loss2_weight * soft_cross_entropy(topk_mean(out.logits2, batch.lengths), target),
+            "text": (out.text[1:] @ out.text[0]).abs().sum() / (classes - 1),
+            "event": soft_cross_entropy(out.logits3, smooth(target)),
+            "background": soft_cross_entropy(out.logits4, smooth(background / background.sum())),
+            "consistency": (scores - surprise)[valid].square().mean(),
+            "gather": out.gather,
+        }
+
+    def predict(self, features: Tensor, lengths: Tensor) -> Prediction:
+        """Scores sigmoid(a) and class probabilities; the normality model is not needed at test."""
+        visual, logits1 = self.encoder(features, lengths)
+        logits2 = self.align(visual, logits1, self.texts(self.text))
+        return Prediction(logits1.sigmoid(), self.class_probs(logits1, logits2))
+
+    def class_probs(self, logits1: Tensor, logits2: Tensor) -> Tensor:
+        """Return `[B, T, C]`: the abnormal mass sigmoid(a / temperature), shared out among the abnormal classes."""
+        abnormal = (logits1 / self.config.temperature).sigmoid().unsqueeze(-1)
+        share = (logits2 / self.config.temperature).softmax(dim=-1)[..., 1:]
+        share = share / (share.sum(dim=-1, keepdim=True) + 1e-12)
+        return torch.cat([1 - abnormal, abnormal * share], dim=-1)
+
+    def sampling(self) -> Sampling:
+        """UCF-Crime draws pairs of normal and abnormal batches, XD-Violence mixed ones."""
+        c = self.config
+        lengths = (c.batch, c.visual_length, c.epochs)
+        return Sampling(c.sampling_mode, *lengths, "pool-or-pad", "epoch", c.steps_per_epoch, c.drop_last)
+
+    def reading(self) -> Reading:
+        """Windows of the training length."""
+        return Reading(self.config.visual_length)
+
+    def looks(self) -> Looks:
+        """After 11, 21, ... steps of an epoch on UCF-Crime, at its end on XD-Violence."""
+        return Looks(self.config.look_every, self.config.look_first)
+
+    def schedules(self, plan: TrainingPlan) -> Sequence[Schedule]:
+        """AdamW with a cosine per epoch; StableAdamW with warm-up and cosine per step for the normality model.
+
+        The latter is laid out over the batches of both lists, as published, so pairs stop half-way down the curve.
+        """
+        c = self.config
+        refined = set(self.refiner.parameters())
+        main = [p for p in self.parameters() if p.requires_grad and p not in refined]
+        adamw = torch.optim.AdamW(main, lr=c.lr, weight_decay=c.weight_decay)
+        stable = StableAdamW(self.refiner.parameters(), lr=c.lr, weight_decay=c.refiner_weight_decay)
+        batches = len(plan.list_batches) * c.steps_per_epoch if c.steps_per_epoch else sum(plan.list_batches)
+        total, warmup = plan.epochs * batches, min(c.refiner_warmup, plan.epochs * batches // 2)
+        rate = LambdaLR(stable, lambda step: warmup_cosine(step, total, warmup, c.refiner_final))
+        return [Schedule(adamw, CosineAnnealingLR(adamw, plan.epochs), "epoch"), Schedule(stable, rate, "step")]
+
+    def official_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Rename an official checkpoint's keys; the CLIP towers and the unused `disAdj.sigma` are left out."""
+        renamed = {}
+        last = f"clip_adapter.text_adapter.{self.config.text_adapt_until}."
+        names = {**_OFFICIAL, last: "texts.output.", "clip_adapter.text_adapter.": "texts.adapters."}
+        for key, value in state.items():
+            key = key.removeprefix("module.")
+            for theirs, ours in names.items():
+                if key.startswith(theirs):
+                    name = key.replace(theirs, ours, 1)
+                    renamed[name.replace(".fc.0.", ".") if "clip_adapter" in theirs else name] = value
+                    break
+        return renamed
+
+
+_OFFICIAL = {
+    "frame_position_embeddings.weight": "encoder.positions",
+    "temporal.resblocks.": "encoder.blocks.",
+    "gc1.": "encoder.similar.0.",
+    "gc2.": "encoder.similar.1.",
+    "gc3.": "encoder.near.0.",
+    "gc4.": "encoder.near.1.",
+    "linear.": "encoder.join.",
+    "mlp1.": "align.mlp.",
+    "mlp2.": "encoder.mlp.",
+    "classifier.": "encoder.classifier.",
+    "video_anomaly_refiner.video_prototypes": "refiner.prototypes",
+    "video_anomaly_refiner.dnp_extractor.0.": "refiner.gather.",
+    "video_anomaly_refiner.": "refiner.",
+}

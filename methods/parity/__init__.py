@@ -1,0 +1,1 @@
+"""How each method answers its parity cases."""
