@@ -1,10 +1,10 @@
 """The feature bank: every snippet of a split in one memory-mapped array, plus an index and a content hash.
 
-    <bank>/bank.json             what it is: card, feature set, dtype, counts, excluded videos, hashes
-    <bank>/card.yaml             the card it was checked against
-    <bank>/{train,test}.npy      features [N, D], items one after another
-    <bank>/{train,test}.json     items: video, crop, number of snippets, labels (training only)
-    <bank>/truth.json            ground truth of the test split, for the scorer only
+<bank>/bank.json             what it is: card, feature set, dtype, counts, excluded videos, hashes
+<bank>/card.yaml             the card it was checked against
+<bank>/{train,test}.npy      features [N, D], items one after another
+<bank>/{train,test}.json     items: video, crop, number of snippets, labels (training only)
+<bank>/truth.json            ground truth of the test split, for the scorer only
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ class Split:
         snippets = self.items[index].snippets
         first = self.starts[index]
         rows = self.features[first + start : first + min(snippets, snippets if stop is None else stop)]
-        return np.multiply(rows, np.float32(self.scale), dtype=np.float32)
+        scaled: NDArray[np.float32] = np.multiply(rows, np.float32(self.scale), dtype=np.float32)
+        return scaled
 
     def subset(self, mask: NDArray[np.bool_]) -> Split:
         """The items where `mask` `[items]` holds, on the same memory-mapped features."""
@@ -137,9 +138,9 @@ class Bank:
         """Return the ground truth of the test split. For the scorer; no training code calls this."""
         return GroundTruth.load(self.path / "truth.json")
 
-    def hashes(self) -> dict[str, str]:
-        """Recompute the hash of every file that makes up the content."""
-        return {name: file_digest(self.path / name) for name in content_files()}
+    def file_hash(self, name: str) -> str:
+        """Hash of one content file as it is now; raises OSError if it is missing."""
+        return file_digest(self.path / name)
 
 
 def content_files() -> tuple[str, ...]:
@@ -188,9 +189,7 @@ class BankWriter:
             self._streams[split].seek(0)
             self._write_header(self._streams[split], sum(item.snippets for item in items))
             self._streams[split].close()
-            rows = [
-                {"video": i.video, "crop": i.crop, "snippets": i.snippets, "labels": list(i.labels)} for i in items
-            ]
+            rows = [{"video": i.video, "crop": i.crop, "snippets": i.snippets, "labels": list(i.labels)} for i in items]
             write_json(self._directory / f"{split}.json", rows)
         truth.save(self._directory / "truth.json")
         content = json.loads(self._card.model_dump_json())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -132,8 +133,13 @@ class DatasetCard(_Part):
 
     @property
     def digest(self) -> str:
-        """Hash of the card's content."""
-        return digest(self.model_dump_json())
+        """Hash of what can change a result: the card without its prose and without which preset is the default."""
+        prose = {"title", "preset", "licence", "source", "notes"}
+        content = self.model_dump(mode="json", exclude=prose)
+        for part in (content["protocol"], *content["features"].values()):
+            part.pop("notes", None)
+            part.pop("description", None)
+        return digest(json.dumps(content, sort_keys=True))
 
     def feature_set(self, name: str | None) -> tuple[str, FeatureCard]:
         """Return (name, card) of a feature set; None means the first.

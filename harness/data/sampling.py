@@ -24,7 +24,8 @@ def pool_segments(features: NDArray[np.float32], segments: int) -> NDArray[np.fl
     edges = np.linspace(0, len(features), segments + 1, dtype=int)
     # reduceat sums rows [start, next start) and takes the single row where that is empty.
     sums = np.add.reduceat(features, edges[:-1], axis=0)
-    return sums / np.maximum(np.diff(edges), 1)[:, None].astype(np.float32)
+    counts = np.maximum(np.diff(edges), 1)[:, None].astype(np.float32)
+    return np.divide(sums, counts, dtype=np.float32)
 
 
 def fit_length(features: NDArray[np.float32], sampling: Sampling) -> tuple[NDArray[np.float32], int]:

@@ -8,6 +8,7 @@ seeded text tower, mixed with that of similar classes) with a salience, length a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,9 +90,7 @@ class _World:
             + 0.4 * commotion
         )
 
-    def videos(
-        self, split: str
-    ) -> Iterator[tuple[str, tuple[int, ...], NDArray[np.float16], int, tuple[Event, ...]]]:
+    def videos(self, split: str) -> Iterator[tuple[str, tuple[int, ...], NDArray[np.float16], int, tuple[Event, ...]]]:
         """Yield (name, labels, features [T, D], frames, events) of every video of a split."""
         for label, class_name in enumerate(self.card.class_names):
             count = ABNORMAL_PER_CLASS[split] if label else NORMAL[split]
@@ -127,7 +126,8 @@ class _World:
         scene = self.scenes[rng.integers(SCENES)]
         drift = np.cumsum(rng.standard_normal((length, 4)) * 0.06, axis=0)
         directions = _unit(rng.standard_normal((4, self.scenes.shape[1])))
-        return 0.9 * scene + drift @ directions
+        path: Array = 0.9 * scene + drift @ directions
+        return path
 
 
 def _ramp(rng: np.random.Generator, length: int, fraction: float) -> Array:
@@ -139,5 +139,6 @@ def _ramp(rng: np.random.Generator, length: int, fraction: float) -> Array:
     return weights
 
 
-def _unit(rows: Array) -> Array:
-    return np.asarray(rows / np.linalg.norm(rows, axis=-1, keepdims=True))
+def _unit(rows: Any) -> Array:
+    unit: Array = rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+    return unit

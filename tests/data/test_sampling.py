@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -16,10 +18,7 @@ from tests.tiny import split
 def test_pooling_follows_the_float_edges(length: int, segments: int) -> None:
     video = np.random.default_rng(length).standard_normal((length, 3)).astype(np.float32)
     edges = np.linspace(0, length, segments + 1, dtype=int)
-    expected = [
-        video[a:b].astype(np.float64).mean(axis=0) if b > a else video[a]
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
-    ]
+    expected = [video[a:b].astype(np.float64).mean(axis=0) if b > a else video[a] for a, b in itertools.pairwise(edges)]
     np.testing.assert_allclose(pool_segments(video, segments), expected, rtol=0, atol=1e-6)
 
 

@@ -1,0 +1,53 @@
+"""From a name or a file to a dataset card, and from a card to its imported bank."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from harness.data.bank import Bank, bank_path
+from harness.data.card import DatasetCard, read_card
+from harness.errors import UserError
+from harness.paths import cards_dir
+
+
+def card_names() -> tuple[str, ...]:
+    """Names of the built-in cards, sorted."""
+    return tuple(sorted(path.stem for path in cards_dir().glob("*.yaml")))
+
+
+def find_card(name: str) -> DatasetCard:
+    """Return a built-in card by name, or the card in a YAML file anywhere on disk.
+
+    Raises:
+        UserError: there is no such card; the text lists near names.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return read_card(Path(name))
+    names = card_names()
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else "."
+        raise UserError(f"unknown dataset {name!r}{hint} Known: {', '.join(names)}, or the path of a card's YAML file")
+    return read_card(cards_dir() / f"{name}.yaml")
+
+
+def open_bank(card: DatasetCard, features: str | None) -> Bank:
+    """Return the imported bank of a card's feature set (None: its first); a generated set is made on first use.
+
+    Raises:
+        UserError: it has not been imported, or was imported with another version of the card.
+    """
+    name, spec = card.feature_set(features)
+    if spec.generated:
+        from harness.data.synthetic import generate
+
+        return generate(card)
+    path = bank_path(card.name, name)
+    again = f"run `harness data import {card.name} --root DIR --features {name}`"
+    if not (path / "bank.json").exists():
+        raise UserError(f"dataset {card.name}/{name} has not been imported; {again}")
+    bank = Bank(path)
+    if bank.info["card_hash"] != card.digest:
+        raise UserError(f"dataset {card.name}/{name} was imported with another version of its card; {again} again")
+    return bank

@@ -1,0 +1,104 @@
+"""A bank as a Hugging Face `datasets` directory and back, bit for bit. The only module that imports that library."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from harness.data.bank import SPLITS, Bank, BankWriter, Item, Split, bank_path
+from harness.data.card import DatasetCard, read_card
+from harness.errors import UserError
+from harness.files import read_json, replacing_directory
+from harness.truth import GroundTruth
+
+# Beside what `save_to_disk` writes: what a table of features cannot hold.
+_SIDE_FILES = ("bank.json", "card.yaml", "truth.json")
+
+
+def is_exported(directory: Path) -> bool:
+    """Whether `directory` was written by `export_bank`."""
+    return (directory / "dataset_dict.json").is_file() and (directory / "bank.json").is_file()
+
+
+def export_bank(bank: Bank, directory: Path) -> None:
+    """Write a `DatasetDict` with one row per item: video, crop, labels (training only) and features `[T, D]`.
+
+    Raises:
+        UserError: the directory exists already or cannot be written.
+    """
+    if directory.exists():
+        raise UserError(f"{directory}: exists already; name a new directory")
+    datasets = _library()
+    spec = bank.card.features[bank.features_name]
+    features = datasets.Features(
+        {
+            "video": datasets.Value("string"),
+            "crop": datasets.Value("int32"),
+            "labels": datasets.List(datasets.ClassLabel(names=list(bank.card.class_names))),
+            "features": datasets.Array2D((None, spec.dim), spec.dtype),
+        }
+    )
+    with replacing_directory(directory) as target, tempfile.TemporaryDirectory(dir=target.parent) as cache:
+        parts = {
+            name: datasets.Dataset.from_generator(
+                _rows, features=features, gen_kwargs={"split": bank.split(name)}, cache_dir=cache, split=name
+            )
+            for name in SPLITS
+        }
+        datasets.DatasetDict(parts).save_to_disk(str(target.absolute()))
+        for name in _SIDE_FILES:
+            shutil.copyfile(bank.path / name, target / name)
+
+
+def _rows(split: Split) -> Iterator[dict[str, Any]]:
+    for item, start in zip(split.items, split.starts, strict=True):
+        yield {
+            "video": item.video,
+            "crop": item.crop,
+            "labels": list(item.labels),
+            "features": np.asarray(split.features[start : start + item.snippets]),
+        }
+
+
+def import_exported(directory: Path, card: DatasetCard) -> Bank:
+    """Write the bank that `export_bank` read, with the same bytes.
+
+    Raises:
+        UserError: the directory is damaged or of another data set.
+    """
+    stored = read_card(directory / "card.yaml")
+    info = read_json(directory / "bank.json")
+    if stored.digest != card.digest:
+        raise UserError(f"{directory}: exported from another version of the card {stored.name}, expected {card.name}")
+    datasets = _library()
+    try:
+        parts = datasets.load_from_disk(str(directory.absolute())).with_format("numpy")
+    except Exception as error:  # pyarrow and datasets raise many kinds for a damaged directory
+        raise UserError(f"{directory}: not a readable datasets directory ({str(error).splitlines()[0]})") from error
+    path = bank_path(card.name, info["features"])
+    with replacing_directory(path) as target, BankWriter(target, stored, info["features"]) as writer:
+        for name in SPLITS:
+            for row in parts[name]:
+                features = row["features"]
+                labels = tuple(int(label) for label in row["labels"])
+                writer.add(name, Item(str(row["video"]), int(row["crop"]), len(features), labels), features)
+        excluded = {split: tuple(info["excluded"][split]) for split in SPLITS}
+        writer.finish(GroundTruth.load(directory / "truth.json"), excluded, info["origin"])
+    return Bank(path)
+
+
+def _library() -> ModuleType:
+    """Return Hugging Face `datasets`, or say which folder was taken for it."""
+    datasets = importlib.import_module("datasets")
+    if not hasattr(datasets, "load_from_disk"):
+        where = list(getattr(datasets, "__path__", []))
+        raise UserError(f"`import datasets` found {where}, not Hugging Face's; install datasets or rename that folder")
+    datasets.disable_progress_bars()
+    return datasets
