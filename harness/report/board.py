@@ -1,0 +1,106 @@
+"""What a leaderboard is: boards of rows, in a form that becomes JSON, a page or a table."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.report.published import Published
+from harness.track import TrackedRun
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Mean over seeds, sample standard deviation (None for one seed), 95% interval over test videos if known."""
+
+    mean: float
+    sd: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method with one config, preset, selection rule, text tower and scale, over its seeds.
+
+    Metrics are fractions. `oracle_gap` is what choosing the weights on the test set gains in the primary metric.
+    Times in seconds, means over seeds. `runs` are run ids by seed, `members` the runs themselves.
+    """
+
+    method: str
+    title: str
+    preset: str
+    selection: str
+    text_tower: str
+    scale: float
+    config_hash: str
+    config: dict[str, Any]
+    seeds: tuple[int, ...]
+    metrics: dict[str, Figure]
+    class_auc: dict[str, Figure]
+    oracle_gap: float | None
+    parameters: int | None
+    train_seconds: float | None
+    test_frames_per_second: float | None
+    published: dict[str, Published]
+    runs: tuple[str, ...]
+    code: tuple[str, ...]
+    provenance: dict[str, tuple[str, ...]]
+    members: tuple[TrackedRun, ...] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Board:
+    """The rows that may be compared: same data set, features, protocol and test videos; best primary metric first."""
+
+    title: str
+    dataset: str
+    features: str
+    feature_hash: str
+    dataset_hash: str
+    protocol: str
+    primary: str
+    videos: int
+    frames: int
+    excluded: tuple[str, ...]
+    metrics: tuple[str, ...]
+    cautions: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that ended in an error."""
+
+    run: str
+    method: str
+    dataset: str
+    seed: int
+    selection: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """All boards, and the failures apart from them."""
+
+    boards: tuple[Board, ...]
+    failures: tuple[Failure, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready form."""
+        return {
+            "boards": [board_dict(board) for board in self.boards],
+            "failures": [dataclasses.asdict(failure) for failure in self.failures],
+        }
+
+
+def board_dict(board: Board) -> dict[str, Any]:
+    """Return a JSON-ready form of one board."""
+    rows = [
+        {f.name: getattr(row, f.name) for f in dataclasses.fields(row) if f.name != "members"} for row in board.rows
+    ]
+    plain = {f.name: getattr(board, f.name) for f in dataclasses.fields(board) if f.name != "rows"}
+    return dict(json.loads(json.dumps({**plain, "rows": rows}, default=dataclasses.asdict)))

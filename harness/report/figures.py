@@ -1,0 +1,63 @@
+"""How numbers and names are written: in the terminal, on the page and in tables, always the same."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+_LABELS = {
+    "frame_auc": "Frame AUC",
+    "frame_ap": "Frame AP",
+    "abnormal_auc": "Abnormal AUC",
+    "video_auc": "Video AUC",
+    "map_avg": "mAP avg",
+    "abnormal_ap": "Abnormal AP",
+    "macro_auc": "Macro AUC",
+    "false_alarm_rate": "False alarms",
+    "frame_pr_auc_trapezoid": "PR-AUC (trapezoid)",
+    "map_strict_avg": "strict mAP avg",
+}
+_MAIN = tuple(_LABELS)[:5]
+
+
+def label(metric: str) -> str:
+    """Return a metric's name for people: `map@0.1` is "mAP@0.1"; unknown names are returned as they are."""
+    if metric in _LABELS:
+        return _LABELS[metric]
+    return metric.replace("map_strict@", "strict mAP@").replace("map@", "mAP@")
+
+
+def ordered(metrics: Collection[str]) -> tuple[str, ...]:
+    """Return the metrics in the order of tables: named ones first, then the others by name."""
+    return tuple(name for name in _LABELS if name in metrics) + tuple(sorted(set(metrics) - set(_LABELS)))
+
+
+def is_main(metric: str) -> bool:
+    """Whether a metric belongs to the narrow form of a table."""
+    return metric in _MAIN
+
+
+def percent(value: float | None, decimals: int = 2) -> str:
+    """Return a fraction as a percentage without its sign; "-" for None."""
+    return "-" if value is None else f"{100 * value:.{decimals}f}"
+
+
+def count(value: float | None) -> str:
+    """Return a large number in short: 1.23M, 45.6k; "-" for None."""
+    if value is None:
+        return "-"
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.3g}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds as 4.2 s, 3 min 20 s or 2 h 5 min; "-" for None."""
+    if seconds is None:
+        return "-"
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,224 @@
+"""Leaderboards from tracked runs: seeds become means, and only what can be compared shares a table."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from harness.errors import HarnessError, UserError
+from harness.files import digest
+from harness.report.board import Board, Failure, Figure, Leaderboard, Row
+from harness.report.figures import ordered
+from harness.report.published import published
+from harness.report.uncertainty import Artifact, Ranges, ranges
+from harness.spec import RunResult, RunSpec
+from harness.track import TrackedRun, Tracker
+from harness.truth import GroundTruth
+
+_Member = tuple[TrackedRun, RunSpec]
+
+
+class _Key(NamedTuple):
+    """What the rows of one board share.
+
+    Test videos without features, another import of the features or another protocol change every number by something
+    no method did, so such runs never meet in one table. The card's hash stands for its classes and splits.
+    """
+
+    dataset: str
+    features: str
+    feature_hash: str
+    dataset_hash: str
+    protocol: str
+    excluded: tuple[str, ...]
+
+
+class _Training(NamedTuple):
+    """What the seeds of one row share, but for the selection rule."""
+
+    method: str
+    config_hash: str
+    preset: str
+    text_tower: str
+    scale: float
+
+
+def read(
+    tracker: Tracker, datasets: Collection[str] | None = None, notes: Mapping[str, str] | None = None
+) -> Leaderboard:
+    """Build the leaderboards of everything in the store; `notes` are cautions by data set.
+
+    Raises:
+        UserError: the store has no finished run.
+        TrackingError: the store cannot be reached.
+    """
+    runs, failures = tracker.runs(datasets), tracker.failures(datasets)
+    if not runs and not failures:
+        raise UserError(f"{tracker.store}: no finished run is recorded there; start with `harness run --methods all`")
+    return build(runs, failures, tracker.artifact, notes, tracker.out / ".intervals")
+
+
+def build(
+    runs: Sequence[TrackedRun],
+    failures: Sequence[TrackedRun],
+    artifact: Artifact,
+    notes: Mapping[str, str] | None = None,
+    cache: Path | None = None,
+) -> Leaderboard:
+    """Build the leaderboards of `runs`; `artifact` gives a local path of one of a run's files.
+
+    Intervals are kept in the directory `cache`, if one is given.
+    """
+    groups: dict[_Key, list[_Member]] = defaultdict(list)
+    for run in sorted(runs, key=lambda run: run.started):
+        if (spec := run.result.spec) is not None:
+            excluded = tuple(run.result.excluded)
+            same = (spec.dataset, spec.features, spec.feature_hash, spec.dataset_hash, spec.protocol)
+            groups[_Key(*same, excluded)].append((run, spec))
+    boards = []
+    for key in sorted(groups):
+        siblings = [other for other in sorted(groups) if other[:2] == key[:2]]
+        boards.append(_board(key, siblings, groups[key], artifact, (notes or {}).get(key.dataset, ""), cache))
+    return Leaderboard(tuple(boards), tuple(_failure(run.result) for run in failures))
+
+
+def _board(
+    key: _Key, siblings: list[_Key], members: list[_Member], artifact: Artifact, note: str, cache: Path | None
+) -> Board:
+    # Of a seed that was run twice (other code or device) the newest counts.
+    groups: dict[tuple[_Training, str], dict[int, _Member]] = defaultdict(dict)
+    for run, spec in members:
+        training = _Training(spec.method, _config_hash(spec), spec.preset, spec.text_tower, spec.scale)
+        groups[training, spec.selection][spec.seed] = (run, spec)
+    cautions = [note] if note else []
+    truth, first = None, members[-1][0].result
+    try:
+        truth = GroundTruth.load(artifact(members[-1][0], "truth.json"))
+    except HarnessError as error:
+        cautions.append(f"Ground truth could not be read, so there are no intervals: {error}")
+    rows = []
+    for (training, selection), by_seed in groups.items():
+        chosen = [by_seed[seed] for seed in sorted(by_seed)]
+        # The same trainings looked at on the test set tell what the honest row leaves out.
+        looked = groups.get((training, "oracle"), {}) if selection == "last" else by_seed
+        gap = _gap([run for run, _ in looked.values()]) if looked.keys() == by_seed.keys() else None
+        spread: Ranges = {}
+        try:
+            spread = ranges([run for run, _ in chosen], truth, artifact, cache) if truth else {}
+        except HarnessError as error:
+            cautions.append(f"No interval for {training.method}: {error}")
+        rows.append(_row(chosen, gap, spread))
+    primary = truth.primary if truth else "frame_auc"
+    rows.sort(key=lambda row: (-row.metrics[primary].mean if primary in row.metrics else 1, row.method, row.selection))
+    return Board(
+        title=_title(key, siblings),
+        dataset=key.dataset,
+        features=key.features,
+        feature_hash=key.feature_hash,
+        dataset_hash=key.dataset_hash,
+        protocol=key.protocol,
+        primary=primary,
+        videos=first.videos,
+        frames=first.frames,
+        excluded=key.excluded,
+        metrics=ordered({name for row in rows for name in row.metrics}),
+        cautions=tuple(dict.fromkeys([*cautions, *_cautions(rows, siblings)])),
+        rows=tuple(rows),
+    )
+
+
+def _config_hash(spec: RunSpec) -> str:
+    return digest(json.dumps(spec.config, sort_keys=True))[:10]
+
+
+def _row(chosen: list[_Member], gap: float | None, spread: Ranges) -> Row:
+    results, spec = [run.result for run, _ in chosen], chosen[-1][1]
+    costs = [result.cost for result in results if result.cost is not None]
+    facts = {name for result in results for name in result.provenance}
+    title, published_as = _names(spec.method)
+    return Row(
+        method=spec.method,
+        title=title,
+        preset=spec.preset,
+        selection=spec.selection,
+        text_tower=spec.text_tower,
+        scale=spec.scale,
+        config_hash=_config_hash(spec),
+        config=spec.config,
+        seeds=tuple(result.seed for result in results),
+        metrics=_figures([result.metrics for result in results], spread),
+        class_auc=_figures([result.class_auc for result in results], {}),
+        oracle_gap=gap,
+        parameters=costs[-1].parameters if costs else None,
+        train_seconds=statistics.fmean(cost.train_seconds for cost in costs) if costs else None,
+        test_frames_per_second=statistics.fmean(cost.test_frames_per_second for cost in costs) if costs else None,
+        published=published(published_as, spec.dataset, spec.features),
+        runs=tuple(result.id for result in results),
+        code=tuple(sorted({each.code for _, each in chosen})),
+        provenance={k: tuple(sorted({result.provenance.get(k, "") for result in results})) for k in sorted(facts)},
+        members=tuple(run for run, _ in chosen),
+    )
+
+
+def _figures(values: list[dict[str, float]], spread: Ranges) -> dict[str, Figure]:
+    figures = {}
+    # A metric that one seed lacks has no mean over the row's seeds.
+    for name in [name for name in values[0] if all(name in each for each in values)]:
+        numbers = [each[name] for each in values]
+        sd = statistics.stdev(numbers) if len(numbers) > 1 else None
+        low, high = spread.get(name, (None, None))
+        figures[name] = Figure(statistics.fmean(numbers), sd, low, high)
+    return figures
+
+
+def _gap(runs: list[TrackedRun]) -> float | None:
+    gaps = [run.result.selected.gap for run in runs if run.result.selected and run.result.selected.gap is not None]
+    return statistics.fmean(gaps) if len(gaps) == len(runs) else None
+
+
+def _names(method: str) -> tuple[str, str]:
+    """Title and published name; a method of another installation has only its name."""
+    from harness.registry import method_class
+
+    try:
+        card = method_class(method).card
+    except (KeyError, UserError):
+        return method, ""
+    return card.title, card.published_as
+
+
+def _title(key: _Key, siblings: list[_Key]) -> str:
+    """Data set and features, and of the rest whatever tells this board from its siblings."""
+    shown = {
+        "feature_hash": f"features {key.feature_hash[:8]}",
+        "dataset_hash": f"card {key.dataset_hash[:8]}",
+        "protocol": f"protocol {key.protocol[:60]}",
+        "excluded": f"{len(key.excluded)} excluded, {digest(*key.excluded)[:8]}",
+    }
+    parts = [text for name, text in shown.items() if len({getattr(sibling, name) for sibling in siblings}) > 1]
+    return f"{key.dataset} · {key.features}" + (f" [{'; '.join(parts)}]" if parts else "")
+
+
+def _cautions(rows: list[Row], siblings: list[_Key]) -> list[str]:
+    found = []
+    if len(siblings) > 1:
+        found.append("Other tables of this data set differ in features, card, protocol or excluded videos; see titles.")
+    if any(row.selection in ("oracle", "paper") for row in rows):
+        found.append(
+            "Rows with selection oracle or paper chose their weights on the test set; only last and val did not."
+        )
+    if any(len(row.code) > 1 for row in rows):
+        mixed = ", ".join(row.method for row in rows if len(row.code) > 1)
+        found.append(f"Seeds of one row were computed by different versions of the code: {mixed}.")
+    machines = {(row.provenance.get("processor"), row.provenance.get("gpu")) for row in rows}
+    if len(machines) > 1:
+        found.append("Rows come from different machines; do not compare their times.")
+    return found
+
+
+def _failure(result: RunResult) -> Failure:
+    return Failure(result.id, result.method, result.dataset, result.seed, result.selection, result.error or "")

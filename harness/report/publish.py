@@ -1,0 +1,35 @@
+"""From the store to the report directory: what `harness run` and `harness report` end with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.errors import UserError
+from harness.report.board import Leaderboard
+from harness.report.leaderboard import read
+from harness.report.write import FORMATS, write_report
+from harness.track import Tracker
+
+
+def publish(tracker: Tracker, formats: Sequence[str] = FORMATS[:4]) -> tuple[Leaderboard, list[Path]]:
+    """Read all recorded runs back from the store and write OUT/report; return the leaderboards and the files.
+
+    Raises:
+        UserError: nothing is recorded, a format is unknown, or the directory cannot be written.
+    """
+    leaderboard = read(tracker, notes=_notes())
+    return leaderboard, write_report(leaderboard, tracker.artifact, tracker.out / "report", formats)
+
+
+def _notes() -> dict[str, str]:
+    """What the built-in cards caution about, by data set."""
+    from harness.data.cards import card_names, find_card
+
+    notes = {}
+    for name in card_names():
+        try:
+            notes[name] = find_card(name).notes
+        except UserError:  # a damaged card is the business of those who use it
+            continue
+    return notes

@@ -1,0 +1,66 @@
+"""The leaderboard in a terminal, within 100 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from harness.report.board import Board, Figure
+from harness.report.figures import count, percent
+
+_SHORT = {
+    "frame_auc": "AUC",
+    "frame_ap": "AP",
+    "abnormal_auc": "abn.\nAUC",
+    "video_auc": "video\nAUC",
+    "map_avg": "mAP",
+}
+
+
+def print_leaderboard(boards: Sequence[Board], console: Console) -> None:
+    """Print one table per board to `console`: percentages, mean ± sd over seeds, 95% interval over videos."""
+    for board in boards:
+        table = Table(title=escape(board.title), box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
+        table.add_column("method", overflow="fold", min_width=10)
+        table.add_column("select", no_wrap=True)
+        table.add_column("n", justify="right")
+        shown = [name for name in _SHORT if name in board.metrics]
+        for name in shown:
+            table.add_column(_SHORT[name] + (" *" if name == board.primary else ""), justify="right", no_wrap=True)
+        for heading in ("params", "train\ns", "frames\n/s"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for row in board.rows:
+            table.add_row(
+                escape(row.method),
+                row.selection,
+                str(len(row.seeds)),
+                *(_cell(row.metrics.get(name), name in ("frame_auc", board.primary)) for name in shown),
+                count(row.parameters),
+                "-" if row.train_seconds is None else f"{row.train_seconds:.1f}",
+                count(row.test_frames_per_second),
+            )
+        console.print(table)
+        excluded = f", {len(board.excluded)} without features left out" if board.excluded else ""
+        console.print(
+            f"{board.videos} test videos{excluded}; percent, mean ± sd over n seeds [95% interval over videos]; "
+            f"* decides the order",
+            style="dim",
+            highlight=False,
+        )
+        for caution in board.cautions:
+            console.print(f"caution: {caution}", style="yellow", markup=False, highlight=False)
+
+
+def _cell(figure: Figure | None, full: bool) -> str:
+    if figure is None:
+        return "-"
+    text = percent(figure.mean)
+    if full and figure.sd is not None:
+        text += f" ± {percent(figure.sd)}"
+    if full and figure.low is not None and figure.high is not None:
+        text += f"\n\\[{percent(figure.low, 1)}, {percent(figure.high, 1)}]"
+    return text

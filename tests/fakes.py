@@ -1,0 +1,137 @@
+"""Finished run directories without any training, for the tests of what reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.alignment import Alignment
+from harness.files import write_json
+from harness.metrics.protocol import evaluate
+from harness.predictions import Predictions
+from harness.spec import Cost, RunResult, RunSpec, Selection
+from harness.truth import Event, GroundTruth, VideoTruth
+
+ALIGNMENT = Alignment(kind="stride", stride=16)
+CLASSES = ("Normal", "Fight", "Road Accident")
+METRICS = (
+    *("frame_auc", "frame_ap", "frame_pr_auc_trapezoid", "abnormal_auc", "abnormal_ap", "video_auc", "macro_auc"),
+    *(f"map@0.{i}" for i in range(1, 6)),
+    *("map_avg", "false_alarm_rate"),
+)
+
+
+def fake_truth(dataset: str, classes: tuple[str, ...] = CLASSES, excluded: tuple[str, ...] = ()) -> GroundTruth:
+    """Twelve videos, four of each class; abnormal ones hold one event."""
+    videos = {}
+    for index in range(12):
+        label, frames = index % len(classes), 400 + 37 * index
+        events = (Event(frames // 3, frames // 2, label),) if label else ()
+        videos[f"video_{index:02d}"] = VideoTruth(frames, (label,), events)
+    return GroundTruth(dataset, classes, ALIGNMENT, videos, excluded=excluded)
+
+
+def fake_predictions(truth: GroundTruth, seed: int, method: str = "") -> Predictions:
+    """Scores that follow the truth, with noise drawn from `seed` and `method`."""
+    rng = np.random.default_rng([seed, *method.encode()])
+    noise = rng.uniform(0.2, 0.4)
+    parts = []
+    for video in truth.videos.values():
+        snippets = -(-video.frames // 16)
+        centre = np.minimum(np.arange(snippets) * 16 + 8, video.frames - 1)
+        parts.append(np.clip(0.2 + 0.5 * video.mask()[centre] + rng.normal(0, noise, snippets), 0, 1))
+    offsets = np.cumsum([0, *(len(part) for part in parts)])
+    scores = np.concatenate(parts).astype(np.float32)
+    return Predictions(tuple(truth.videos), offsets, scores, truth.alignment, truth.classes)
+
+
+def fake_result(
+    *,
+    method: str = "alpha",
+    dataset: str = "toy",
+    seed: int = 0,
+    selection: Any = "last",
+    config: dict[str, Any] | None = None,
+    excluded: tuple[str, ...] = (),
+    classes: tuple[str, ...] = CLASSES,
+    **changes: Any,
+) -> RunResult:
+    """A run's result with metrics drawn from its method and seed; `changes` go into the spec."""
+    spec = RunSpec(
+        **{
+            "method": method,
+            "config": config or {"lr": 1e-4, "layers": {"depth": 2}},
+            "preset": "fast",
+            "dataset": dataset,
+            "dataset_hash": "d" * 64,
+            "features": "clip",
+            "feature_hash": "f" * 64,
+            "scale": 1.0,
+            "text_tower": "",
+            "seed": seed,
+            "selection": selection,
+            "device": "cpu",
+            "threads": 1,
+            "protocol": "p" * 64,
+            "code": "c" * 64,
+            **changes,
+        }
+    )
+    rng = np.random.default_rng([seed, *method.encode(), *selection.encode()])
+    looked = selection in ("oracle", "paper")
+    chosen = Selection(rule=selection, criterion="frame_auc", step=11, steps=24, looks=2 if looked else 0)
+    return RunResult(
+        id=spec.run_id,
+        method=method,
+        dataset=dataset,
+        features=spec.features,
+        seed=seed,
+        selection=selection,
+        status="ok",
+        metrics={name: float(rng.uniform(0.6, 0.9)) for name in METRICS},
+        class_auc={name: float(rng.uniform(0.6, 0.9)) for name in classes[1:]},
+        videos=12,
+        frames=7242,
+        excluded=list(excluded),
+        selected=chosen.model_copy(update={"gap": 0.01 + 0.01 * seed} if looked else {}),
+        cost=Cost(
+            train_seconds=float(rng.uniform(10, 99)),
+            predict_seconds=0.5,
+            test_snippets_per_second=1000.0,
+            test_frames_per_second=16000.0,
+            parameters=1234567,
+            trainable_parameters=1234000,
+        ),
+        spec=spec,
+        provenance={"git_commit": "0" * 40, "git_dirty": "false", "torch": "2.13.0", "cpu": "Test CPU"},
+    )
+
+
+def fake_run(out: Path, *, classes: tuple[str, ...] = CLASSES, **fields: Any) -> RunResult:
+    """Write one finished run directory below `out` and return its result; frame metrics fit the predictions."""
+    result = fake_result(classes=classes, **fields)
+    directory = out / result.id
+    truth = fake_truth(result.dataset, classes, tuple(result.excluded))
+    truth.save(directory / "truth.json")
+    predictions = fake_predictions(truth, result.seed, result.method)
+    predictions.save(directory / "predictions.npz")
+    result = result.model_copy(update={"metrics": {**result.metrics, **evaluate(predictions, truth).metrics}})
+    assert result.spec is not None
+    write_json(directory / "config.json", result.spec.config)
+    epochs = [
+        {
+            "epoch": e,
+            "step": 12 * e,
+            "loss": 2.0 / e,
+            "terms": {"mil": 1.5 / e, "smooth": 0.5 / e},
+            "lr": [1e-4],
+            "seconds": 3.2,
+        }
+        for e in range(1, 31)
+    ]
+    write_json(directory / "history.json", {"epochs": epochs, "looks": [{"epoch": 1, "step": 11, "value": 0.8}]})
+    (directory / "log.txt").write_text("trained\n")
+    write_json(directory / "run.json", result.model_dump())
+    return result
