@@ -135,9 +135,7 @@ def file_digest(path: Path) -> str:
 
 def unwritable(path: Path, error: OSError) -> Unwritable:
     """Return the one-line error for a write that the system refused."""
-    return Unwritable(
-        f"{path}: cannot be written ({error.strerror or error}); free space or choose another directory"
-    )
+    return Unwritable(f"{path}: cannot be written ({error.strerror or error}); free space or choose another directory")
 
 
 def _umask() -> int:

@@ -83,9 +83,7 @@ def predict(
             longest = window or group[-1].length
             features = np.zeros((len(group), longest, split.features.shape[1]), dtype=np.float32)
             for row, piece in enumerate(group):
-                features[row, : piece.length] = split.item_features(
-                    piece.item, piece.start, piece.start + piece.length
-                )
+                features[row, : piece.length] = split.item_features(piece.item, piece.start, piece.start + piece.length)
             lengths = torch.tensor([piece.length for piece in group])
             result = method.predict(torch.from_numpy(features).to(device), lengths.to(device))
             batch_scores = result.scores.float().cpu().numpy()

@@ -16,7 +16,7 @@ from harness.data.card import DatasetCard
 from harness.data.cards import find_card, open_bank
 from harness.errors import HarnessError, Unsupported, Unwritable, UserError
 from harness.execute import Job, execute
-from harness.files import read_json
+from harness.files import read_json, replacing
 from harness.method import Method, MethodConfig, Task
 from harness.provenance import code_hash, provenance
 from harness.registry import method_class, resolve
@@ -43,10 +43,9 @@ class Request:
     text_tower: str | None = None
     rerun: bool = False
     out: Path = Path("runs")
-    tracking_uri: str | None = None
 
 
-def run(request: Request, say: Say, progress: Progress) -> list[RunResult]:
+def run(request: Request, tracker: Tracker, say: Say, progress: Progress) -> list[RunResult]:
     """Compute every run of the request that is not finished yet, and record all in MLflow.
 
     A method that fails fails alone. Returns one result per (method, seed), in order.
@@ -59,13 +58,13 @@ def run(request: Request, say: Say, progress: Progress) -> list[RunResult]:
     card = find_card(request.dataset)
     bank = open_bank(card, request.features)
     jobs, results = _plan(request, card, bank, named, say)
-    tracker = Tracker(request.tracking_uri, request.out)
+    _check_writable(request.out)
     for job in jobs:
-        result = _run_one(job, request, say, progress)
-        results.append(result)
+        results.append(_run_one(job, request, say, progress))
+    for result in results:
         if result.status == "failed":
             tracker.record_failure(result)
-    for problem in tracker.sync(request.out):
+    for problem in tracker.sync():
         say(problem)
     return results
 
@@ -150,6 +149,13 @@ def _configure(cls: type[Method], card: DatasetCard, preset: str, overrides: Map
         key = ".".join(map(str, first["loc"]))
         fields = ", ".join(cls.Config.model_fields) or "none"
         raise UserError(f"--set {name}.{key}: {first['msg']} (settings of {name}: {fields})") from error
+
+
+def _check_writable(out: Path) -> None:
+    """Raise `Unwritable` before anything is computed, rather than after an hour of it."""
+    with replacing(out / ".writable"):
+        pass
+    (out / ".writable").unlink()
 
 
 def _check_overrides(overrides: Mapping[str, Mapping[str, Any]], named: Mapping[str, bool]) -> None:

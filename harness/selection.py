@@ -39,11 +39,8 @@ class Selector:
         if self._evaluate is None:
             return
         every, first = self._looks.every, self._looks.first
-        if every is None or steps < first:
-            due = step == steps
-        else:
-            due = step >= first and (step - first) % every == 0
-        if due:
+        at_end = every is None or steps < first
+        if step == steps if at_end else step >= first and (step - first) % (every or 1) == 0:
             value = self._look(method)
             overall = epoch * steps + step
             if not self._best or value > self.best_value:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from harness.data.bank import Split
 from harness.data.sampling import Batches

@@ -39,7 +39,9 @@ def test_crops_are_averaged() -> None:
     merged, _ = predict(method, data, STRIDE)
     assert merged.videos == ("v00", "v01")
     with torch.no_grad():
-        crops = [method.predict(torch.from_numpy(data.item_features(i))[None], torch.tensor([6])).scores for i in (3, 4, 5)]
+        crops = [
+            method.predict(torch.from_numpy(data.item_features(i))[None], torch.tensor([6])).scores for i in (3, 4, 5)
+        ]
     np.testing.assert_allclose(merged.scores[merged.rows(1)], torch.cat(crops).mean(0).numpy(), atol=1e-6)
 
 

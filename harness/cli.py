@@ -1,0 +1,248 @@
+"""The command line: a verb parses, calls one function, prints. Heavy imports stay inside the verbs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from harness import __version__
+from harness.cli_data import app as data_app
+from harness.errors import HarnessError, UserError
+
+app = typer.Typer(
+    name="harness",
+    help="Benchmark and evaluation harness for weakly supervised video anomaly detection.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(data_app, name="data")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+Out = Annotated[Path, typer.Option("--out", help="Directory of runs and of the default MLflow store.")]
+TrackingUri = Annotated[
+    Optional[str],  # noqa: UP045 (typer reads annotations at run time on Python 3.10)
+    typer.Option("--tracking-uri", help="MLflow server; default: MLFLOW_TRACKING_URI, else SQLite in --out."),
+]
+
+
+def main() -> None:
+    """Run the command line; errors of the harness end in one line, exit code 1 (failed) or 2 (wrong input)."""
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        app(arguments)
+    except HarnessError as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`); nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Options of every verb."""
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(help="methods, datasets or runs")],
+    out: Out = Path("runs"),
+    tracking_uri: TrackingUri = None,
+    json: Json = False,
+) -> None:
+    """List methods, dataset cards or recorded runs."""
+    from harness import listing
+
+    tables: dict[str, Callable[[], list[listing.Row]]] = {
+        "methods": listing.methods,
+        "datasets": listing.datasets,
+        "runs": lambda: listing.runs(tracking_uri, out),
+    }
+    if what not in tables:
+        raise UserError(f"harness list {what}: expected methods, datasets or runs")
+    rows = tables[what]()
+    if json:
+        from harness.console import print_json
+
+        print_json({what: rows})
+    else:
+        listing.show(what, rows)
+
+
+@app.command()
+def run(
+    methods: Annotated[str, typer.Option(help="Names, aliases or groups (all, mil, clip, floor), comma-separated.")],
+    dataset: Annotated[str, typer.Option(help="Dataset card: a name or a YAML file.")] = "demo",
+    features: Annotated[Optional[str], typer.Option(help="Feature set of the card; default: its first.")] = None,  # noqa: UP045
+    seeds: Annotated[str, typer.Option(help="Comma-separated seeds.")] = "0",
+    selection: Annotated[str, typer.Option(help="last, val, oracle or paper.")] = "last",
+    set_: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--set", help="METHOD.key=value, may be repeated."),
+    ] = None,
+    preset: Annotated[Optional[str], typer.Option(help="fast or paper; default: the card's.")] = None,  # noqa: UP045
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    text_tower: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="CLIP text weights: directory or hub id; default: a seeded tower."),
+    ] = None,
+    rerun: Annotated[
+        bool, typer.Option("--rerun/--resume", help="Compute finished runs again, or skip them and go on.")
+    ] = False,
+    out: Out = Path("runs"),
+    tracking_uri: TrackingUri = None,
+    json: Json = False,
+) -> None:
+    """Train, evaluate, track and publish: one run per method and seed, then the leaderboard and the report."""
+    from harness import runner
+    from harness.console import out as screen
+    from harness.console import print_json, progress, say
+    from harness.report.board import board_dict
+    from harness.report.publish import publish
+    from harness.report.terminal import print_leaderboard
+    from harness.track import Tracker
+
+    request = runner.Request(
+        methods=methods,
+        dataset=dataset,
+        features=features,
+        seeds=_seeds(seeds),
+        selection=_one_of("--selection", selection, ("last", "val", "oracle", "paper")),
+        overrides=_overrides(set_ or []),
+        preset=preset,
+        device=_device(device),
+        text_tower=text_tower,
+        rerun=rerun,
+        out=out,
+    )
+    tracker = Tracker(tracking_uri, out)
+    results = runner.run(request, tracker, say=say, progress=progress)
+    leaderboard, paths = publish(tracker)
+    boards = [board for board in leaderboard.boards if board.dataset in {result.dataset for result in results}]
+    if json:
+        runs = [result.model_dump(mode="json") for result in results]
+        print_json({"runs": runs, "leaderboard": [board_dict(board) for board in boards]})
+    else:
+        print_leaderboard(boards, screen)
+        for path in paths:
+            print(f"wrote {path}")
+    failed = [result for result in results if result.status == "failed"]
+    for result in failed:
+        print(f"failed: {result.method} seed {result.seed}: {result.error}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    out: Out = Path("runs"),
+    formats: Annotated[str, typer.Option(help="Comma-separated: html, md, csv, json, tex.")] = "html,md,csv,json",
+    tracking_uri: TrackingUri = None,
+    json: Json = False,
+) -> None:
+    """Write the leaderboards of all recorded runs to OUT/report."""
+    from harness.console import out as screen
+    from harness.console import print_json
+    from harness.report.board import board_dict
+    from harness.report.publish import publish
+    from harness.report.terminal import print_leaderboard
+    from harness.track import Tracker
+
+    wanted = [word.strip() for word in formats.split(",") if word.strip()]
+    leaderboard, paths = publish(Tracker(tracking_uri, out), wanted)
+    if json:
+        boards = [board_dict(board) for board in leaderboard.boards]
+        print_json({"files": [str(path) for path in paths], "leaderboard": boards})
+        return
+    print_leaderboard(leaderboard.boards, screen)
+    for path in paths:
+        print(f"wrote {path}")
+
+
+@app.command()
+def parity(
+    cases: Annotated[list[Path], typer.Argument(help="Case directories.")],
+    lists: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Ground-truth lists of the eval-map cases; default: CASE/../../real/lists."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Compare our numbers with the official implementations'; exit code 1 if a case does not hold."""
+    from harness import listing
+    from harness import parity as checks
+    from harness.console import print_json
+
+    results = [checks.check(checks.read_case(path, lists)) for path in cases]
+    if json:
+        print_json({"cases": [result.as_json() for result in results]})
+    else:
+        listing.show_parity(results)
+    if not all(result.ok for result in results):
+        raise typer.Exit(1)
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    try:
+        seeds = tuple(int(word) for word in text.split(","))
+    except ValueError:
+        seeds = ()
+    if not seeds or min(seeds) < 0 or len(set(seeds)) != len(seeds):
+        raise UserError(f"--seeds {text!r}: expected distinct non-negative integers such as 0,1,2")
+    return seeds
+
+
+def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> Any:
+    if value not in allowed:
+        raise UserError(f"{option} {value!r}: expected {', '.join(allowed[:-1])} or {allowed[-1]}")
+    return value
+
+
+def _device(value: str) -> str:
+    _one_of("--device", value, ("cpu", "cuda"))
+    if value == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise UserError("--device cuda: this torch sees no CUDA device; use --device cpu")
+    return value
+
+
+def _overrides(words: list[str]) -> dict[str, dict[str, Any]]:
+    import yaml
+
+    from harness.registry import resolve
+
+    overrides: dict[str, dict[str, Any]] = {}
+    for word in words:
+        target, equals, text = word.partition("=")
+        method, dot, key = target.partition(".")
+        if not (equals and dot and method and key):
+            raise UserError(f"--set {word!r}: expected METHOD.key=value, for example dsanet.epochs=2")
+        names, _ = resolve(method)
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise UserError(f"--set {word!r}: {text!r} is not a value") from error
+        for name in names:
+            overrides.setdefault(name, {})[key] = value
+    return overrides

@@ -1,0 +1,201 @@
+"""The main job through the command line, on the demo set with short trainings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from harness.data.bank import Bank
+from harness.predictions import Predictions
+
+Call = Callable[..., tuple[int, str, str]]
+SHORT = ("--set", "deepmil.epochs=2", "--set", "deepmil.steps_per_epoch=4")
+SMALL = (
+    *("--set", "dsanet.epochs=2", "--set", "dsanet.visual_length=16", "--set", "dsanet.decoder_depth=1"),
+    *("--set", "dsanet.batch=24", "--set", "dsanet.text_adapt_until=1", "--set", "dsanet.visual_layers=1"),
+)
+
+
+def _run(harness: Call, out: Path, *arguments: str) -> dict:
+    code, stdout, stderr = harness("run", "--out", str(out), "--json", *arguments)
+    assert code == 0, stderr
+    return json.loads(stdout)
+
+
+def _file(run: dict, name: str) -> bytes:
+    return (Path(run["directory"]) / name).read_bytes()
+
+
+@pytest.mark.usefixtures("demo")
+def test_main_job_writes_runs_leaderboard_and_report(harness: Call, tmp_path: Path) -> None:
+    methods = "dsanet,baseline,linear-probe,clip-zeroshot"
+    document = _run(harness, tmp_path, "--methods", methods, *SMALL, *SHORT)
+    assert [run["status"] for run in document["runs"]] == ["ok"] * 4
+    assert [run["method"] for run in document["runs"]] == ["dsanet", "deepmil", "linear-probe", "clip-zeroshot"]
+    for run in document["runs"]:
+        assert 0 < run["metrics"]["frame_ap"] < run["metrics"]["frame_auc"] < 1
+        assert ("map_avg" in run["metrics"]) == (run["method"] in ("dsanet", "clip-zeroshot"))
+        directory = Path(run["directory"])
+        names = {path.name for path in directory.iterdir()}
+        assert names >= {"run.json", "config.json", "predictions.npz", "truth.json", "history.json", "log.txt"}
+        assert Predictions.load(directory / "predictions.npz").videos
+        assert run["spec"]["text_tower"].startswith("seeded") == (run["method"] in ("dsanet", "clip-zeroshot"))
+    (board,) = document["leaderboard"]
+    assert len(board["rows"]) == 4
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {
+        *("leaderboard.html", "leaderboard.md", "leaderboard.csv", "leaderboard.json")
+    }
+    assert not list((tmp_path / ".work").glob("*")), "nothing unfinished stays"
+    code, stdout, _ = harness("list", "runs", "--out", str(tmp_path), "--json")
+    assert code == 0
+    assert {run["method"] for run in json.loads(stdout)["runs"]} == {run["method"] for run in document["runs"]}
+
+
+@pytest.mark.usefixtures("demo")
+@pytest.mark.parametrize(("method", "settings"), [("deepmil", SHORT), ("dsanet", SMALL)])
+def test_same_seed_same_bytes_other_seed_others(
+    harness: Call, tmp_path: Path, method: str, settings: tuple[str, ...]
+) -> None:
+    arguments = ("--methods", method, "--seeds", "3,4", *settings)
+    one = _run(harness, tmp_path / "one", *arguments)["runs"]
+    two = _run(harness, tmp_path / "two", *arguments)["runs"]
+    for name in ("predictions.npz", "checkpoint.safetensors"):
+        assert _file(one[0], name) == _file(two[0], name)
+        assert _file(one[0], name) != _file(one[1], name)
+
+
+@pytest.mark.usefixtures("demo")
+def test_finished_runs_are_skipped_until_rerun(harness: Call, tmp_path: Path) -> None:
+    arguments = ("--methods", "baseline", *SHORT)
+    (first,) = _run(harness, tmp_path, *arguments)["runs"]
+    stamp = (Path(first["directory"]) / "run.json").stat().st_mtime_ns
+    (again,) = _run(harness, tmp_path, *arguments)["runs"]
+    assert (again["status"], again["metrics"]) == ("skipped", first["metrics"])
+    assert (Path(first["directory"]) / "run.json").stat().st_mtime_ns == stamp
+    (rerun,) = _run(harness, tmp_path, *arguments, "--rerun")["runs"]
+    assert rerun["status"] == "ok"
+    assert (Path(first["directory"]) / "run.json").stat().st_mtime_ns > stamp
+
+
+@pytest.mark.usefixtures("demo")
+@pytest.mark.parametrize(("method", "settings"), [("deepmil", SHORT), ("dsanet", SMALL)])
+def test_an_interrupted_run_resumes_to_the_same_bytes(
+    harness: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, settings: tuple[str, ...]
+) -> None:
+    arguments = ("--methods", method, *settings)
+    (whole,) = _run(harness, tmp_path / "whole", *arguments)["runs"]
+    import harness.train as loop
+
+    original, calls = loop._save, []
+
+    def interrupt(*args: object) -> None:
+        original(*args)
+        calls.append(1)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_save", interrupt)
+        code, _, stderr = harness("run", "--out", str(tmp_path / "cut"), *arguments)
+    assert (code, len(calls)) == (130, 1)
+    assert "continues from its last epoch" in stderr
+    starts: list[int] = []
+    restore = loop._restore
+    monkeypatch.setattr(loop, "_restore", lambda *args: starts.append(1) or restore(*args))
+    (resumed,) = _run(harness, tmp_path / "cut", *arguments)["runs"]
+    assert starts, "the second half started from the checkpoint"
+    for name in ("predictions.npz", "checkpoint.safetensors"):
+        assert _file(whole, name) == _file(resumed, name)
+
+
+@pytest.mark.usefixtures("demo")
+@pytest.mark.parametrize("rule", ["val", "oracle", "paper"])
+def test_selection_rules(harness: Call, tmp_path: Path, rule: str) -> None:
+    arguments = ("--methods", "baseline", "--selection", rule, *SHORT)
+    (run,) = _run(harness, tmp_path, *arguments)["runs"]
+    selected = run["selected"]
+    assert (selected["rule"], selected["looks"], selected["steps"]) == (rule, 2, 8)
+    history = json.loads(_file(run, "history.json"))
+    assert len(history["looks"]) == 2
+    if rule == "val":
+        assert selected["gap"] is None
+        assert selected["criterion"] == "validation video_auc"
+    else:
+        assert selected["gap"] >= 0
+        assert selected["value"] == pytest.approx(run["metrics"]["frame_auc"], abs=1e-12)
+
+
+def test_no_test_label_reaches_an_honest_training(
+    demo: Bank, harness: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the ground truth unreadable, `last` and `val` still train; only scoring needs it."""
+    asked: list[str] = []
+    original = Bank.truth
+
+    def watched(bank: Bank) -> object:
+        import harness.train as loop
+
+        asked.append("during training" if loop.__dict__.get("_running") else "after training")
+        return original(bank)
+
+    import harness.execute as execute
+
+    train = execute.train
+
+    def marked(*args: object, **kwargs: object) -> object:
+        import harness.train as loop
+
+        loop.__dict__["_running"] = True
+        try:
+            return train(*args, **kwargs)
+        finally:
+            loop.__dict__["_running"] = False
+
+    monkeypatch.setattr(Bank, "truth", watched)
+    monkeypatch.setattr(execute, "train", marked)
+    for rule in ("last", "val"):
+        _run(harness, tmp_path, "--methods", "baseline", "--selection", rule, *SHORT)
+    assert asked
+    assert set(asked) == {"after training"}
+    assert all(not item.labels for item in demo.split("test").items)
+
+
+@pytest.mark.usefixtures("demo")
+def test_a_failing_method_fails_alone(harness: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from methods.deepmil import DeepMIL
+
+    def broken(self: DeepMIL, batch: object) -> dict[str, torch.Tensor]:
+        return {"hinge": torch.tensor(float("nan"), requires_grad=True), "smooth": torch.tensor(0.0)}
+
+    monkeypatch.setattr(DeepMIL, "training_loss", broken)
+    code, stdout, stderr = harness("run", "--methods", "baseline,linear-probe", "--out", str(tmp_path), "--json")
+    runs = json.loads(stdout)["runs"]
+    assert code == 1
+    assert [run["status"] for run in runs] == ["failed", "ok"]
+    assert "diverged at step 1: loss term hinge" in runs[0]["error"]
+    assert "diverged" in stderr
+    assert "Traceback" not in stderr
+
+
+@pytest.mark.usefixtures("demo")
+def test_disk_full_keeps_earlier_results_and_says_so(
+    harness: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("run", "--methods", "linear-probe", "--out", str(tmp_path))
+    assert harness(*arguments)[0] == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.npz")}
+
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    code, _, stderr = harness(*arguments, "--rerun")
+    assert code == 2
+    assert "No space left on device" in stderr
+    assert len(stderr.strip().splitlines()[-1:]) == 1
+    assert "Traceback" not in stderr
+    assert {path: path.read_bytes() for path in before} == before
