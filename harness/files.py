@@ -73,8 +73,13 @@ def publish_directory(source: Path, target: Path) -> None:
     if target.exists():
         retired = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
         os.replace(target, retired / target.name)
-        os.replace(source, target)
-        shutil.rmtree(retired, ignore_errors=True)
+        try:
+            os.replace(source, target)
+        except OSError:
+            os.replace(retired / target.name, target)
+            raise
+        finally:
+            shutil.rmtree(retired, ignore_errors=True)
     else:
         os.replace(source, target)
     sync(target.parent)

@@ -22,6 +22,9 @@ from harness.selection import Selector
 
 EpochRecord = dict[str, Any]
 
+# Epochs of a large model may be shorter than the writing of its state: save when this many times as long has passed.
+SAVE_SHARE = 20
+
 
 def train(
     method: Method,
@@ -33,7 +36,8 @@ def train(
 ) -> list[EpochRecord]:
     """Train a method by gradient; it ends with the weights of the last step.
 
-    After every epoch the whole state goes to `checkpoint`. If that file exists, training continues from it, and
+    After the first epoch, and then as often as costs at most a twentieth of the time, the whole state goes to
+    `checkpoint` at an epoch's end. If that file exists, training continues from it, and
     gives the bits of the uninterrupted training on the same machine and number of threads.
 
     Returns:
@@ -48,6 +52,7 @@ def train(
     method.train()
     schedules = method.schedules(plan)
     records: list[EpochRecord] = []
+    saved, save_seconds = time.perf_counter(), 0.0
     if checkpoint is not None and checkpoint.exists():
         records = _restore(checkpoint, method, schedules, selector)
     with torch.random.fork_rng():
@@ -81,8 +86,11 @@ def train(
                 if schedule.scheduler is not None and schedule.interval == "epoch":
                     schedule.scheduler.step()
             selector.after_epoch(method)
-            if checkpoint is not None:
+            if checkpoint is not None and time.perf_counter() - saved >= SAVE_SHARE * save_seconds:
+                start = time.perf_counter()
                 _save(checkpoint, method, schedules, selector, records)
+                saved = time.perf_counter()
+                save_seconds = saved - start
     return records
 
 

@@ -16,8 +16,8 @@ from harness.predictions import Predictions
 Call = Callable[..., tuple[int, str, str]]
 SHORT = ("--set", "deepmil.epochs=2", "--set", "deepmil.steps_per_epoch=4")
 SMALL = (
-    *("--set", "dsanet.epochs=2", "--set", "dsanet.visual_length=16", "--set", "dsanet.decoder_depth=1"),
-    *("--set", "dsanet.batch=24", "--set", "dsanet.text_adapt_until=1", "--set", "dsanet.visual_layers=1"),
+    *("--set", "dsanet.epochs=2", "--set", "dsanet.steps_per_epoch=2", "--set", "dsanet.visual_length=16"),
+    *("--set", "dsanet.batch=4", "--set", "dsanet.text_adapt_until=1", "--set", "dsanet.visual_layers=1"),
 )
 
 

@@ -57,7 +57,10 @@ def _read_ucf(card: DatasetCard, where: str, fields: list[str], labels: tuple[in
     if own not in labels:
         listed = ", ".join(card.class_names[i] for i in labels)
         raise UserError(f"{where}: class {fields[0]!r} disagrees with the list, which says {listed}")
-    return Annotation(where, _events(card, where, [(own, *fields[i : i + 2]) for i in range(1, len(fields), 2)]))
+    events = _events(card, where, [(own, *fields[i : i + 2]) for i in range(1, len(fields), 2)])
+    if events and own == 0:
+        raise UserError(f"{where}: a normal video has an event, {fields[1]} {fields[2]}; expected -1 -1")
+    return Annotation(where, events)
 
 
 def _read_xd(card: DatasetCard, where: str, fields: list[str], labels: tuple[int, ...]) -> Annotation:

@@ -29,7 +29,7 @@ def read_array(path: Path) -> NDArray[Any]:
             return np.lib.format.read_array(stream, allow_pickle=False)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, MemoryError) as error:  # a damaged header may ask for any amount of memory
         if "pickle" in str(error).lower() or "object" in str(error).lower():
             raise UserError(
                 f"{path}: an object array (pickled), which is refused because loading it can run code; "
@@ -45,8 +45,6 @@ def read_features(path: Path, spec: FeatureCard) -> NDArray[np.floating[Any]]:
         UserError: wrong shape, width or dtype, or a value that is NaN or infinite.
     """
     array = read_array(path)
-    if array.size == 0:
-        return np.zeros((0, spec.dim), dtype=spec.dtype)
     if array.ndim != 2 or array.shape[1] != spec.dim:
         raise UserError(f"{path}: shape {array.shape}, expected (snippets, {spec.dim})")
     if array.dtype not in (np.float16, np.float32) or not np.can_cast(array.dtype, spec.dtype):

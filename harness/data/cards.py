@@ -44,7 +44,8 @@ def open_bank(card: DatasetCard, features: str | None) -> Bank:
 
         return generate(card)
     path = bank_path(card.name, name)
-    again = f"run `harness data import {card.name} --root DIR --features {name}`"
+    option = "" if name == next(iter(card.features)) else f" --features {name}"
+    again = f"run `harness data import {card.name} --root DIR{option}` (or the path of its YAML file)"
     if not (path / "bank.json").exists():
         raise UserError(f"dataset {card.name}/{name} has not been imported; {again}")
     bank = Bank(path)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.data.bank import SPLITS, Bank, BankWriter, Item, Split, bank_path
+from harness.data.bank import SPLITS, Bank, BankWriter, Item, SplitName, bank_path
 from harness.data.card import DatasetCard, read_card
 from harness.errors import UserError
 from harness.files import read_json, replacing_directory
@@ -20,6 +20,7 @@ from harness.truth import GroundTruth
 
 # Beside what `save_to_disk` writes: what a table of features cannot hold.
 _SIDE_FILES = ("bank.json", "card.yaml", "truth.json")
+_ROWS_IN_MEMORY = 16
 
 
 def is_exported(directory: Path) -> bool:
@@ -48,7 +49,13 @@ def export_bank(bank: Bank, directory: Path) -> None:
     with replacing_directory(directory) as target, tempfile.TemporaryDirectory(dir=target.parent) as cache:
         parts = {
             name: datasets.Dataset.from_generator(
-                _rows, features=features, gen_kwargs={"split": bank.split(name)}, cache_dir=cache, split=name
+                _rows,
+                features=features,
+                # The arguments are hashed by pickling: a path, never the features themselves.
+                gen_kwargs={"path": str(bank.path), "name": name},
+                cache_dir=cache,
+                split=name,
+                writer_batch_size=_ROWS_IN_MEMORY,
             )
             for name in SPLITS
         }
@@ -57,7 +64,8 @@ def export_bank(bank: Bank, directory: Path) -> None:
             shutil.copyfile(bank.path / name, target / name)
 
 
-def _rows(split: Split) -> Iterator[dict[str, Any]]:
+def _rows(path: str, name: SplitName) -> Iterator[dict[str, Any]]:
+    split = Bank(Path(path)).split(name)
     for item, start in zip(split.items, split.starts, strict=True):
         yield {
             "video": item.video,
@@ -81,16 +89,23 @@ def import_exported(directory: Path, card: DatasetCard) -> Bank:
     try:
         parts = datasets.load_from_disk(str(directory.absolute())).with_format("numpy")
     except Exception as error:  # pyarrow and datasets raise many kinds for a damaged directory
-        raise UserError(f"{directory}: not a readable datasets directory ({str(error).splitlines()[0]})") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{directory}: not a readable datasets directory ({reason})") from error
     path = bank_path(card.name, info["features"])
-    with replacing_directory(path) as target, BankWriter(target, stored, info["features"]) as writer:
-        for name in SPLITS:
-            for row in parts[name]:
-                features = row["features"]
-                labels = tuple(int(label) for label in row["labels"])
-                writer.add(name, Item(str(row["video"]), int(row["crop"]), len(features), labels), features)
-        excluded = {split: tuple(info["excluded"][split]) for split in SPLITS}
-        writer.finish(GroundTruth.load(directory / "truth.json"), excluded, info["origin"])
+    with replacing_directory(path) as target:
+        try:
+            with BankWriter(target, stored, info["features"]) as writer:
+                for name in SPLITS:
+                    for row in parts[name]:
+                        features = row["features"]
+                        labels = tuple(int(label) for label in row["labels"])
+                        writer.add(name, Item(str(row["video"]), int(row["crop"]), len(features), labels), features)
+                excluded = {split: tuple(info["excluded"][split]) for split in SPLITS}
+                writer.finish(GroundTruth.load(directory / "truth.json"), excluded, info["origin"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{directory}: not what `harness data export` writes ({error}); export it again") from error
+        if Bank(target).content_hash != info["hash"]:
+            raise UserError(f"{directory}: the content changed since it was exported; export it again")
     return Bank(path)
 
 

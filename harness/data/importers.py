@@ -46,6 +46,8 @@ def import_features(card: DatasetCard, features: str | None, root: Path, progres
         UserError: something is missing, damaged or disagrees with the card; an earlier bank stays as it was.
     """
     name, spec = card.feature_set(features)
+    if spec.generated:
+        raise UserError(f"dataset {card.name}/{name} is generated on first use; there is nothing to import")
     if not root.is_dir():
         raise UserError(f"--root {root}: no such directory")
     sources = _sources(card, name, root)
@@ -91,9 +93,11 @@ def _sources(card: DatasetCard, features: str, root: Path) -> dict[SplitName, li
         for listed in read_list(path):
             try:
                 labels = card.class_indices(listed.label)
+                video, crop = split_name(listed.path, spec.crop_suffix)
             except UserError as error:
                 raise UserError(f"{listed.where}: {error}") from error
-            video, crop = split_name(listed.path, spec.crop_suffix)
+            if crop >= spec.crops:
+                raise UserError(f"{listed.where}: crop {crop} of {video}, the card expects 0 to {spec.crops - 1}")
             if (video, crop) in seen:
                 raise UserError(f"{listed.where}: {video} crop {crop} is listed twice, first at {seen[video, crop]}")
             seen[video, crop] = listed.where
@@ -129,11 +133,13 @@ def _check_counts(card: DatasetCard, split: SplitName, path: Path, rows: list[_S
 def _frame_counts(card: DatasetCard, root: Path) -> dict[str, int]:
     if not card.frame_counts:
         return {}
-    counts = {}
+    counts: dict[str, int] = {}
     for where, row in read_table(find_input(root, card.frame_counts), ("video", "frames")):
-        if not row["frames"].isdigit() or int(row["frames"]) == 0:
+        if not row["frames"].isdecimal() or int(row["frames"]) == 0:
             raise UserError(f"{where}: frames {row['frames']!r} is not a positive whole number")
-        counts[row["video"].removesuffix(".mp4")] = int(row["frames"])
+        video, frames = row["video"].removesuffix(".mp4"), int(row["frames"])
+        if counts.setdefault(video, frames) != frames:
+            raise UserError(f"{where}: video {video} has {frames} frames, an earlier line says {counts[video]}")
     return counts
 
 
@@ -186,7 +192,18 @@ def _truth(
         map_variant=card.protocol.map,
         excluded=excluded,
     )
+    _check_frames(card, ground)
     return ground, warnings
+
+
+def _check_frames(card: DatasetCard, truth: GroundTruth) -> None:
+    positives = sum(int(video.mask().sum()) for video in truth.videos.values())
+    for what, found, expected in (
+        ("frames", truth.frames, card.protocol.frames),
+        ("positive frames", positives, card.protocol.positives),
+    ):
+        if expected and found != expected:
+            raise UserError(f"{card.name}: {found:,} test {what}, the card expects {expected:,}; check annotations")
 
 
 def _within(

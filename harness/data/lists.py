@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -49,12 +50,19 @@ def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict
     if missing:
         found = ",".join(header)[:80] or "nothing"
         raise UserError(f"{path}:1: no column {missing[0]!r}; expected the header {','.join(columns)}, found {found}")
-    for row in reader:
+    for row in _rows(path, reader):
         where = f"{path}:{reader.line_num}"
         for column in columns:
             if not row[column].strip():
                 raise UserError(f"{where}: field {column!r} is empty")
         yield where, {column: row[column].strip() for column in columns}
+
+
+def _rows(path: Path, reader: csv.DictReader[str]) -> Iterator[dict[str, str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise UserError(f"{path}:{reader.line_num}: not a csv line ({error})") from error
 
 
 def read_list(path: Path) -> list[ListedFile]:
@@ -86,7 +94,7 @@ class FeatureFiles:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._known = {path.relative_to(root).as_posix() for path in root.rglob("*.npy")}
+        self._known = {path.relative_to(root).as_posix() for path in _arrays_under(root)}
         self._by_name: dict[str, list[str]] = {}
         for path in sorted(self._known):
             self._by_name.setdefault(PurePosixPath(path).name, []).append(path)
@@ -112,8 +120,29 @@ class FeatureFiles:
         return self.root / same_name[0] if same_name else None
 
 
+def _arrays_under(root: Path) -> Iterator[Path]:
+    """Yield every .npy file; linked folders count, because features often lie on another disk."""
+    visited = set()
+    for folder, inner, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in visited:
+            inner.clear()  # a link to a folder that has been listed, perhaps one around it
+            continue
+        visited.add(real)
+        yield from (Path(folder, name) for name in names if name.endswith(".npy"))
+
+
 def split_name(path: str, crop_suffix: bool) -> tuple[str, int]:
-    """Return (video, crop) of a feature file's path: `Abuse001_x264__3.npy` is crop 3 of Abuse001_x264."""
-    stem = re.split(r"[/\\]", path)[-1].removesuffix(".npy")
-    match = re.fullmatch(r"(.+)__(\d+)", stem) if crop_suffix else None
-    return (match[1], int(match[2])) if match else (stem, 0)
+    """Return (video, crop) of a feature file's path: `Abuse001_x264__3.npy` is crop 3 of Abuse001_x264.
+
+    Raises:
+        UserError: `crop_suffix` is set and the name does not end in `__k`.
+    """
+    name = re.split(r"[/\\]", path)[-1]
+    stem = name.removesuffix(".npy")
+    if not crop_suffix:
+        return stem, 0
+    match = re.fullmatch(r"(.+)__([0-9]+)", stem)
+    if match is None:
+        raise UserError(f"{name} is no crop of a video; the card expects names that end in __k.npy")
+    return match[1], int(match[2])

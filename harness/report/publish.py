@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.errors import UserError
 from harness.report.board import Leaderboard
 from harness.report.leaderboard import read
-from harness.report.write import FORMATS, write_report
+from harness.report.write import FORMATS, check_formats, write_report
 from harness.track import Tracker
 
 
@@ -18,6 +18,7 @@ def publish(tracker: Tracker, formats: Sequence[str] = FORMATS[:4]) -> tuple[Lea
     Raises:
         UserError: nothing is recorded, a format is unknown, or the directory cannot be written.
     """
+    check_formats(formats)
     leaderboard = read(tracker, notes=_notes())
     return leaderboard, write_report(leaderboard, tracker.artifact, tracker.out / "report", formats)
 

@@ -26,9 +26,7 @@ def write_report(
     Raises:
         UserError: there is nothing to report, a format is unknown, or the directory cannot be written.
     """
-    unknown = [name for name in formats if name not in FORMATS]
-    if unknown:
-        raise UserError(f"--formats: unknown format {unknown[0]!r}; known: {', '.join(FORMATS)}")
+    check_formats(formats)
     if not leaderboard.boards and not leaderboard.failures:
         raise UserError("no run to report; start with `harness run --methods all`")
     paths = []
@@ -43,6 +41,13 @@ def write_report(
             write_text(path, write(leaderboard))
         paths.append(path)
     return paths
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Raise UserError unless every format is known and there is one."""
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or not formats:
+        raise UserError(f"--formats {','.join(formats)!r}: expected some of {', '.join(FORMATS)}")
 
 
 def page(leaderboard: Leaderboard, artifact: Artifact) -> str:

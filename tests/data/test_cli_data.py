@@ -1,0 +1,100 @@
+"""`harness data`: what it prints, where, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from tests.data.trees import Tree, ucf_tree
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return ucf_tree(tmp_path / "ucf")
+
+
+@pytest.fixture
+def card(tree: Tree, tmp_path: Path) -> str:
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(tree.card.model_dump(mode="json")))
+    return str(path)
+
+
+def test_import_info_verify_export_import(harness: Call, tree: Tree, card: str, tmp_path: Path) -> None:
+    code, stdout, stderr = harness("data", "import", card, "--root", str(tree.root), "--json")
+    assert code == 0, stderr
+    imported = json.loads(stdout)
+    assert "9/9" in stderr
+    code, stdout, _ = harness("data", "info", card, "--json")
+    assert (code, json.loads(stdout)) == (0, imported)
+    code, stdout, _ = harness("data", "verify", card)
+    assert code == 0
+    assert imported["hash"][:12] in stdout
+    code, stdout, stderr = harness("data", "export", card, "--to", str(tmp_path / "exported"))
+    assert code == 0, stderr
+    code, stdout, stderr = harness("data", "import", card, "--root", str(tmp_path / "exported"), "--json")
+    assert code == 0, stderr
+    assert json.loads(stdout) == imported
+
+
+def test_the_table_shows_the_counts(harness: Call, tree: Tree, card: str) -> None:
+    code, stdout, _ = harness("data", "import", card, "--root", str(tree.root))
+    assert code == 0
+    for word in ("small-ucf", "Arrest", "288 test frames", "76 positive"):
+        assert word in stdout
+
+
+def test_warnings_and_empty_videos_go_to_standard_error(harness: Call, tree: Tree, card: str) -> None:
+    tree.edit("annotations.txt", "16  40", "90  99")
+    tree.array("UCFClipFeatures/Arrest/Arrest001_x264__5.npy", np.zeros((0, 4), np.float32))
+    code, stdout, stderr = harness("data", "import", card, "--root", str(tree.root), "--json")
+    assert code == 0
+    assert "annotations.txt:1" in stderr
+    assert "Arrest001_x264" in stderr
+    assert json.loads(stdout)["splits"]["test"]["excluded"] == ["Arrest001_x264"]
+
+
+def test_verify_fails_with_exit_code_1(harness: Call, tree: Tree, card: str) -> None:
+    file = tree.load().bank.path / "test.npy"
+    file.write_bytes(file.read_bytes()[:-1] + b"\x00")
+    code, stdout, _ = harness("data", "verify", card)
+    assert code == 1
+    assert str(file) in stdout
+
+
+def test_list_tells_what_is_imported(harness: Call) -> None:
+    code, stdout, _ = harness("data", "list", "--json")
+    assert code == 0
+    rows = {row["name"]: row for row in json.loads(stdout)["datasets"]}
+    assert rows["xd-violence"]["status"] == "not imported"
+    assert harness("data", "list")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["import", "ucf-crme", "--root", "."], "did you mean ucf-crime"),
+        (["import", "ucf-crime", "--root", "./no/such/root"], "no/such/root"),
+        (["import", "ucf-crime", "--root", ".", "--features", "i3d"], "no feature set 'i3d'"),
+        (["info", "ucf-crime"], "harness data import ucf-crime"),
+        (["verify", "ucf-crime"], "harness data import ucf-crime"),
+        (["export", "ucf-crime", "--to", "x"], "harness data import ucf-crime"),
+        (["import", "demo", "--root", "."], "generated on first use"),
+    ],
+    ids=lambda value: "-".join(value[:2]) if isinstance(value, list) else "",
+)
+def test_wrong_input_is_one_line(
+    harness: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], expected: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, stdout, stderr = harness("data", *arguments)
+    assert (code, stdout) == (2, "")
+    assert expected in stderr
+    assert len(stderr.strip().splitlines()) == 1

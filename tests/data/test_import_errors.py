@@ -1,0 +1,241 @@
+"""Every way in which an import can be wrong: one line that says where and what, and the earlier bank as it was."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.data.bank import bank_path
+from harness.errors import UserError
+from tests.data.trees import Tree, content, features, mask_tree, ucf_tree
+
+ABUSE = "UCFClipFeatures/Abuse/Abuse028_x264__5.npy"
+
+
+def _no_root(tree: Tree) -> None:
+    tree.root = tree.root / "nowhere"
+
+
+def _truncated(tree: Tree) -> None:
+    file = tree.root / ABUSE
+    file.write_bytes(file.read_bytes()[:-5])
+
+
+def _cut_in_the_header(tree: Tree) -> None:
+    file = tree.root / ABUSE
+    file.write_bytes(file.read_bytes()[:30])
+
+
+def _claims_too_much(tree: Tree) -> None:
+    with (tree.root / ABUSE).open("wb") as stream:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (10**12, 4)}
+        np.lib.format.write_array_header_1_0(stream, header)
+
+
+def _no_npy(tree: Tree) -> None:
+    (tree.root / ABUSE).write_text("not an array")
+
+
+def _pickled(tree: Tree) -> None:
+    (tree.root / ABUSE).write_bytes(pickle.dumps([1.0, 2.0]))
+
+
+def _objects(tree: Tree) -> None:
+    np.save(tree.root / ABUSE, np.array([[1.0], "x"], dtype=object), allow_pickle=True)
+
+
+def _nan(tree: Tree) -> None:
+    array = features(6, 15)
+    array[3, 1] = np.nan
+    tree.array(ABUSE, array)
+
+
+def _infinite(tree: Tree) -> None:
+    array = features(6, 15)
+    array[5, 0] = np.inf
+    tree.array(ABUSE, array)
+
+
+def _not_utf8(tree: Tree) -> None:
+    (tree.root / "test.csv").write_bytes(b"path,label\nfeatures/\xff.npy,Abuse\n")
+
+
+def _add_row(name: str, row: str) -> Callable[[Tree], None]:
+    def change(tree: Tree) -> None:
+        with (tree.root / name).open("a") as stream:
+            stream.write(row + "\n")
+
+    return change
+
+
+def _edit(name: str, old: str, new: str) -> Callable[[Tree], None]:
+    return lambda tree: tree.edit(name, old, new)
+
+
+def _array(value: Any, path: str = ABUSE) -> Callable[[Tree], None]:
+    return lambda tree: tree.array(path, value)
+
+
+def _remove(*paths: str) -> Callable[[Tree], None]:
+    def change(tree: Tree) -> None:
+        for path in paths:
+            (tree.root / path).unlink()
+
+    return change
+
+
+def _both(*changes: Callable[[Tree], None]) -> Callable[[Tree], None]:
+    def change(tree: Tree) -> None:
+        for each in changes:
+            each(tree)
+
+    return change
+
+
+def _split(name: str, **fields: Any) -> Callable[[Tree], None]:
+    def change(tree: Tree) -> None:
+        splits = tree.card.model_dump()["splits"]
+        splits[name].update(fields)
+        tree.change(splits=splits)
+
+    return change
+
+
+TRAIN = "/home/someone/Desktop/UCFClipFeatures"
+NOTES = "annotations.txt"
+WRONG: dict[str, tuple[Callable[[Tree], None], tuple[str, ...]]] = {
+    "missing root": (_no_root, ("nowhere", "no such directory")),
+    "missing list": (_remove("test.csv"), ("test.csv", "--root")),
+    "missing annotations": (_remove(NOTES), (NOTES, "--root")),
+    "empty list": (lambda t: t.text("test.csv", "path,label"), ("test.csv", "empty")),
+    "no columns": (
+        lambda t: t.text("test.csv", "file,class", "a.npy,Abuse"),
+        ("test.csv:1", "path,label", "file,class"),
+    ),
+    "short row": (_add_row("test.csv", "only-a-path.npy"), ("test.csv:5", "'label'")),
+    "list not UTF-8": (_not_utf8, ("test.csv:2", "UTF-8")),
+    "null byte": (_add_row("test.csv", "a\0.npy,Abuse"), ("test.csv",)),
+    "unknown label": (_edit("test.csv", ",Abuse", ",Abusing"), ("test.csv:3", "'Abusing'", "Normal, Abuse, Arrest")),
+    "leaves the root": (_add_row("test.csv", "../other/Abuse030_x264__5.npy,Abuse"), ("test.csv:5", "..")),
+    "no crop in the name": (
+        _both(_edit("test.csv", "Abuse028_x264__5", "Abuse028_x264"), _array(features(6, 1), "Abuse028_x264.npy")),
+        ("test.csv:3", "Abuse028_x264.npy", "__k"),
+    ),
+    "crop number": (
+        _both(
+            _edit("test.csv", "Abuse028_x264__5", "Abuse028_x264__10"), _array(features(6, 1), "Abuse028_x264__10.npy")
+        ),
+        ("test.csv:3", "10", "crop"),
+    ),
+    "listed twice": (
+        _add_row("test.csv", f"{TRAIN}/Abuse/Abuse028_x264__5.npy,Abuse"),
+        ("test.csv:5", "test.csv:3", "Abuse028_x264"),
+    ),
+    "in both lists": (
+        _add_row("test.csv", f"{TRAIN}/Abuse/Abuse001_x264__2.npy,Abuse"),
+        ("test.csv:5", "Abuse001_x264", "train"),
+    ),
+    "two labels": (
+        _edit("train.csv", "Abuse001_x264__1.npy,Abuse", "Abuse001_x264__1.npy,Arrest"),
+        ("train.csv:5", "Abuse001_x264"),
+    ),
+    "ambiguous file": (
+        _both(
+            _remove(ABUSE),
+            _array(features(6, 1), "a/Abuse028_x264__5.npy"),
+            _array(features(6, 1), "b/Abuse028_x264__5.npy"),
+        ),
+        ("test.csv:3", "a/Abuse028_x264__5.npy", "b/Abuse028_x264__5.npy"),
+    ),
+    "missing file": (_remove(ABUSE), ("test.csv", "1 ", "Abuse028_x264__5.npy")),
+    "truncated": (_truncated, ("Abuse028_x264__5.npy", "truncated")),
+    "cut in the header": (_cut_in_the_header, ("Abuse028_x264__5.npy", "truncated")),
+    "claims more than memory": (_claims_too_much, ("Abuse028_x264__5.npy", "truncated")),
+    "no npy": (_no_npy, ("Abuse028_x264__5.npy", "not a .npy file")),
+    "pickled": (_pickled, ("Abuse028_x264__5.npy", "pickle", "refused")),
+    "object array": (_objects, ("Abuse028_x264__5.npy", "pickle", "refused")),
+    "width": (_array(np.zeros((6, 5), np.float32)), ("Abuse028_x264__5.npy", "(6, 5)", "4")),
+    "dimensions": (_array(np.zeros((2, 3, 4), np.float32)), ("Abuse028_x264__5.npy", "(2, 3, 4)")),
+    "empty of another shape": (_array(np.zeros((5, 0), np.float32)), ("Abuse028_x264__5.npy", "(5, 0)")),
+    "double precision": (_array(np.zeros((6, 4))), ("Abuse028_x264__5.npy", "float64", "float32")),
+    "whole numbers": (_array(np.zeros((6, 4), np.int32)), ("Abuse028_x264__5.npy", "int32", "float32")),
+    "NaN": (_nan, ("Abuse028_x264", "row 3")),
+    "infinity": (_infinite, ("Abuse028_x264", "row 5")),
+    "crops of two lengths": (
+        _array(features(9, 1), "UCFClipFeatures/Abuse/Abuse001_x264__1.npy"),
+        ("Abuse001_x264__1.npy", "9", "6"),
+    ),
+    "videos": (_split("test", videos=4), ("test.csv", "3 videos", "4", "small-ucf")),
+    "videos per class": (_split("train", classes={"Normal": 2}), ("train.csv", "Normal 1", "2")),
+    "annotated twice": (
+        _add_row(NOTES, "Abuse028_x264 Abuse 1 2 -1 -1"),
+        (f"{NOTES}:4", f"{NOTES}:1", "Abuse028_x264"),
+    ),
+    "unknown video": (_add_row(NOTES, "Abuse999_x264 Abuse 1 2 -1 -1"), (f"{NOTES}:4", "Abuse999_x264")),
+    "unknown class": (_edit(NOTES, "Abuse  16", "Abusing  16"), (f"{NOTES}:1", "'Abusing'")),
+    "another class": (_edit(NOTES, "Abuse  16", "Arrest  16"), (f"{NOTES}:1", "Arrest", "Abuse")),
+    "normal with an event": (_edit(NOTES, "Normal  -1  -1", "Normal  5  9"), (f"{NOTES}:3", "normal")),
+    "no event": (_edit(NOTES, "16  40", "-1  -1"), ("Abuse028_x264", "no annotated event")),
+    "not annotated": (
+        lambda t: t.text(NOTES, "Arrest001_x264 Arrest 8 20 -1 -1"),
+        ("Abuse028_x264", "no annotated event"),
+    ),
+    "reversed": (_edit(NOTES, "16  40", "40  16"), (f"{NOTES}:1", "40 16", "reversed")),
+    "negative": (_edit(NOTES, "16  40", "-5  40"), (f"{NOTES}:1", "-5 40", "negative")),
+    "half an interval": (_edit(NOTES, "-1  -1  ", "-1  "), (f"{NOTES}:1", "start end")),
+    "no number": (_edit(NOTES, "16  40", "16  forty"), (f"{NOTES}:1", "forty")),
+    "begins after the end": (_edit(NOTES, "16  40", "400  500"), (f"{NOTES}:1", "400", "Abuse028_x264", "96")),
+}
+WRONG_MASKS: dict[str, tuple[Callable[[Tree], None], tuple[str, ...]]] = {
+    "no frame count": (_edit("frames.csv", "02_002,48\n", ""), ("02_002", "frames.csv")),
+    "frame count": (_edit("frames.csv", "02_002,48", "02_002,-48"), ("frames.csv:4", "'-48'")),
+    "superscript": (_edit("frames.csv", "02_002,48", "02_002,4²"), ("frames.csv:4", "'4²'")),
+    "two frame counts": (_add_row("frames.csv", "02_002,49"), ("frames.csv:6", "02_002", "49")),
+    "snippets and frames": (_array(features(5, 1, "float16"), "features/02_002.npy"), ("02_002.npy", "5", "48")),
+    "mask of nothing": (_array(np.ones(4, np.uint8), "masks/09_001.npy"), ("09_001.npy", "no list")),
+    "mask length": (_array(np.ones(49, np.uint8), "masks/02_0015.npy"), ("02_0015.npy", "49", "50")),
+    "mask values": (_array(np.full(50, 2, np.uint8), "masks/02_0015.npy"), ("02_0015.npy", "0 and 1")),
+    "mask of a normal video": (_array(np.ones(48, np.uint8), "masks/02_002.npy"), ("02_002.npy", "normal")),
+    "mask all zero": (_array(np.zeros(50, np.uint8), "masks/02_0015.npy"), ("02_0015", "no annotated event")),
+    "single precision": (_array(features(3, 1), "features/02_002.npy"), ("02_002.npy", "float32", "float16")),
+}
+
+
+def _refused(tree: Tree, change: Callable[[Tree], None], parts: tuple[str, ...]) -> None:
+    before = content(tree.load().bank)
+    path = bank_path(tree.card.name, next(iter(tree.card.features)))
+    change(tree)
+    with pytest.raises(UserError) as caught:
+        tree.load()
+    line = str(caught.value)
+    assert len(line.splitlines()) == 1
+    for part in parts:
+        assert part in line
+    assert {file.name: file.read_bytes() for file in sorted(path.iterdir())} == before
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name], "something was left behind"
+
+
+@pytest.mark.parametrize("case", WRONG, ids=lambda case: case.replace(" ", "-"))
+def test_one_line_says_what_is_wrong(case: str, tmp_path: Path) -> None:
+    _refused(ucf_tree(tmp_path / "ucf"), *WRONG[case])
+
+
+@pytest.mark.parametrize("case", WRONG_MASKS, ids=lambda case: case.replace(" ", "-"))
+def test_one_line_says_what_is_wrong_with_masks_and_frame_counts(case: str, tmp_path: Path) -> None:
+    _refused(mask_tree(tmp_path / "masks"), *WRONG_MASKS[case])
+
+
+def test_missing_files_are_counted_and_the_first_three_named(tmp_path: Path) -> None:
+    tree = ucf_tree(tmp_path / "ucf")
+    for file in sorted((tree.root / "UCFClipFeatures").rglob("*__[01].npy")):
+        file.unlink()
+    with pytest.raises(UserError) as caught:
+        tree.load()
+    line = str(caught.value)
+    assert "6 " in line
+    assert line.count("__0.npy") + line.count("__1.npy") == 3
