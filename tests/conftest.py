@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +21,14 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs ../shared (real data and parity cases)")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def real(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The packed sets in the layout their users have."""
+    target = tmp_path_factory.mktemp("real")
+    subprocess.run([sys.executable, str(shared / "real" / "unpack.py"), str(target)], check=True, capture_output=True)
+    return target
 
 
 @pytest.fixture(scope="session")

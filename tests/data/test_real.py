@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +13,6 @@ from harness.data.importers import import_features
 from harness.data.lists import FeatureFiles, read_list, split_name
 from harness.data.verify import describe, verify
 from tests.data.trees import quiet
-
-
-@pytest.fixture(scope="session")
-def real(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The packed sets in the layout their users have."""
-    target = tmp_path_factory.mktemp("real")
-    subprocess.run([sys.executable, str(shared / "real" / "unpack.py"), str(target)], check=True, capture_output=True)
-    return target
 
 
 def test_ucf_crime_r3d34(real: Path) -> None:
