@@ -137,5 +137,5 @@ def test_markdown_tables_stay_tables(written: tuple[Leaderboard, dict[str, str]]
 def test_nothing_to_report_and_unknown_formats_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no run to report"):
         write_report(Leaderboard(()), lambda run, name: tmp_path, tmp_path)
-    with pytest.raises(UserError, match="unknown format 'pdf'"):
+    with pytest.raises(UserError, match="--formats 'pdf': expected some of html"):
         write_report(Leaderboard(()), lambda run, name: tmp_path, tmp_path, ["pdf"])
