@@ -33,7 +33,7 @@ def import_(
 
     found = find_card(card)
     if is_exported(root):
-        bank = import_exported(root, found)
+        bank = import_exported(root, found, features)
     else:
         with progress(f"import {found.name}") as tick:
             report = import_features(found, features, root, tick)

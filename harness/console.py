@@ -9,7 +9,9 @@ from typing import Any
 
 from rich.console import Console
 
-out = Console()
+# Redirected output has no width of its own; 80 columns would cut the leaderboard.
+_WIDTH = 110
+out = Console(width=None if Console().is_terminal else _WIDTH)
 err = Console(stderr=True)
 
 Tick = Callable[[int, int], None]

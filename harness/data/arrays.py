@@ -27,15 +27,18 @@ def read_array(path: Path) -> NDArray[Any]:
                 raise UserError(f"{path}: {kind}; save the features with numpy.save")
             stream.seek(0)
             return np.lib.format.read_array(stream, allow_pickle=False)
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (ValueError, EOFError, MemoryError) as error:  # a damaged header may ask for any amount of memory
+    except Exception as error:  # numpy raises many kinds for a damaged header, which may ask for any amount of memory
         if "pickle" in str(error).lower() or "object" in str(error).lower():
             raise UserError(
                 f"{path}: an object array (pickled), which is refused because loading it can run code; "
                 "save plain float arrays with numpy.save"
             ) from error
-        raise UserError(f"{path}: truncated or damaged .npy file ({error}); copy it again") from error
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: truncated or damaged .npy file ({reason}); copy it again") from error
 
 
 def read_features(path: Path, spec: FeatureCard) -> NDArray[np.floating[Any]]:

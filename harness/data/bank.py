@@ -30,6 +30,7 @@ from harness.truth import GroundTruth
 SplitName = Literal["train", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "test")
 FORMAT = 1
+_INFO = {"features", "card_hash", "hash", "files", "excluded", "origin"}
 
 
 def bank_path(dataset: str, features: str) -> Path:
@@ -103,6 +104,8 @@ class Bank:
         if self.info.get("format") != FORMAT:
             raise UserError(f"{path}: bank format {self.info.get('format')!r}, expected {FORMAT}; import it again")
         self.card: DatasetCard = read_card(path / "card.yaml")
+        if not _INFO <= set(self.info) or self.info["features"] not in self.card.features:
+            raise UserError(f"{path / 'bank.json'}: damaged; import the data set again")
         self.features_name: str = self.info["features"]
 
     @property
@@ -119,14 +122,15 @@ class Bank:
         """Return a split; its features are memory-mapped.
 
         Raises:
-            UserError: the feature file is missing or damaged.
+            UserError: the index or the feature file is missing or damaged.
         """
-        rows = read_json(self.path / f"{name}.json")
+        rows = read_json(self._unchanged(f"{name}.json"))
         items = tuple(Item(r["video"], r["crop"], r["snippets"], tuple(r["labels"])) for r in rows)
         try:
             features = np.load(self.path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise UserError(f"{self.path / f'{name}.npy'}: damaged ({error}); import the data set again") from error
+        except Exception as error:  # numpy raises many kinds for a damaged header
+            reason = " ".join(str(error).split())
+            raise UserError(f"{self.path / f'{name}.npy'}: damaged ({reason}); import the data set again") from error
         card = self.card.features[self.features_name]
         expected = (sum(item.snippets for item in items), card.dim)
         if features.shape != expected:
@@ -136,7 +140,18 @@ class Bank:
 
     def truth(self) -> GroundTruth:
         """Return the ground truth of the test split. For the scorer; no training code calls this."""
-        return GroundTruth.load(self.path / "truth.json")
+        return GroundTruth.load(self._unchanged("truth.json"))
+
+    def _unchanged(self, name: str) -> Path:
+        """Path of a small content file, which must be what was imported; `verify` checks the features as well."""
+        path = self.path / name
+        try:
+            found = self.file_hash(name)
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror}; import the data set again") from error
+        if found != self.info["files"].get(name):
+            raise UserError(f"{path}: content changed since it was imported; import the data set again")
+        return path
 
     def file_hash(self, name: str) -> str:
         """Hash of one content file as it is now; raises OSError if it is missing."""

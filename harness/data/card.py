@@ -14,6 +14,11 @@ from harness.errors import UserError
 from harness.files import digest
 
 
+Positive = Annotated[int, Field(ge=1)]
+# Names become folders below the user's data directory.
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -53,11 +58,11 @@ class FeatureCard(_Part):
     `text_aligned`: the features share an embedding space with a CLIP text tower.
     """
 
-    dim: int
+    dim: Positive
     dtype: Literal["float16", "float32"] = "float32"
-    crops: int = 1
+    crops: Positive = 1
     crop_suffix: bool = False
-    scale: float = 1.0
+    scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     text_aligned: bool = False
     generated: bool = False
     description: str = ""
@@ -80,7 +85,7 @@ class ProtocolCard(_Part):
 class DatasetCard(_Part):
     """A data set. `family` names whose per-dataset method defaults apply; `preset` is the default preset."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+    name: Name
     title: str
     family: str = ""
     preset: str = "paper"
@@ -90,7 +95,7 @@ class DatasetCard(_Part):
     alignment: Alignment
     frame_counts: str = ""
     annotations: AnnotationCard | None = None
-    features: dict[str, FeatureCard]
+    features: dict[Name, FeatureCard]
     protocol: ProtocolCard = ProtocolCard()
     licence: str
     source: str
@@ -114,6 +119,8 @@ class DatasetCard(_Part):
                 raise ValueError(f"splits.{split}.classes names {name!r}, which is not a class of the card")
         if not self.features:
             raise ValueError("at least one feature set is expected")
+        if self.alignment.stride < 1:
+            raise ValueError(f"alignment.stride is {self.alignment.stride}, at least 1 is expected")
         return self
 
     @property
@@ -178,7 +185,7 @@ def read_card(path: Path) -> DatasetCard:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such dataset card") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: no UTF-8, or no such date
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not a readable YAML file ({reason})") from error
     try:

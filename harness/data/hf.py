@@ -75,8 +75,8 @@ def _rows(path: str, name: SplitName) -> Iterator[dict[str, Any]]:
         }
 
 
-def import_exported(directory: Path, card: DatasetCard) -> Bank:
-    """Write the bank that `export_bank` read, with the same bytes.
+def import_exported(directory: Path, card: DatasetCard, features: str | None = None) -> Bank:
+    """Write the bank that `export_bank` read, with the same bytes. `features`: the feature set it must hold.
 
     Raises:
         UserError: the directory is damaged or of another data set.
@@ -85,16 +85,21 @@ def import_exported(directory: Path, card: DatasetCard) -> Bank:
     info = read_json(directory / "bank.json")
     if stored.digest != card.digest:
         raise UserError(f"{directory}: exported from another version of the card {stored.name}, expected {card.name}")
+    exported = info.get("features") if isinstance(info, dict) else None
+    if exported not in tuple(stored.features):
+        raise UserError(f"{directory / 'bank.json'}: not what `harness data export` writes; export it again")
+    if features not in (None, exported):
+        raise UserError(f"{directory}: holds the feature set {exported}, not {features}")
     datasets = _library()
     try:
         parts = datasets.load_from_disk(str(directory.absolute())).with_format("numpy")
     except Exception as error:  # pyarrow and datasets raise many kinds for a damaged directory
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{directory}: not a readable datasets directory ({reason})") from error
-    path = bank_path(card.name, info["features"])
+    path = bank_path(card.name, exported)
     with replacing_directory(path) as target:
         try:
-            with BankWriter(target, stored, info["features"]) as writer:
+            with BankWriter(target, stored, exported) as writer:
                 for name in SPLITS:
                     for row in parts[name]:
                         features = row["features"]
@@ -102,9 +107,9 @@ def import_exported(directory: Path, card: DatasetCard) -> Bank:
                         writer.add(name, Item(str(row["video"]), int(row["crop"]), len(features), labels), features)
                 excluded = {split: tuple(info["excluded"][split]) for split in SPLITS}
                 writer.finish(GroundTruth.load(directory / "truth.json"), excluded, info["origin"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"{directory}: not what `harness data export` writes ({error}); export it again") from error
-        if Bank(target).content_hash != info["hash"]:
+        if Bank(target).content_hash != info.get("hash"):
             raise UserError(f"{directory}: the content changed since it was exported; export it again")
     return Bank(path)
 
