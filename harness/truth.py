@@ -114,4 +114,4 @@ class GroundTruth:
         try:
             return cls.from_dict(read_json(path))
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path}: not a ground truth file ({error})") from error
+            raise UserError(f"{path}: not a ground truth file ({' '.join(str(error).split())})") from error

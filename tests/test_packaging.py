@@ -38,12 +38,30 @@ def test_datasets_is_hugging_faces_under_pytest(tmp_path: Path) -> None:
     _expect_hugging_face(["-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "--rootdir", str(ROOT), str(test)], "")
 
 
-def _expect_hugging_face(arguments: list[str], path: str) -> None:
+def _expect_hugging_face(arguments: list[str], path: str, cwd: Path = ROOT) -> None:
     environment = {**os.environ, "PYTHONPATH": path} if path else {**os.environ}
     done = subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, check=False, cwd=ROOT, env=environment
+        [sys.executable, *arguments], capture_output=True, text=True, check=False, cwd=cwd, env=environment
     )
     assert done.returncode == 0, done.stdout + done.stderr
     (line,) = [line for line in done.stdout.splitlines() if "__init__.py" in line]
     assert line.endswith(("True", "True."))
     assert str(ROOT / "datasets") not in line
+
+
+@pytest.mark.parametrize("arguments", [["-c", WHERE], ["-m", "where"]], ids=["command", "module"])
+def test_datasets_is_hugging_faces_from_another_directory(tmp_path: Path, arguments: list[str]) -> None:
+    """The editable install must not put the folder `datasets/` of the checkout in the way."""
+    (tmp_path / "where.py").write_text(f"import harness, methods\n{WHERE}\n")
+    _expect_hugging_face(arguments, "", tmp_path)
+
+
+def test_every_package_and_data_file_is_declared() -> None:
+    tomllib = pytest.importorskip("tomllib", reason="came with 3.11")
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    modules = [path for folder in ("harness", "methods") for path in (ROOT / folder).rglob("*.py")]
+    assert {".".join(path.relative_to(ROOT).parent.parts) for path in modules} <= set(tool["packages"])
+    for package, folder in tool["package-dir"].items():
+        declared = {path for pattern in tool["package-data"][package] for path in (ROOT / folder).glob(pattern)}
+        files = {path for path in (ROOT / folder).rglob("*") if path.is_file() and path.name != "README.md"}
+        assert files <= declared

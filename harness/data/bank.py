@@ -100,11 +100,13 @@ class Bank:
         self.path = path
         if not (path / "bank.json").exists():
             raise UserError(f"{path}: no feature bank here; run `harness data import` first")
-        self.info: dict[str, Any] = read_json(path / "bank.json")
-        if self.info.get("format") != FORMAT:
-            raise UserError(f"{path}: bank format {self.info.get('format')!r}, expected {FORMAT}; import it again")
+        info = read_json(path / "bank.json")
+        if not isinstance(info, dict) or info.get("format") != FORMAT:
+            raise UserError(f"{path / 'bank.json'}: not a bank of format {FORMAT}; import the data set again")
+        self.info: dict[str, Any] = info
         self.card: DatasetCard = read_card(path / "card.yaml")
-        if not _INFO <= set(self.info) or self.info["features"] not in self.card.features:
+        whole = set(self.info) >= _INFO and set(self.info["excluded"]) == set(SPLITS)
+        if not whole or self.info["features"] not in self.card.features:
             raise UserError(f"{path / 'bank.json'}: damaged; import the data set again")
         self.features_name: str = self.info["features"]
 

@@ -13,7 +13,6 @@ from harness.alignment import Alignment
 from harness.errors import UserError
 from harness.files import digest
 
-
 Positive = Annotated[int, Field(ge=1)]
 # Names become folders below the user's data directory.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]

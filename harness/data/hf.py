@@ -102,9 +102,9 @@ def import_exported(directory: Path, card: DatasetCard, features: str | None = N
             with BankWriter(target, stored, exported) as writer:
                 for name in SPLITS:
                     for row in parts[name]:
-                        features = row["features"]
+                        array = row["features"]
                         labels = tuple(int(label) for label in row["labels"])
-                        writer.add(name, Item(str(row["video"]), int(row["crop"]), len(features), labels), features)
+                        writer.add(name, Item(str(row["video"]), int(row["crop"]), len(array), labels), array)
                 excluded = {split: tuple(info["excluded"][split]) for split in SPLITS}
                 writer.finish(GroundTruth.load(directory / "truth.json"), excluded, info["origin"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
 import yaml
 
+from harness.data.bank import Bank
 from harness.data.cards import card_names, find_card, open_bank
 from harness.data.verify import describe, verify
 from harness.errors import UserError
@@ -97,6 +99,23 @@ def test_a_changed_or_missing_file_is_named(tree: Tree, name: str) -> None:
     file.unlink()
     (problem,) = verify(bank)
     assert str(file) in problem
+
+
+@pytest.mark.parametrize("name", ["train.json", "test.json", "truth.json", "bank.json", "card.yaml", "test.npy"])
+def test_any_damage_to_a_bank_is_one_line_when_it_is_read(tree: Tree, name: str) -> None:
+    bank = tree.load().bank
+    file = bank.path / name
+    whole = file.read_bytes()
+    for at in range(8, min(len(whole), 1500), 3):
+        file.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with contextlib.suppress(UserError):  # a flipped bit of a feature or of a hash is for `verify` to find
+            describe(Bank(bank.path))
+    for damaged in (b"", b"{}", b"[]", whole[: len(whole) // 2]):
+        file.write_bytes(damaged)
+        with pytest.raises(UserError) as caught:
+            describe(Bank(bank.path))
+        assert len(str(caught.value).splitlines()) == 1
+        assert str(bank.path) in str(caught.value)
 
 
 def test_the_description_counts_what_was_imported(tree: Tree) -> None:

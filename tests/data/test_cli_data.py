@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.data.trees import Tree, ucf_tree
+from tests.data.trees import Tree, content, ucf_tree
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -67,6 +67,51 @@ def test_verify_fails_with_exit_code_1(harness: Call, tree: Tree, card: str) -> 
     code, stdout, _ = harness("data", "verify", card)
     assert code == 1
     assert str(file) in stdout
+
+
+def test_a_bank_of_an_earlier_card_must_be_imported_again(harness: Call, tree: Tree) -> None:
+    tree.load()
+    tree.change(protocol={"primary": "frame_ap"})
+    card = tree.write_card()
+    for verb in ("verify", "info"):
+        code, stdout, stderr = harness("data", verb, card)
+        assert (code, stdout) == (2, "")
+        (line,) = stderr.splitlines()
+        assert "another version of its card" in line
+        assert "harness data import" in line
+
+
+def test_a_missing_file_is_found(harness: Call, tree: Tree, card: str) -> None:
+    file = tree.load().bank.path / "train.npy"
+    file.unlink()
+    code, stdout, _ = harness("data", "verify", card)
+    assert code == 1
+    assert str(file) in stdout
+    assert "No such file" in stdout
+
+
+def test_a_full_disk_and_a_home_below_a_file(
+    harness: Call, tree: Tree, card: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bank = tree.load().bank
+    before = content(bank)
+
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("harness.data.bank.BankWriter.add", full)
+        code, _, stderr = harness("data", "import", card, "--root", str(tree.root))
+    assert code == 2
+    assert "No space left on device" in stderr
+    assert len(stderr.splitlines()) == 1
+    assert content(bank) == before
+    (tmp_path / "file").write_text("not a directory")
+    monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "file" / "home"))
+    code, _, stderr = harness("data", "import", card, "--root", str(tree.root))
+    assert code == 2
+    assert "cannot be written" in stderr
+    assert len(stderr.splitlines()) == 1
 
 
 def test_list_tells_what_is_imported(harness: Call) -> None:

@@ -39,6 +39,23 @@ def test_there_and_back_is_bit_for_bit(tree: Tree, tmp_path: Path, monkeypatch: 
     assert content(again) == before
 
 
+def test_videos_of_one_snippet(tmp_path: Path) -> None:
+    tree = ucf_tree(tmp_path / "ucf")
+    for file in (tree.root / "UCFClipFeatures").rglob("*.npy"):
+        np.save(file, np.load(file)[:1])
+    tree.text("annotations.txt", "Abuse028_x264 Abuse 3 9 -1 -1", "Arrest001_x264 Arrest 0 16 -1 -1")
+    bank = tree.load().bank
+    before = content(bank)
+    export_bank(bank, tmp_path / "exported")
+    assert content(import_exported(tmp_path / "exported", tree.card, "clip")) == before
+
+
+def test_an_export_of_another_feature_set_is_refused(tree: Tree, tmp_path: Path) -> None:
+    export_bank(tree.load().bank, tmp_path / "exported")
+    with pytest.raises(UserError, match="not i3d"):
+        import_exported(tmp_path / "exported", tree.card, "i3d")
+
+
 def test_hugging_face_reads_it_without_us(tree: Tree, tmp_path: Path) -> None:
     bank = tree.load().bank
     export_bank(bank, tmp_path / "exported")
@@ -95,7 +112,17 @@ def _no_test_part(directory: Path) -> None:
     write_json(directory / "dataset_dict.json", {"splits": ["train"]})
 
 
-@pytest.mark.parametrize("damage", [_another_hash, _another_truth, _cut, _no_test_part])
+def _empty_description(directory: Path) -> None:
+    write_json(directory / "bank.json", {})
+
+
+def _leaves_the_data_directory(directory: Path) -> None:
+    write_json(directory / "bank.json", {**read_json(directory / "bank.json"), "features": "../../x"})
+
+
+@pytest.mark.parametrize(
+    "damage", [_empty_description, _leaves_the_data_directory, _another_hash, _another_truth, _cut, _no_test_part]
+)
 def test_a_damaged_export_leaves_the_bank_alone(tree: Tree, tmp_path: Path, damage: Callable[[Path], None]) -> None:
     bank = tree.load().bank
     before = content(bank)

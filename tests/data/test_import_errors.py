@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from harness.data.bank import bank_path
 from harness.errors import UserError
 from tests.data.trees import Tree, content, features, mask_tree, ucf_tree
 
+Call = Callable[..., tuple[int, str, str]]
 ABUSE = "UCFClipFeatures/Abuse/Abuse028_x264__5.npy"
 
 
@@ -35,6 +37,17 @@ def _claims_too_much(tree: Tree) -> None:
     with (tree.root / ABUSE).open("wb") as stream:
         header = {"descr": "<f4", "fortran_order": False, "shape": (10**12, 4)}
         np.lib.format.write_array_header_1_0(stream, header)
+
+
+def _header(at: int, byte: bytes) -> Callable[[Tree], None]:
+    """Numpy's parser of the header raises other errors than ValueError for some bytes."""
+
+    def change(tree: Tree) -> None:
+        data = bytearray((tree.root / ABUSE).read_bytes())
+        data[at : at + 1] = byte
+        (tree.root / ABUSE).write_bytes(data)
+
+    return change
 
 
 def _no_npy(tree: Tree) -> None:
@@ -189,6 +202,9 @@ WRONG: dict[str, tuple[Callable[[Tree], None], tuple[str, ...]]] = {
     "negative": (_edit(NOTES, "16  40", "-5  40"), (f"{NOTES}:1", "-5 40", "negative")),
     "half an interval": (_edit(NOTES, "-1  -1  ", "-1  "), (f"{NOTES}:1", "start end")),
     "no number": (_edit(NOTES, "16  40", "16  forty"), (f"{NOTES}:1", "forty")),
+    "empty path": (_add_row("test.csv", ",Abuse"), ("test.csv:5", "'path'")),
+    "damaged header": (_header(26, b"B"), ("Abuse028_x264__5.npy", "damaged")),
+    "open bracket in the header": (_header(8, b"("), ("Abuse028_x264__5.npy", "damaged")),
     "begins after the end": (_edit(NOTES, "16  40", "400  500"), (f"{NOTES}:1", "400", "Abuse028_x264", "96")),
 }
 WRONG_MASKS: dict[str, tuple[Callable[[Tree], None], tuple[str, ...]]] = {
@@ -201,19 +217,25 @@ WRONG_MASKS: dict[str, tuple[Callable[[Tree], None], tuple[str, ...]]] = {
     "mask length": (_array(np.ones(49, np.uint8), "masks/02_0015.npy"), ("02_0015.npy", "49", "50")),
     "mask values": (_array(np.full(50, 2, np.uint8), "masks/02_0015.npy"), ("02_0015.npy", "0 and 1")),
     "mask of a normal video": (_array(np.ones(48, np.uint8), "masks/02_002.npy"), ("02_002.npy", "normal")),
+    "masks pickled": (
+        lambda t: np.save(t.root / "masks/02_0015.npy", np.array([[1], "x"], dtype=object), allow_pickle=True),
+        ("02_0015.npy", "pickle", "refused"),
+    ),
     "mask all zero": (_array(np.zeros(50, np.uint8), "masks/02_0015.npy"), ("02_0015", "no annotated event")),
     "single precision": (_array(features(3, 1), "features/02_002.npy"), ("02_002.npy", "float32", "float16")),
 }
 
 
-def _refused(tree: Tree, change: Callable[[Tree], None], parts: tuple[str, ...]) -> None:
+def _refused(harness: Call, tree: Tree, change: Callable[[Tree], None], parts: tuple[str, ...]) -> None:
     before = content(tree.load().bank)
     path = bank_path(tree.card.name, next(iter(tree.card.features)))
     change(tree)
-    with pytest.raises(UserError) as caught:
-        tree.load()
-    line = str(caught.value)
-    assert len(line.splitlines()) == 1
+    code, stdout, stderr = harness("data", "import", tree.write_card(), "--root", str(tree.root))
+    assert (code, stdout) == (2, "")
+    # Files are read one after another: progress may come first, one line of error comes last.
+    *progress, line = stderr.splitlines()
+    assert all(re.fullmatch(rf"import {tree.card.name}: \d+/\d+", each) for each in progress), stderr
+    assert line.startswith("error: ")
     for part in parts:
         assert part in line
     assert {file.name: file.read_bytes() for file in sorted(path.iterdir())} == before
@@ -221,13 +243,13 @@ def _refused(tree: Tree, change: Callable[[Tree], None], parts: tuple[str, ...])
 
 
 @pytest.mark.parametrize("case", WRONG, ids=lambda case: case.replace(" ", "-"))
-def test_one_line_says_what_is_wrong(case: str, tmp_path: Path) -> None:
-    _refused(ucf_tree(tmp_path / "ucf"), *WRONG[case])
+def test_one_line_says_what_is_wrong(case: str, harness: Call, tmp_path: Path) -> None:
+    _refused(harness, ucf_tree(tmp_path / "ucf"), *WRONG[case])
 
 
 @pytest.mark.parametrize("case", WRONG_MASKS, ids=lambda case: case.replace(" ", "-"))
-def test_one_line_says_what_is_wrong_with_masks_and_frame_counts(case: str, tmp_path: Path) -> None:
-    _refused(mask_tree(tmp_path / "masks"), *WRONG_MASKS[case])
+def test_one_line_says_what_is_wrong_with_masks_and_frame_counts(case: str, harness: Call, tmp_path: Path) -> None:
+    _refused(harness, mask_tree(tmp_path / "masks"), *WRONG_MASKS[case])
 
 
 def test_missing_files_are_counted_and_the_first_three_named(tmp_path: Path) -> None:
@@ -239,3 +261,58 @@ def test_missing_files_are_counted_and_the_first_three_named(tmp_path: Path) -> 
     line = str(caught.value)
     assert "6 " in line
     assert line.count("__0.npy") + line.count("__1.npy") == 3
+
+
+XD: dict[str, tuple[str, tuple[str, ...]]] = {
+    "unknown code": ("Abuse028_x264 Arson 16 40", (f"{NOTES}:1", "'Arson'")),
+    "two of three": ("Abuse028_x264 Abuse 16", (f"{NOTES}:1", "code start end")),
+    "odd": ("Abuse028_x264 16 40 50", (f"{NOTES}:1", "start end")),
+    "video alone": ("Abuse028_x264", (f"{NOTES}:1", "1 fields")),
+    "fraction": ("Abuse028_x264 16 40.5", (f"{NOTES}:1", "16 40.5")),
+    "normal": ("Normal_Videos_003_x264 1 2", (f"{NOTES}:1", "normal")),
+}
+
+
+@pytest.mark.parametrize("case", XD, ids=lambda case: case.replace(" ", "-"))
+def test_one_line_says_what_is_wrong_with_annotations_of_xd_violence(case: str, harness: Call, tmp_path: Path) -> None:
+    tree = ucf_tree(tmp_path / "ucf")
+    tree.change(annotations={"format": "xd", "path": NOTES})
+    tree.text(NOTES, "Abuse028_x264 16 40", "Arrest001_x264 Arrest 8 20 Arrest 50 90")
+    _refused(harness, tree, lambda t: t.text(NOTES, XD[case][0]), XD[case][1])
+
+
+CARDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "not YAML": ("dim: 4", "dim: [4", ("not a readable YAML file",)),
+    "no such date": ("licence: none", "licence: 2020-99-99", ("not a readable YAML file",)),
+    "runs code": ("licence: none", "licence: !!python/object/apply:os.getcwd []", ("not a readable YAML file",)),
+    "unknown field": ("dim: 4", "dims: 4", ("field features.clip.dim",)),
+    "no field": ("licence: none\n", "", ("field licence", "required")),
+    "class count": ("Abuse: 1", "Theft: 1", ("'Theft'", "not a class of the card")),
+    "name": ("name: small-ucf", "name: ../small", ("field name",)),
+    "feature set that leaves the data directory": ("  clip:", "  ../../clip:", ("features.../../clip",)),
+    "dim": ("dim: 4", "dim: 0", ("field features.clip.dim",)),
+    "scale": ("scale: 1.0", "scale: .nan", ("field features.clip.scale",)),
+    "dtype": ("dtype: float32", "dtype: float64", ("features.clip.dtype",)),
+    "stride": ("stride: 16", "stride: 0", ("stride",)),
+    "split": ("  test:", "  val:", ("splits",)),
+    "two classes of one name": ("name: Arrest", "name: Abuse", ("distinct names",)),
+    "annotation format": ("format: ucf", "format: csv", ("field annotations.format",)),
+}
+
+
+@pytest.mark.parametrize("case", CARDS, ids=lambda case: case.replace(" ", "-"))
+def test_one_line_says_what_is_wrong_with_the_card(case: str, harness: Call, tmp_path: Path) -> None:
+    old, new, parts = CARDS[case]
+    tree = ucf_tree(tmp_path / "ucf")
+    before = content(tree.load().bank)
+    card = Path(tree.write_card())
+    text = card.read_text()
+    assert old in text
+    card.write_text(text.replace(old, new, 1))
+    code, stdout, stderr = harness("data", "import", str(card), "--root", str(tree.root))
+    assert (code, stdout) == (2, "")
+    (line,) = stderr.splitlines()
+    assert line.startswith(f"error: {card}: ")
+    for part in parts:
+        assert part in line
+    assert {file.name: file.read_bytes() for file in bank_path("small-ucf", "clip").iterdir()} == before

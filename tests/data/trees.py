@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from harness.data.bank import Bank
@@ -47,6 +48,12 @@ class Tree:
         content = path.read_text(encoding="utf-8")
         assert old in content
         path.write_text(content.replace(old, new, 1), encoding="utf-8")
+
+    def write_card(self) -> str:
+        """Write the card beside the root, as YAML; returns its path."""
+        path = self.root.parent / f"{self.card.name}.yaml"
+        path.write_text(yaml.safe_dump(self.card.model_dump(mode="json")), encoding="utf-8")
+        return str(path)
 
     def load(self) -> ImportReport:
         """Import the tree."""
