@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -13,6 +13,9 @@ from harness.data.bank import Split
 from harness.errors import UserError
 from harness.method import Batch, Sampling, TrainingPlan
 from harness.seeds import derive
+
+# Pooled training videos are kept in memory up to this size, because pooling them again costs more than a small step.
+KEPT_BYTES = 1 << 29
 
 
 def pool_segments(features: NDArray[np.float32], segments: int) -> NDArray[np.float32]:
@@ -50,6 +53,7 @@ class Batches:
     sampling: Sampling
     seed: int
     dataset: str
+    _kept: dict[int, tuple[NDArray[np.float32], int]] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name, members in self._lists.items():
@@ -99,13 +103,21 @@ class Batches:
         return members[order[position * size : (position + 1) * size]]
 
     def _batch(self, items: NDArray[np.int64], normal: int) -> Batch:
-        fitted = [fit_length(self.split.item_features(int(item)), self.sampling) for item in items]
+        fitted = [self._fitted(int(item)) for item in items]
         return Batch(
             features=torch.from_numpy(np.stack([features for features, _ in fitted])),
             lengths=torch.tensor([length for _, length in fitted]),
             labels=torch.from_numpy(self.split.labels[items]),
             normal=normal,
         )
+
+    def _fitted(self, item: int) -> tuple[NDArray[np.float32], int]:
+        if item in self._kept:
+            return self._kept[item]
+        fitted = fit_length(self.split.item_features(item), self.sampling)
+        if (len(self._kept) + 1) * fitted[0].nbytes <= KEPT_BYTES:
+            self._kept[item] = fitted
+        return fitted
 
 
 def validation_items(split: Split, seed: int, dataset: str, part: float = 0.15) -> NDArray[np.bool_]:
