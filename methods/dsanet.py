@@ -207,7 +207,7 @@ class DSANet(Method):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "fast": {
-            **{"visual_length": 32, "decoder_depth": 1, "batch": 8, "epochs": 12, "steps_per_epoch": 10},
+            **{"visual_length": 32, "decoder_depth": 1, "batch": 8, "epochs": 14, "steps_per_epoch": 10},
             **{"lr": 1e-4, "refiner_warmup": 10, "look_every": None},
         },
     }

@@ -18,7 +18,12 @@ def markdown(leaderboard: Leaderboard) -> str:
         head, rows = _cells(board)
         lines += [f"## {_md(board.title)}", "", _md_facts(board), ""]
         lines += [f"> {_md(caution)}" for caution in board.cautions] + [""]
-        lines += [_md_row(head), _md_row(["---", "---", *["---:"] * (len(head) - 2)]), *map(_md_row, rows), ""]
+        lines += [
+            _md_row(head),
+            _md_row(["---", "---", "---", "---", *["---:"] * (len(head) - 4)]),
+            *map(_md_row, rows),
+            "",
+        ]
     if leaderboard.failures:
         lines += ["## Failed runs", "", *(f"- {_md(f.run)}: {_md(f.error)}" for f in leaderboard.failures), ""]
     return "\n".join(lines)
@@ -66,7 +71,7 @@ def comma_separated(leaderboard: Leaderboard) -> str:
 
 def _cells(board: Board) -> tuple[list[str], list[list[str]]]:
     shown = [name for name in board.metrics if is_main(name) or name == board.primary]
-    head = ["Method", "Selection", "Seeds", *map(label, shown)]
+    head = ["Method", "Selection", "Preset", "Text tower", "Seeds", *map(label, shown)]
     head += ["Oracle gap", "Published", "Parameters", "Training", "Frames/s"]
     return head, [_row(board, row, shown) for row in board.rows]
 
@@ -76,6 +81,8 @@ def _row(board: Board, row: Row, shown: list[str]) -> list[str]:
     return [
         row.title,
         row.selection,
+        row.preset,
+        row.text_tower or "-",
         str(len(row.seeds)),
         *(_figure(row.metrics.get(name)) for name in shown),
         percent(row.oracle_gap),

@@ -27,6 +27,7 @@ def print_leaderboard(boards: Sequence[Board], console: Console) -> None:
         table = Table(title=escape(board.title), box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
         table.add_column("method", overflow="fold", min_width=10)
         table.add_column("select", no_wrap=True)
+        table.add_column("preset")
         table.add_column("n", justify="right")
         shown = [name for name in _SHORT if name in board.metrics]
         for name in shown:
@@ -37,6 +38,7 @@ def print_leaderboard(boards: Sequence[Board], console: Console) -> None:
             table.add_row(
                 escape(row.method),
                 row.selection,
+                escape(row.preset),
                 str(len(row.seeds)),
                 *(_cell(row.metrics.get(name), name in ("frame_auc", board.primary)) for name in shown),
                 count(row.parameters),
