@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -26,7 +26,7 @@ app.add_typer(data_app, name="data")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 Out = Annotated[Path, typer.Option("--out", help="Directory of runs and of the default MLflow store.")]
 TrackingUri = Annotated[
-    Optional[str],  # noqa: UP045 (typer reads annotations at run time on Python 3.10)
+    str | None,
     typer.Option("--tracking-uri", help="MLflow server; default: MLFLOW_TRACKING_URI, else SQLite in --out."),
 ]
 
@@ -92,17 +92,17 @@ def list_(
 def run(
     methods: Annotated[str, typer.Option(help="Names, aliases or groups (all, mil, clip, floor), comma-separated.")],
     dataset: Annotated[str, typer.Option(help="Dataset card: a name or a YAML file.")] = "demo",
-    features: Annotated[Optional[str], typer.Option(help="Feature set of the card; default: its first.")] = None,  # noqa: UP045
+    features: Annotated[str | None, typer.Option(help="Feature set of the card; default: its first.")] = None,
     seeds: Annotated[str, typer.Option(help="Comma-separated seeds.")] = "0",
     selection: Annotated[str, typer.Option(help="last, val, oracle or paper.")] = "last",
     set_: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option("--set", help="METHOD.key=value, may be repeated."),
     ] = None,
-    preset: Annotated[Optional[str], typer.Option(help="fast or paper; default: the card's.")] = None,  # noqa: UP045
+    preset: Annotated[str | None, typer.Option(help="fast or paper; default: the card's.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     text_tower: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="CLIP text weights: directory or hub id; default: a seeded tower."),
     ] = None,
     rerun: Annotated[
@@ -119,7 +119,7 @@ def run(
     from harness.report.board import board_dict
     from harness.report.publish import publish
     from harness.report.terminal import print_leaderboard
-    from harness.track import Tracker
+    from harness.track import Tracker, TrackingError
 
     request = runner.Request(
         methods=methods,
@@ -136,8 +136,13 @@ def run(
     )
     tracker = Tracker(tracking_uri, out)
     results = runner.run(request, tracker, say=say, progress=progress)
-    leaderboard, paths = publish(tracker)
-    boards = [board for board in leaderboard.boards if board.dataset in {result.dataset for result in results}]
+    failed = [f"{result.method} seed {result.seed}: {result.error}" for result in results if result.status == "failed"]
+    boards, paths = [], []
+    try:
+        leaderboard, paths = publish(tracker)
+        boards = [board for board in leaderboard.boards if board.dataset in {result.dataset for result in results}]
+    except TrackingError as error:  # the runs are on disk, and the next command sends them
+        failed.append(str(error))
     if json:
         runs = [result.model_dump(mode="json") for result in results]
         print_json({"runs": runs, "leaderboard": [board_dict(board) for board in boards]})
@@ -145,9 +150,8 @@ def run(
         print_leaderboard(boards, screen)
         for path in paths:
             print(f"wrote {path}")
-    failed = [result for result in results if result.status == "failed"]
-    for result in failed:
-        print(f"failed: {result.method} seed {result.seed}: {result.error}", file=sys.stderr)
+    for line in failed:
+        print(f"failed: {line}", file=sys.stderr)
     if failed:
         raise typer.Exit(1)
 
@@ -182,7 +186,7 @@ def report(
 def parity(
     cases: Annotated[list[Path], typer.Argument(help="Case directories.")],
     lists: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="Ground-truth lists of the eval-map cases; default: CASE/../../real/lists."),
     ] = None,
     json: Json = False,
@@ -224,6 +228,8 @@ def _device(value: str) -> str:
 
         if not torch.cuda.is_available():
             raise UserError("--device cuda: this torch sees no CUDA device; use --device cpu")
+        # Without it cuBLAS may choose other sums from run to run.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     return value
 
 

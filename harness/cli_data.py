@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -11,7 +11,7 @@ app = typer.Typer(help="Import, verify, show, list and export data sets.", no_ar
 
 Name = Annotated[str, typer.Argument(help="Dataset card: a name or a YAML file.")]
 Features = Annotated[
-    Optional[str],  # noqa: UP045 (typer reads annotations at run time on Python 3.10)
+    str | None,
     typer.Option("--features", help="Feature set of the card; default: its first."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]

@@ -199,3 +199,18 @@ def test_disk_full_keeps_earlier_results_and_says_so(
     assert len(stderr.strip().splitlines()[-1:]) == 1
     assert "Traceback" not in stderr
     assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.usefixtures("demo")
+def test_an_unreachable_server_loses_nothing(harness: Call, tmp_path: Path) -> None:
+    arguments = ("run", "--methods", "linear-probe", "--out", str(tmp_path), "--json")
+    code, stdout, stderr = harness(*arguments, "--tracking-uri", "http://127.0.0.1:9")
+    assert code == 1
+    document = json.loads(stdout)
+    assert (document["runs"][0]["status"], document["leaderboard"]) == ("ok", [])
+    assert "127.0.0.1:9" in stderr
+    assert "Traceback" not in stderr
+    code, stdout, _ = harness(*arguments)
+    document = json.loads(stdout)
+    assert (code, document["runs"][0]["status"]) == (0, "skipped")
+    assert document["leaderboard"][0]["rows"][0]["runs"] == [document["runs"][0]["id"]], "sent now, once"
