@@ -116,7 +116,7 @@ def run(
     from harness import runner
     from harness.console import out as screen
     from harness.console import print_json, progress, say
-    from harness.report.board import board_dict
+    from harness.report.board import Board, board_dict
     from harness.report.publish import publish
     from harness.report.terminal import print_leaderboard
     from harness.track import Tracker, TrackingError
@@ -137,7 +137,8 @@ def run(
     tracker = Tracker(tracking_uri, out)
     results = runner.run(request, tracker, say=say, progress=progress)
     failed = [f"{result.method} seed {result.seed}: {result.error}" for result in results if result.status == "failed"]
-    boards, paths = [], []
+    boards: list[Board] = []
+    paths: list[Path] = []
     try:
         leaderboard, paths = publish(tracker)
         boards = [board for board in leaderboard.boards if board.dataset in {result.dataset for result in results}]
