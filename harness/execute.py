@@ -93,14 +93,9 @@ def execute(job: Job, fresh: bool, say: Callable[[str], None], progress: Tick) -
     scored = evaluate(predictions, truth)
     size = Size.of(method)
     seconds = max(predict_seconds, 1e-9)
-    result = RunResult(
-        id=spec.run_id,
-        method=spec.method,
-        dataset=spec.dataset,
-        features=spec.features,
-        seed=spec.seed,
-        selection=spec.selection,
-        status="ok",
+    result = RunResult.of(
+        spec,
+        "ok",
         metrics=scored.metrics,
         class_auc=scored.class_auc,
         videos=scored.videos,
@@ -115,7 +110,6 @@ def execute(job: Job, fresh: bool, say: Callable[[str], None], progress: Tick) -
             parameters=size.total,
             trainable_parameters=size.trainable,
         ),
-        spec=spec,
         provenance=provenance(),
         directory=str(job.directory),
     )

@@ -134,7 +134,7 @@ def _run_one(job: Job, request: Request, say: Say, progress: Progress) -> RunRes
         if not isinstance(error, HarnessError):
             job.log(traceback.format_exc())
         job.log(f"failed: {text}")
-        return _result_of(job.spec, text)
+        return RunResult.of(job.spec, "failed", error=text, provenance=provenance())
 
 
 def _configure(cls: type[Method], card: DatasetCard, preset: str, overrides: Mapping[str, Any]) -> MethodConfig:
@@ -174,19 +174,4 @@ def _failure(name: str, card: DatasetCard, bank: Bank, seed: int, request: Reque
         selection=request.selection,
         status="failed",
         error=error,
-    )
-
-
-def _result_of(spec: RunSpec, error: str) -> RunResult:
-    return RunResult(
-        id=spec.run_id,
-        method=spec.method,
-        dataset=spec.dataset,
-        features=spec.features,
-        seed=spec.seed,
-        selection=spec.selection,
-        status="failed",
-        error=error,
-        spec=spec,
-        provenance=provenance(),
     )

@@ -99,3 +99,9 @@ class RunResult(_Model):
     spec: RunSpec | None = None
     provenance: dict[str, str] = {}
     directory: str = ""
+
+    @classmethod
+    def of(cls, spec: RunSpec, status: Status, **facts: Any) -> RunResult:
+        """A result of the run that `spec` asks for."""
+        shared = {name: getattr(spec, name) for name in ("method", "dataset", "features", "seed", "selection")}
+        return cls(id=spec.run_id, spec=spec, status=status, **shared, **facts)

@@ -20,6 +20,12 @@ def test_a_data_folder_holds_no_python(folder: str) -> None:
     assert [path for path in (ROOT / folder).rglob("*.py*") if path.suffix in (".py", ".pyc", ".pyi")] == []
 
 
+def test_ci_runs_the_test_command_of_the_readme() -> None:
+    command = (ROOT / ".ci" / "run").read_text().strip().splitlines()[-1]
+    assert command.endswith("tox")
+    assert f"```sh\n{command}\n```" in (ROOT / "README.md").read_text()
+
+
 def test_every_file_of_datasets_is_a_card_or_text() -> None:
     assert {path.suffix for path in (ROOT / "datasets").iterdir()} <= {".yaml", ".md"}
 
