@@ -79,13 +79,15 @@ def execute(job: Job, fresh: bool, say: Callable[[str], None], progress: Tick) -
     records: list[EpochRecord] = []
     train_seconds = 0.0
     if batches is not None:
+        method.prepare(training_videos(batches.split, batches.items))
         records = train(method, batches, selector, device, job.workspace / "resume.pt", progress)
         train_seconds = sum(record["seconds"] for record in records)
         for record in records:
             job.log(f"epoch {record['epoch']} step {record['step']} loss {record['loss']:.6g}")
     elif method.card.training == "closed-form":
         start = time.perf_counter()
-        method.fit(training_videos(job.bank.split("train")))
+        split = job.bank.split("train")
+        method.fit(training_videos(split, np.arange(len(split.items))))
         train_seconds = time.perf_counter() - start
     selected = selector.finish(method, steps=records[-1]["step"] if records else 0)
     predictions, predict_seconds = predict(method.to(device), test, alignment, device)

@@ -25,7 +25,9 @@ class MethodCard(BaseModel):
     """Who a method is and what it needs. Data only.
 
     `source` is the official code as `owner/repository@commit`; `published_as` is its name in `reports/published.csv`.
-    `feature_dims` lists the widths it can run on (empty: any). `input_scale` says what it expects of the features.
+    `parameters` is the official model's count at its official size, without frozen towers. `feature_dims` lists the
+    widths it can run on (empty: any). `input_scale` says what it expects of the features. A method whose training was
+    never published is `inference-only`: it runs from an official checkpoint.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,10 +42,11 @@ class MethodCard(BaseModel):
     arxiv: str = ""
     source: str = ""
     published_as: str = ""
+    parameters: int | None = None
     needs_text: bool = False
     feature_dims: tuple[int, ...] = ()
     input_scale: str = "any"
-    training: Literal["gradient", "closed-form", "none"] = "gradient"
+    training: Literal["gradient", "closed-form", "none", "inference-only"] = "gradient"
 
 
 class MethodConfig(BaseModel):
@@ -69,12 +72,14 @@ class Batch:
 
     features `[B, T, D]` float32, zero beyond `lengths` `[B]` (valid snippets); labels `[B, K]` multi-hot, column 0
     is normal. In pairs sampling the first `normal` rows are normal videos and the rest abnormal ones.
+    Where `Sampling.crops` is "together", a video is `crops` adjacent rows, and all counts are rows.
     """
 
     features: Tensor
     lengths: Tensor
     labels: Tensor
     normal: int = 0
+    crops: int = 1
 
     @property
     def abnormal(self) -> Tensor:
@@ -95,21 +100,27 @@ class Sampling:
     """How training batches are drawn.
 
     `pairs`: `batch` normal videos followed by `batch` abnormal ones; `mixed`: `batch` videos of any label.
-    `length`: snippets T of a training video. `fit`: "pool" brings every video to T segment means; "pool-or-pad"
-    pools longer videos and zero-pads shorter ones.
+    `length`: snippets T of a training video. `fit`: "pool" brings every video to T segment means; "pool-or-pad" and
+    "pick-or-pad" zero-pad shorter videos, and bring longer ones to T means or T evenly spaced rows; "stretches" takes
+    T / `stretch` evenly spread stretches of `stretch` consecutive rows, each from a random start, wrapping around at
+    the video's end.
+    `crops`: "apart" makes every crop a training item of its own; "together" draws videos with all their crops.
     `restart`: "epoch" reshuffles each list every epoch; "exhausted" reshuffles a list when it has been used up;
-    "step" draws every batch from a fresh shuffle. `steps_per_epoch` None is one pass over the shorter list.
-    A batch larger than its list takes the whole list.
+    "step" draws every batch from a fresh shuffle; "never" keeps the order of the list. `steps_per_epoch` None is one
+    pass over the `epoch` list, the shorter or the longer one. A batch larger than its list takes the whole list.
     """
 
     mode: Literal["pairs", "mixed"]
     batch: int
     length: int
     epochs: int
-    fit: Literal["pool", "pool-or-pad"] = "pool"
-    restart: Literal["epoch", "exhausted", "step"] = "epoch"
+    fit: Literal["pool", "pool-or-pad", "pick-or-pad", "stretches"] = "pool"
+    restart: Literal["epoch", "exhausted", "step", "never"] = "epoch"
     steps_per_epoch: int | None = None
     drop_last: bool = True
+    crops: Literal["apart", "together"] = "apart"
+    epoch: Literal["shorter", "longer"] = "shorter"
+    stretch: int = 1
 
 
 @dataclass(frozen=True)
@@ -121,13 +132,15 @@ class Reading:
 
 @dataclass(frozen=True)
 class Looks:
-    """After which steps of an epoch (from 1) the official code evaluates: first, first + every, ...
+    """After which steps (from 1) the official code evaluates: first, first + every, ...
 
-    `every` None, or an epoch shorter than `first`, means once at the end of each epoch.
+    Steps count from the start of each epoch, or of the `training`. `every` None, or an epoch (training) shorter than
+    `first`, means once at the end of each epoch.
     """
 
     every: int | None = None
     first: int = 0
+    over: Literal["epoch", "training"] = "epoch"
 
 
 @dataclass(frozen=True)
@@ -141,16 +154,20 @@ class TrainingPlan:
 
 @dataclass(frozen=True)
 class Schedule:
-    """One optimizer with its learning-rate schedule, stepped per step or per epoch (after the optimizer)."""
+    """One optimizer with its learning-rate schedule, stepped per step or per epoch (after the optimizer).
+
+    `clip_norm` bounds the L2 norm of all gradients of the optimizer before each step.
+    """
 
     optimizer: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.LRScheduler | None = None
     interval: Literal["step", "epoch"] = "epoch"
+    clip_norm: float | None = None
 
 
 @dataclass(frozen=True)
 class TrainingVideo:
-    """One training video for closed-form methods: features `[T, D]` float32 and multi-hot labels `[K]`."""
+    """One training video at full length: features `[T, D]` float32 and multi-hot labels `[K]`."""
 
     features: Tensor
     labels: Tensor
@@ -160,13 +177,15 @@ class Method(nn.Module):
     """Base class. A subclass sets the class attributes and implements what its kind of training needs.
 
     `defaults` holds per-dataset settings by the card's family name, `presets` named schedules ("paper", "fast");
-    both are data that `configure` lays over the config's own defaults.
+    both are data that `configure` lays over the config's own defaults. `unused_official` holds regular expressions for
+    keys of official checkpoints that the method has no use for.
     """
 
     card: ClassVar[MethodCard]
     Config: ClassVar[type[MethodConfig]] = MethodConfig
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    unused_official: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: Any, task: Task) -> None:
         """Build the module. Random initialisation may use torch's global generator, which the caller seeds."""
@@ -205,6 +224,9 @@ class Method(nn.Module):
         """Optimizers with their learning-rate schedules (gradient training only)."""
         raise NotImplementedError(f"{self.card.name} does not train by gradient")
 
+    def prepare(self, videos: Iterable[TrainingVideo]) -> None:
+        """Take statistics of the training videos before the first step; keep them in buffers (gradient training)."""
+
     def training_loss(self, batch: Batch) -> dict[str, Tensor]:
         """Named loss terms, weights already applied; their sum is the loss (gradient training only)."""
         raise NotImplementedError(f"{self.card.name} does not train by gradient")
@@ -217,8 +239,21 @@ class Method(nn.Module):
         """Score videos or windows: features `[B, T, D]`, zero beyond `lengths` `[B]`; rows beyond are ignored."""
         raise NotImplementedError
 
+    @classmethod
+    def official_sizes(cls, state: Mapping[str, Tensor]) -> tuple[int, dict[str, Any]]:
+        """Return the feature width D and the config values that the shapes of an official checkpoint tell.
+
+        Raises:
+            Unsupported: the method has no official checkpoints.
+            KeyError: a parameter that tells a size is missing.
+        """
+        raise Unsupported(f"{cls.card.name} has no official checkpoints")
+
     def official_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Translate an official checkpoint's state dict to this module's own names; unused keys are left out."""
+        """Translate an official checkpoint's state dict to this module's own names; unused keys are left out.
+
+        Works key by key: the name of one entry does not depend on the others.
+        """
         return dict(state)
 
     def saved_state(self) -> dict[str, Tensor]:

@@ -34,15 +34,16 @@ class Selector:
         self._best_step = 0
         self.history: list[dict[str, float]] = []
 
-    def after_step(self, method: Method, epoch: int, step: int, steps: int) -> None:
-        """Look if the cadence says so; `epoch` from 0, `step` from 1 within an epoch of `steps` steps."""
+    def after_step(self, method: Method, epoch: int, step: int, steps: int, total: int) -> None:
+        """Look if the cadence says so; `epoch` from 0, `step` from 1 in an epoch of `steps`, `total` in all."""
         if self._evaluate is None:
             return
         every, first = self._looks.every, self._looks.first
-        at_end = every is None or steps < first
-        if step == steps if at_end else step >= first and (step - first) % (every or 1) == 0:
+        overall = epoch * steps + step
+        counted, last = (overall, total) if self._looks.over == "training" else (step, steps)
+        at_end = every is None or last < first
+        if step == steps if at_end else counted >= first and (counted - first) % (every or 1) == 0:
             value = self._look(method)
-            overall = epoch * steps + step
             if not self._best or value > self.best_value:
                 self._best = {name: tensor.detach().cpu().clone() for name, tensor in method.saved_state().items()}
                 self._best_step = overall

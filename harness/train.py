@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from harness.data.bank import Split
 from harness.data.sampling import Batches
@@ -68,7 +70,7 @@ def train(
                 seconds += time.perf_counter() - start
                 for name, value in terms.items():
                     sums[name] = sums.get(name, 0.0) + value
-                selector.after_step(method, epoch, step, plan.steps_per_epoch)
+                selector.after_step(method, epoch, step, plan.steps_per_epoch, total)
                 progress(overall, total)
             rates = [group["lr"] for schedule in schedules for group in schedule.optimizer.param_groups[:1]]
             means = {name: value / plan.steps_per_epoch for name, value in sums.items()}
@@ -94,9 +96,9 @@ def train(
     return records
 
 
-def training_videos(split: Split) -> Iterator[TrainingVideo]:
-    """Yield every training item at full length, one at a time, for closed-form methods."""
-    for index in range(len(split.items)):
+def training_videos(split: Split, items: NDArray[np.int64]) -> Iterator[TrainingVideo]:
+    """Yield these training items at full length, one at a time."""
+    for index in items.tolist():
         yield TrainingVideo(torch.from_numpy(split.item_features(index)), torch.from_numpy(split.labels[index]))
 
 
@@ -118,6 +120,9 @@ def _step(method: Method, schedules: Sequence[Schedule], batch: Batch, step: int
             f"{', '.join(_bad_gradients(method, batch))} is not finite{_why(method, batch)}"
         )
     for schedule in schedules:
+        if schedule.clip_norm is not None:
+            own = [p for group in schedule.optimizer.param_groups for p in group["params"]]
+            torch.nn.utils.clip_grad_norm_(own, schedule.clip_norm)
         schedule.optimizer.step()
         if schedule.scheduler is not None and schedule.interval == "step":
             schedule.scheduler.step()

@@ -24,7 +24,7 @@ from harness.method import (
     Task,
     TrainingPlan,
 )
-from methods.layers import valid_mask
+from methods.layers.time import valid_mask
 
 
 class DeepMILConfig(MethodConfig):

@@ -29,16 +29,9 @@ from harness.method import (
     TrainingPlan,
 )
 from harness.text import TextTower
-from methods.layers import (
-    MLP,
-    PrototypeBlock,
-    TextAlignment,
-    VideoEncoder,
-    soft_cross_entropy,
-    topk_mean,
-    unit,
-    valid_mask,
-)
+from methods.layers.clip import MLP, TextAlignment, VideoEncoder, soft_cross_entropy, unit
+from methods.layers.prototypes import PrototypeBlock
+from methods.layers.time import topk_mean, valid_mask
 from methods.stable_adamw import StableAdamW, warmup_cosine
 
 

@@ -10,7 +10,7 @@ import torch
 
 from harness.data.sampling import Batches
 from harness.errors import Diverged, UserError
-from harness.method import Looks, Method
+from harness.method import Looks, Method, Schedule
 from harness.selection import Selector
 from harness.train import train
 from tests.tiny import Tiny, TinyConfig, split, task
@@ -145,3 +145,25 @@ def test_short_epochs_are_looked_at_once_at_their_end() -> None:
     selector = Selector("oracle", Looks(every=10, first=11), lambda model: 0.5, "test")
     train(method, batches, selector)
     assert [look["step"] for look in selector.history] == [3, 6, 9]
+
+
+def test_looks_can_count_from_the_start_of_the_training() -> None:
+    method, batches = _new()
+    selector = Selector("oracle", Looks(every=2, first=4, over="training"), lambda model: 0.5, "test")
+    train(method, batches, selector)
+    assert [look["step"] for look in selector.history] == [4, 6, 8]
+
+
+def test_gradients_are_clipped_to_the_norm_that_the_schedule_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    method, batches = _new(epochs=1)
+    norms: list[float] = []
+
+    class Watched(torch.optim.SGD):
+        def step(self, closure: object = None) -> None:
+            norms.append(float(torch.nn.utils.get_total_norm([p.grad for p in method.parameters()])))
+            super().step()
+
+    optimizer = Watched(method.parameters(), lr=0.0)
+    monkeypatch.setattr(method, "schedules", lambda plan: [Schedule(optimizer, clip_norm=0.01)])
+    train(method, batches, _last())
+    assert norms == pytest.approx([0.01] * 3, rel=1e-3)

@@ -6,16 +6,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from sklearn.metrics import auc, precision_recall_curve, roc_auc_score
 
 from harness.data.sampling import pool_segments
 from harness.errors import UserError
-from harness.method import Batch, Task, TrainingPlan
+from harness.method import Batch, Task
 from harness.parity import Case, Computed
 from methods.deepmil import DeepMIL
-
-SNIPPET = 16
+from methods.parity.frames import frame_outputs
+from methods.parity.training import first_steps
 
 
 def compute(case: Case) -> Computed:
@@ -61,19 +59,7 @@ def _eval(case: Case) -> dict[str, Any]:
         crops = torch.from_numpy(case.draw(name))
         lengths = torch.full((len(crops),), crops.shape[1])
         parts.append(model.predict(crops, lengths).scores.mean(dim=0).numpy())
-    starts = np.cumsum([0, *(len(part) for part in parts)]) * SNIPPET
-    truth = np.zeros(starts[-1], dtype=np.int64)
-    for video, start, end in case.values["gt_intervals"]:
-        truth[starts[video] + start : min(starts[video] + end, starts[video + 1])] = 1
-    scores = np.concatenate(parts)
-    frames: NDArray[np.float64] = np.repeat(scores.astype(np.float64), SNIPPET)
-    precision, recall, _ = precision_recall_curve(truth, frames)
-    return {
-        "auc": roc_auc_score(truth, frames),
-        "ap": auc(recall, precision),
-        "scores": scores,
-        "frame_checksum": np.array([frames.sum(), len(frames), truth.sum()]),
-    }
+    return frame_outputs(parts, case.values["gt_intervals"])
 
 
 def _loss(case: Case) -> Computed:
@@ -90,21 +76,7 @@ def _loss(case: Case) -> Computed:
         terms = model.bag_terms(scores, lengths, normal)
     best = scores.amax(dim=1)
 
-    optimizer = model.schedules(TrainingPlan(1, 1, (1, 1)))[0].optimizer
-    before = {name: p.detach().double().clone() for name, p in model.named_parameters()}
-    totals, gradnorm, moved = [], {}, {}
-    for step in range(int(case.config["n_steps"])):
-        optimizer.zero_grad()
-        total = torch.stack(list(model.training_loss(batch).values())).sum()
-        total.backward()  # type: ignore[no-untyped-call]
-        totals.append(total.item())
-        if step == 0:
-            gradnorm = {
-                name: float(p.grad.double().norm()) for name, p in model.named_parameters() if p.grad is not None
-            }
-        optimizer.step()
-        if step == 0:
-            moved = {name: float((p.detach().double() - before[name]).norm()) for name, p in model.named_parameters()}
+    totals, gradnorm, moved = first_steps(model, batch, case.parameters(), int(case.config["n_steps"]))
     outputs = {
         "smooth_per_bag": terms["smooth"],
         "sparsity_per_bag": terms["sparsity"],

@@ -15,6 +15,7 @@ from harness.method import Batch, Task
 from harness.parity import Case, Computed
 from harness.text import from_openai_state
 from methods.dsanet import DSANet, DSANetConfig
+from methods.parity.training import gradient_norms
 from methods.stable_adamw import StableAdamW, warmup_cosine
 
 SNIPPET = 16
@@ -154,13 +155,7 @@ def _loss(case: Case) -> Computed:
         "reconstructed_features": out.rebuilt[..., ::STRIDE],
         "labels_multihot": batch.labels,
     }
-    own = dict(model.named_parameters())
-    gradnorm: dict[str, float | None] = {}
-    for theirs, value in state.items():
-        for ours in model.official_state({theirs: value}):
-            gradient = own[ours].grad
-            gradnorm[theirs] = None if gradient is None else float(gradient.double().norm())
-    return Computed(outputs, gradnorm)
+    return Computed(outputs, gradient_norms(model, state))
 
 
 def _optim(case: Case) -> dict[str, Any]:

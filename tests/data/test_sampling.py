@@ -6,8 +6,9 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 
-from harness.data.sampling import Batches, fit_length, pool_segments, validation_items
+from harness.data.sampling import Batches, draw_stretches, fit_length, pool_segments, validation_items
 from harness.errors import UserError
 from harness.method import Sampling
 from tests.tiny import split
@@ -93,3 +94,62 @@ def test_validation_is_stratified_and_keeps_crops_together() -> None:
     first = part.items[0]
     whole = next(i for i, item in enumerate(data.items) if item == first)
     np.testing.assert_array_equal(part.item_features(0), data.item_features(whole))
+
+
+def test_pick_rows_spans_first_to_last() -> None:
+    video = np.arange(10, dtype=np.float32)[:, None]
+    picked, valid = fit_length(video, Sampling("mixed", 1, 4, 1, fit="pick-or-pad"))
+    assert picked[:, 0].tolist() == [0, 3, 6, 9]
+    assert valid == 4
+    padded, valid = fit_length(video[:3], Sampling("mixed", 1, 4, 1, fit="pick-or-pad"))
+    assert padded[:, 0].tolist() == [0, 1, 2, 0]
+    assert valid == 3
+
+
+def test_stretches_are_consecutive_and_wrap_around() -> None:
+    video = np.arange(100, dtype=np.float32)[:, None]
+    for seed in range(20):
+        rows = draw_stretches(video, 12, 4, np.random.default_rng(seed))[:, 0].reshape(3, 4)
+        assert ((rows[:, 1:] - rows[:, :1]) % 100 == [[1, 2, 3]] * 3).all()
+        starts = rows[:, 0]
+        assert ((starts >= [0, 32, 64]) & (starts <= [29, 61, 93])).all()
+    short = draw_stretches(video[:5], 12, 4, np.random.default_rng(0))[:, 0].reshape(3, 4)
+    assert ((short[:, 1:] - short[:, :-1]) % 5 == 1).all()
+
+
+def test_stretches_change_from_step_to_step_but_not_from_run_to_run() -> None:
+    sampling = Sampling("pairs", 2, 4, 2, fit="stretches", stretch=2)
+    first, again = (Batches(split([50] * 8), np.arange(8), sampling, seed=0, dataset="d") for _ in range(2))
+    steps = [batch.features for epoch in range(2) for batch in first.epoch(epoch)]
+    assert all(torch.equal(a, b.features) for a, b in zip(steps[2:], again.epoch(1), strict=True))
+    assert not torch.equal(steps[0], steps[2])
+
+
+def test_crops_of_a_video_stay_together() -> None:
+    sampling = Sampling("pairs", 2, 4, 1, crops="together")
+    source = split([4] * 8, crops=3)
+    (batch, *_) = Batches(source, np.arange(24), sampling, seed=0, dataset="d").epoch(0)
+    assert batch.crops == 3
+    assert batch.features.shape[0] == 12
+    assert batch.normal == 6
+    drawn = [
+        next(i for i in range(24) if torch.equal(torch.tensor(source.item_features(i)), row)) for row in batch.features
+    ]
+    assert all(a // 3 == b // 3 and b == a + 1 for a, b in zip(drawn[0::3], drawn[1::3], strict=True))
+
+
+def test_unequal_crops_are_refused() -> None:
+    with pytest.raises(UserError, match="2 to 3 crops"):
+        Batches(
+            split([4] * 8, crops=3), np.arange(23), Sampling("pairs", 2, 4, 1, crops="together"), seed=0, dataset="d"
+        )
+
+
+def test_lists_can_keep_their_order_and_the_longer_one_can_set_the_epoch() -> None:
+    source = split([4] * 7)
+    order = Batches(source, np.arange(7), Sampling("mixed", 3, 4, 2, restart="never"), seed=0, dataset="d")
+    first, second = ([batch.features for batch in order.epoch(epoch)] for epoch in range(2))
+    assert torch.equal(first[0], torch.stack([torch.tensor(source.item_features(i)) for i in range(3)]))
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    longer = Batches(source, np.arange(7), Sampling("pairs", 1, 4, 1, epoch="longer"), seed=0, dataset="d")
+    assert longer.plan.steps_per_epoch == max(longer.plan.list_batches) > min(longer.plan.list_batches)

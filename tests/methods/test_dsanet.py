@@ -13,7 +13,9 @@ from harness.errors import Unsupported
 from harness.method import Batch, Task, TrainingPlan
 from harness.text import TextTower, load_text_tower
 from methods.dsanet import DSANet, DSANetConfig
-from methods.layers import LocalBlock, similarity_adjacency, topk_mean, unit
+from methods.layers.clip import LocalBlock, unit
+from methods.layers.graphs import similarity_adjacency
+from methods.layers.time import topk_mean
 from methods.stable_adamw import StableAdamW, warmup_cosine
 
 CLASSES = ("normal", "riot", "abuse")

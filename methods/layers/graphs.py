@@ -1,0 +1,76 @@
+"""Graphs over the snippets of a video (Wu et al., arXiv 2007.04687), as HL-Net, VadCLIP, DSANet and DeSC use them.
+
+Axes: B videos or windows, T snippets, D channels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from methods.layers.time import valid_mask
+
+
+def similarity_adjacency(x: Tensor, lengths: Tensor, threshold: float = 0.7) -> Tensor:
+    """Return `[B, T, T]`: cosine similarities, zero up to the threshold, softmax over the valid columns.
+
+    Rows and columns beyond the length are zero. Zeroed similarities stay in the softmax as exp(0).
+    """
+    norms = x.norm(dim=2)
+    cosine = x @ x.transpose(1, 2) / (norms[:, :, None] * norms[:, None, :] + 1e-20)
+    kept = torch.where(cosine > threshold, cosine, torch.zeros_like(cosine))
+    valid = valid_mask(lengths, x.shape[1])
+    return kept.masked_fill(~valid[:, None, :], -torch.inf).softmax(dim=2) * valid[:, :, None]
+
+
+def distance_adjacency(length: int) -> Tensor:
+    """Return exp(-|i - j| / e), `[T, T]`: constant, not normalised."""
+    steps = torch.arange(length, dtype=torch.float32)
+    return torch.exp(-(steps[:, None] - steps[None, :]).abs() / math.e)
+
+
+# In float32 exp(-d / e) is 0 from d = 283 on, so a block of this length interacts with its two neighbours alone.
+_BLOCK = 512
+
+
+def by_distance(x: Tensor) -> Tensor:
+    """Return A x `[B, T, D]` of x `[B, T, D]` with A = exp(-|i - j| / e); memory grows as T, not as T * T."""
+    length = x.shape[1]
+    if length <= _BLOCK:
+        return distance_adjacency(length).to(x) @ x
+    padded = F.pad(x, (0, 0, _BLOCK, _BLOCK + -length % _BLOCK))
+    windows = padded.unfold(1, 3 * _BLOCK, _BLOCK)
+    near = distance_adjacency(3 * _BLOCK)[_BLOCK : 2 * _BLOCK].to(x)
+    return torch.einsum("bnds,ts->bntd", windows, near).flatten(1, 2)[:, :length]
+
+
+# Entries of a T x T matrix that are held at once.
+_ENTRIES = 1 << 24
+
+
+def by_rows(rows: Callable[[int, int], Tensor], batch: int, length: int) -> Tensor:
+    """Return `[B, T, D]` put together from rows(start, stop) `[B, stop - start, D]`.
+
+    One call where B T x T matrices are small; long videos are cut so that a function that needs all columns of its
+    rows (a softmax over the whole video) holds few rows at a time.
+    """
+    step = max(1, _ENTRIES // (batch * length))
+    return torch.cat([rows(start, min(start + step, length)) for start in range(0, length, step)], dim=1)
+
+
+class GraphLayer(nn.Module):
+    """A X W plus a residual: a convolution over 5 snippets where the width changes, else the identity."""
+
+    def __init__(self, dim: int, out: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(nn.init.xavier_uniform_(torch.empty(dim, out)))
+        self.residual = nn.Conv1d(dim, out, kernel_size=5, padding=2) if dim != out else None
+
+    def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
+        """Map `[B, T, D]` to `[B, T, D']` along `adjacency` `[T, T]` or `[B, T, T]`."""
+        rest = x if self.residual is None else self.residual(x.transpose(1, 2)).transpose(1, 2)
+        return adjacency @ (x @ self.weight) + rest
