@@ -185,19 +185,24 @@ def report(
 
 @app.command()
 def parity(
-    cases: Annotated[list[Path], typer.Argument(help="Case directories.")],
+    cases: Annotated[list[Path], typer.Argument(help="Case directories, or directories of them.")],
     lists: Annotated[
         Path | None,
         typer.Option(help="Ground-truth lists of the eval-map cases; default: CASE/../../real/lists."),
     ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(help="Where outcomes are kept for the leaderboard; default: parity.json in HARNESS_HOME."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Compare our numbers with the official implementations'; exit code 1 if a case does not hold."""
-    from harness import listing
+    from harness import fidelity, listing
     from harness import parity as checks
     from harness.console import print_json
 
-    results = [checks.check(checks.read_case(path, lists)) for path in cases]
+    results = [checks.check(checks.read_case(path, lists)) for path in checks.case_directories(cases)]
+    fidelity.keep(results, record or fidelity.own_record())
     if json:
         print_json({"cases": [result.as_json() for result in results]})
     else:

@@ -14,6 +14,7 @@ import torch
 
 from harness.data.bank import Bank, Split
 from harness.data.sampling import Batches, validation_items
+from harness.fidelity import fidelity
 from harness.files import replacing, replacing_directory, unwritable, write_json
 from harness.method import Method, MethodConfig, Size, Task
 from harness.metrics.frame import roc_auc
@@ -112,7 +113,7 @@ def execute(job: Job, fresh: bool, say: Callable[[str], None], progress: Tick) -
             parameters=size.total,
             trainable_parameters=size.trainable,
         ),
-        provenance=provenance(),
+        provenance=provenance() | {"fidelity": fidelity(job.cls)},
         directory=str(job.directory),
     )
     job.log(f"finished {truth.primary} {scored.metrics[truth.primary]:.4f}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import entry_points
@@ -188,6 +188,23 @@ class CaseResult:
         kinds = {kind: error and error.as_json() for kind in KINDS for error in [self.worst_of(kind)]}
         known = {"case": self.case, "method": self.method, "ok": self.ok, "worst": self.worst.as_json()}
         return {**known, **kinds, "source": self.source}
+
+
+def case_directories(paths: Sequence[Path]) -> list[Path]:
+    """Return the case folders among `paths` and in them, sorted; other files (a README) are passed over.
+
+    Raises:
+        UserError: a path does not exist, or there is no case at all.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"{path}: no such directory; give parity cases or a directory of them")
+        inside = sorted(file.parent for file in path.glob("*/case.json"))
+        found += [path] if (path / "case.json").exists() else inside
+    if not found:
+        raise UserError(f"{', '.join(map(str, paths))}: no parity case here (a folder with case.json and expected.npz)")
+    return found
 
 
 def read_case(path: Path, lists: Path | None = None) -> Case:

@@ -40,6 +40,13 @@ def code_hash(method: type[Method]) -> str:
     return digest(*(path.name + "\n" + path.read_text(encoding="utf-8") for path in files))
 
 
+def method_hash(method: type[Method]) -> str:
+    """Hash of what a method itself computes with: its file, what it imports of its own package, the text tower."""
+    tower = Path(__file__).resolve().parent / "text.py"
+    files = [tower, *_own_sources(inspect.getsourcefile(method), method.__module__)]
+    return digest(*(path.name + "\n" + path.read_text(encoding="utf-8") for path in files))
+
+
 def _own_sources(file: str | None, module: str) -> list[Path]:
     """The method's file and, recursively, the files of its own package that it imports."""
     package = module.split(".")[0] + "."

@@ -22,7 +22,7 @@ class ClipZeroShot(Method):
     card = MethodCard(
         name="clip-zeroshot",
         title="CLIP zero-shot",
-        family="clip",
+        family="floor",
         paper="Learning Transferable Visual Models From Natural Language Supervision",
         venue="ICML",
         year=2021,

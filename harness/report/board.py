@@ -26,6 +26,7 @@ class Row:
     """One method with one config, preset, selection rule, text tower and scale, over its seeds.
 
     Metrics are fractions. `oracle_gap` is what choosing the weights on the test set gains in the primary metric.
+    `fidelity` says which parity cases the row's own code passed, "" where none was run with it.
     Times in seconds, means over seeds. `runs` are run ids by seed, `members` the runs themselves.
     """
 
@@ -40,6 +41,7 @@ class Row:
     seeds: tuple[int, ...]
     metrics: dict[str, Figure]
     class_auc: dict[str, Figure]
+    fidelity: str
     oracle_gap: float | None
     parameters: int | None
     train_seconds: float | None

@@ -152,6 +152,7 @@ def _row(chosen: list[_Member], gap: float | None, spread: Ranges) -> Row:
         seeds=tuple(result.seed for result in results),
         metrics=_figures([result.metrics for result in results], spread),
         class_auc=_figures([result.class_auc for result in results], {}),
+        fidelity=min(result.provenance.get("fidelity", "") for result in results),
         oracle_gap=gap,
         parameters=costs[-1].parameters if costs else None,
         train_seconds=statistics.fmean(cost.train_seconds for cost in costs) if costs else None,

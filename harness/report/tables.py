@@ -44,7 +44,7 @@ def latex(leaderboard: Leaderboard) -> str:
 def comma_separated(leaderboard: Leaderboard) -> str:
     """Return one CSV for all boards: fractions in full precision, one line per row."""
     metrics = list(dict.fromkeys(name for board in leaderboard.boards for name in board.metrics))
-    facts = ("method", "preset", "selection", "text_tower", "scale", "config_hash")
+    facts = ("method", "preset", "selection", "text_tower", "scale", "config_hash", "fidelity")
     costs = ("oracle_gap", "parameters", "train_seconds", "test_frames_per_second")
     parts = ("mean", "sd", "low", "high")
     numbers = [name if part == "mean" else f"{name}_{part}" for name in metrics for part in parts]
@@ -72,7 +72,7 @@ def comma_separated(leaderboard: Leaderboard) -> str:
 def _cells(board: Board) -> tuple[list[str], list[list[str]]]:
     shown = [name for name in board.metrics if is_main(name) or name == board.primary]
     head = ["Method", "Selection", "Preset", "Text tower", "Seeds", *map(label, shown)]
-    head += ["Oracle gap", "Published", "Parameters", "Training", "Frames/s"]
+    head += ["Oracle gap", "Published", "Parameters", "Training", "Frames/s", "Fidelity"]
     return head, [_row(board, row, shown) for row in board.rows]
 
 
@@ -90,6 +90,7 @@ def _row(board: Board, row: Row, shown: list[str]) -> list[str]:
         count(row.parameters),
         duration(row.train_seconds),
         count(row.test_frames_per_second),
+        row.fidelity or "-",
     ]
 
 

@@ -1,0 +1,71 @@
+"""How faithful a method is: which parity cases its present code passed.
+
+Outcomes are kept by the hash of the method's own sources, so a badge never outlives the code it was earned with.
+`reports/parity.json` holds those of the methods that ship with the harness, `HARNESS_HOME/parity.json` the user's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from harness.files import read_json, write_json
+from harness.method import Method
+from harness.parity import CaseResult
+from harness.paths import harness_home, report_assets_dir
+from harness.provenance import method_hash
+from harness.registry import method_class, method_names
+
+Record = dict[str, Any]
+
+
+def own_record() -> Path:
+    """File that `harness parity` writes unless told otherwise."""
+    return harness_home() / "parity.json"
+
+
+def shipped_record() -> Path:
+    """File with the outcomes of the methods that ship with the harness."""
+    return report_assets_dir() / "parity.json"
+
+
+def keep(results: Iterable[CaseResult], path: Path) -> None:
+    """Add outcomes to the record in `path`; those of other code of the same method are dropped.
+
+    Raises:
+        Unwritable: the file cannot be written.
+    """
+    record = _read(path)
+    known = set(method_names())
+    for result in results:
+        if result.method in known:
+            code = method_hash(method_class(result.method))
+            if record.get(result.method, {}).get("code") != code:
+                record[result.method] = {"code": code, "cases": {}}
+            record[result.method]["cases"][result.case] = {
+                "source": result.source,
+                "ok": result.ok,
+                "worst": result.worst.as_json(),
+            }
+    write_json(path, {name: record[name] for name in sorted(record)})
+
+
+def fidelity(method: type[Method]) -> str:
+    """Return "parity 3/3" (cases passed and run with this very code), or "" where none was run.
+
+    Raises:
+        UserError: a record is damaged.
+    """
+    code = method_hash(method)
+    cases: Record = {}
+    for path in (shipped_record(), own_record()):
+        entry = _read(path).get(method.card.name, {})
+        if entry.get("code") == code:
+            cases |= entry["cases"]
+    return f"parity {sum(case['ok'] for case in cases.values())}/{len(cases)}" if cases else ""
+
+
+def _read(path: Path) -> Record:
+    record: Record = read_json(path) if path.exists() else {}
+    return record

@@ -1,0 +1,56 @@
+"""The record of parity outcomes and the badge it gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import fidelity
+from harness.files import read_json, write_json
+from harness.parity import CaseResult, Error, adapters
+from harness.registry import method_class, method_names
+
+
+def _result(case: str, error: float, method: str = "deepmil") -> CaseResult:
+    return CaseResult(case, method, "someone/code@abc", (Error("scores", error, 1e-5),))
+
+
+@pytest.fixture
+def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(fidelity, "shipped_record", lambda: tmp_path / "shipped.json")
+    monkeypatch.setattr(fidelity, "own_record", lambda: tmp_path / "own.json")
+    return tmp_path / "own.json"
+
+
+def test_badge_counts_cases_of_this_code(record: Path) -> None:
+    method = method_class("deepmil")
+    assert fidelity.fidelity(method) == ""
+    fidelity.keep([_result("a", 1e-7), _result("b", 1e-2)], record)
+    assert fidelity.fidelity(method) == "parity 1/2"
+    fidelity.keep([_result("b", 1e-7), _result("c", 0.0)], record)
+    assert fidelity.fidelity(method) == "parity 3/3"
+
+
+def test_badge_of_other_code_is_dropped(record: Path) -> None:
+    fidelity.keep([_result("a", 1e-7)], record)
+    content = read_json(record)
+    content["deepmil"]["code"] = "of yesterday"
+    write_json(record, content)
+    assert fidelity.fidelity(method_class("deepmil")) == ""
+    fidelity.keep([_result("b", 1e-7)], record)
+    assert list(read_json(record)["deepmil"]["cases"]) == ["b"]
+
+
+def test_cases_that_belong_to_no_method_are_not_kept(record: Path) -> None:
+    fidelity.keep([_result("eval-map-ucf", 0.0, method="eval-map")], record)
+    assert read_json(record) == {}
+
+
+def test_shipped_record_is_of_the_present_code() -> None:
+    """After a change to a method: `harness parity CASES --record reports/parity.json`."""
+    proven = set(adapters()) & set(method_names())
+    stale = [name for name in sorted(proven) if not fidelity.fidelity(method_class(name))]
+    assert not stale, f"harness parity CASES --record {fidelity.shipped_record()}"
+    for entry in read_json(fidelity.shipped_record()).values():
+        assert all(case["ok"] for case in entry["cases"].values())
