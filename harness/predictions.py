@@ -24,7 +24,7 @@ class Predictions:
 
     videos: tuple[str, ...]
     offsets: NDArray[np.int64]
-    scores: NDArray[np.float32]
+    scores: NDArray[np.float32] | NDArray[np.float64]
     alignment: Alignment
     classes: tuple[str, ...]
     class_probs: NDArray[np.float32] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,58 +31,73 @@ class Difference:
 
 
 def differences(
-    a: Sequence[SnippetTable],
-    b: Sequence[SnippetTable],
+    methods: Mapping[str, Sequence[SnippetTable]],
     normal: NDArray[np.bool_],
     resamples: int = 1000,
     permutations: int = 1000,
     seed: int = 0,
-) -> dict[str, Difference]:
-    """Return the differences in `frame_auc` and `frame_ap`; a metric undefined on these videos is left out.
+) -> dict[tuple[str, str], dict[str, Difference]]:
+    """Return, for every pair of methods, the differences in `frame_auc` and `frame_ap` that are defined.
 
     Args:
-        a, b: one table per seed, all of the same test videos. Under the permutation the i-th table of one meets the
-            i-th of the other; a shorter list starts over.
+        methods: one table per seed for each method, all of the same test videos. Under the permutation the i-th table
+            of one meets the i-th of the other; a shorter list starts over.
         normal: `[videos]`, True for normal videos, in the ground truth's order.
     """
     everything = np.ones((1, len(normal)), dtype=np.int64)
-    draws = multiplicities(normal, resamples, seed)
+    # Without a permutation every p-value is 1: nothing was tested.
+    draws = np.vstack([everything, multiplicities(normal, resamples, seed)])
     exchanges = np.random.default_rng(seed + 1).integers(0, 2, (permutations, len(normal)))
-    value, spread = (_minus(_means(a, rows), _means(b, rows)) for rows in (everything, draws))
-    chance = _exchanged(a, b, exchanges)
-    found = {}
-    for name in value:
-        observed, drawn = float(value[name][0]), spread[name][np.isfinite(spread[name])]
-        if np.isfinite(observed) and len(drawn):
-            low, high = np.quantile(drawn, [0.025, 0.975])
-            extreme = np.abs(chance[name]) >= abs(observed) - _TINY
-            found[name] = Difference(
-                value=observed,
-                low=float(low),
-                high=float(high),
-                p_value=float((1 + extreme.sum()) / (1 + permutations)),
-                ahead=float(np.mean((drawn > _TINY) + 0.5 * (np.abs(drawn) <= _TINY))),
-            )
+    means = {name: _means(tables, draws) for name, tables in methods.items()}
+    found: dict[tuple[str, str], dict[str, Difference]] = {}
+    for a, b in combinations(methods, 2):
+        chance = _exchanged(methods[a], methods[b], exchanges)
+        spread = _minus(means[a], means[b])
+        found[a, b] = {
+            name: _difference_of(values, chance[name]) for name, values in spread.items() if np.isfinite(values[0])
+        }
     return found
+
+
+def _difference_of(spread: Floats, chance: Floats) -> Difference:
+    """From the difference on the test set followed by those on its resamples, and those under exchange."""
+    value, drawn = float(spread[0]), spread[1:][np.isfinite(spread[1:])]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    extreme = np.abs(chance) >= abs(value) - _TINY
+    return Difference(
+        value=value,
+        low=float(low),
+        high=float(high),
+        p_value=float((1 + extreme.sum()) / (1 + len(chance))),
+        ahead=float(np.mean((drawn > _TINY) + 0.5 * (np.abs(drawn) <= _TINY))),
+    )
+
+
+def influences(a: Sequence[SnippetTable], b: Sequence[SnippetTable], videos: int, metric: str = "frame_auc") -> Floats:
+    """Return how much each video `[videos]` adds to A's lead over B: the difference minus that without the video.
+
+    Zero for a video without which the metric is undefined.
+    """
+    whole = _lead(a, b, np.ones((1, videos), dtype=np.int64), metric)
+    return np.nan_to_num(whole - _lead(a, b, 1 - np.eye(videos, dtype=np.int64), metric))
 
 
 def deciding_videos(
     a: Sequence[SnippetTable], b: Sequence[SnippetTable], videos: int, metric: str = "frame_auc"
-) -> tuple[int | None, Ints]:
-    """Return how few videos, left out, take the lead in `metric` away (None: no such few), and their indices.
+) -> Ints | None:
+    """Return the indices of few videos without which the lead in `metric` is gone; None where there is no lead.
 
-    Videos are left out in the order of their own influence on the difference, so the count is an upper bound.
+    Videos are left out in the order of their own influence, so fewer may suffice.
     """
-    whole = float(_difference(a, b, np.ones((1, videos), dtype=np.int64), metric)[0])
-    alone = _difference(a, b, 1 - np.eye(videos, dtype=np.int64), metric)
-    # What the lead loses without the video; a video without which nothing is defined decides nothing.
-    influence = np.nan_to_num((whole - alone) * np.sign(whole), nan=-np.inf)
-    order = np.argsort(-influence, kind="stable")
-    kept = np.ones((videos, videos), dtype=np.int64)
-    kept[:, order] = np.triu(kept, k=1)
-    remaining = _difference(a, b, kept, metric) * np.sign(whole)
-    lost = np.flatnonzero(remaining <= 0)
-    return (None, order[:0]) if not len(lost) or whole == 0 else (int(lost[0]) + 1, order[: lost[0] + 1])
+    whole = float(_lead(a, b, np.ones((1, videos), dtype=np.int64), metric)[0])
+    if not abs(whole) > _TINY:
+        return None
+    order = np.argsort(-influences(a, b, videos, metric) * np.sign(whole), kind="stable")
+    kept = np.zeros((videos, videos), dtype=np.int64)
+    # Row k keeps all but the k + 1 most influential videos.
+    kept[:, order] = np.triu(np.ones((videos, videos), dtype=np.int64), k=1)
+    lost = np.flatnonzero(_lead(a, b, kept, metric) * np.sign(whole) <= _TINY)
+    return order[: lost[0] + 1] if len(lost) else None
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -103,13 +119,15 @@ def _minus(a: Mapping[str, Floats], b: Mapping[str, Floats]) -> dict[str, Floats
     return {name: a[name] - b[name] for name in a}
 
 
-def _difference(a: Sequence[SnippetTable], b: Sequence[SnippetTable], draws: Ints, metric: str) -> Floats:
+def _lead(a: Sequence[SnippetTable], b: Sequence[SnippetTable], draws: Ints, metric: str) -> Floats:
     return _means(a, draws)[metric] - _means(b, draws)[metric]
 
 
 def _exchanged(a: Sequence[SnippetTable], b: Sequence[SnippetTable], exchanges: Ints) -> dict[str, Floats]:
     """Differences `[permutations]` after exchanging the two methods' scores of the videos where `exchanges` is 1."""
     pairs = max(len(a), len(b))
+    if not len(exchanges):
+        return {name: np.zeros(0) for name in ("frame_auc", "frame_ap")}
     total: dict[str, Floats] = {}
     for index in range(pairs):
         one, other = a[index % len(a)], b[index % len(b)]

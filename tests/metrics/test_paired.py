@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from harness.metrics.frame import Floats, SnippetTable, roc_auc
-from harness.metrics.paired import deciding_videos, differences, holm
+from harness.metrics.paired import Difference, deciding_videos, differences, holm, influences
 
 VIDEOS, SNIPPETS = 40, 12
 VIDEO = np.repeat(np.arange(VIDEOS), SNIPPETS)
@@ -18,6 +18,10 @@ def table(scores: Floats) -> SnippetTable:
     return SnippetTable(scores.astype(np.float64), POSITIVES, 16 - POSITIVES, VIDEO)
 
 
+def compared(a: list[SnippetTable], b: list[SnippetTable], **settings: int) -> dict[str, Difference]:
+    return differences({"a": a, "b": b}, NORMAL, **settings)["a", "b"]
+
+
 def noisy(rng: np.random.Generator, signal: float, shared: Floats | float = 0.0) -> SnippetTable:
     by_video = rng.standard_normal(VIDEOS)[VIDEO]
     return table(signal * (POSITIVES > 0) + by_video + shared + 0.5 * rng.standard_normal(len(VIDEO)))
@@ -26,7 +30,7 @@ def noisy(rng: np.random.Generator, signal: float, shared: Floats | float = 0.0)
 def test_difference_is_that_of_the_metrics_and_changes_sign_with_the_order() -> None:
     rng = np.random.default_rng(0)
     a, b = noisy(rng, 2.0), noisy(rng, 0.5)
-    found, turned = differences([a], [b], NORMAL)["frame_auc"], differences([b], [a], NORMAL)["frame_auc"]
+    found, turned = compared([a], [b])["frame_auc"], compared([b], [a])["frame_auc"]
     aucs = [roc_auc(t.scores, t.positives, t.negatives) for t in (a, b)]
     assert found.value == pytest.approx(aucs[0] - aucs[1], abs=1e-12)
     assert (turned.value, turned.low, turned.high) == pytest.approx((-found.value, -found.high, -found.low), abs=1e-12)
@@ -37,8 +41,8 @@ def test_difference_is_that_of_the_metrics_and_changes_sign_with_the_order() -> 
 def test_clear_lead_is_seen_whatever_the_scale_of_the_scores() -> None:
     rng = np.random.default_rng(1)
     a, b = noisy(rng, 3.0), noisy(rng, 0.0)
-    plain = differences([a], [b], NORMAL)
-    scaled = differences([table(1e-6 * np.exp(a.scores))], [table(5 + b.scores)], NORMAL)
+    plain = compared([a], [b])
+    scaled = compared([table(1e-6 * np.exp(a.scores))], [table(5 + b.scores)])
     for name in ("frame_auc", "frame_ap"):
         assert plain[name].low > 0
         assert plain[name].p_value <= 0.002
@@ -48,7 +52,7 @@ def test_clear_lead_is_seen_whatever_the_scale_of_the_scores() -> None:
 
 def test_equal_methods_show_no_difference() -> None:
     a = noisy(np.random.default_rng(2), 1.0)
-    found = differences([a], [a], NORMAL)["frame_auc"]
+    found = compared([a], [a])["frame_auc"]
     assert (found.value, found.low, found.high, found.p_value, found.ahead) == (0, 0, 0, 1, 0.5)
 
 
@@ -58,7 +62,7 @@ def test_p_values_are_uniform_under_no_difference() -> None:
     for trial in range(300):
         shared = rng.standard_normal(VIDEOS)[VIDEO]
         a, b = noisy(rng, 1.0, shared), noisy(rng, 1.0, shared)
-        values.append(differences([a], [b], NORMAL, resamples=8, permutations=99, seed=trial)["frame_auc"].p_value)
+        values.append(compared([a], [b], resamples=8, permutations=99, seed=trial)["frame_auc"].p_value)
     ranked = np.sort(values)
     # Kolmogorov-Smirnov at 0.1%; p-values are multiples of 1/100.
     assert np.abs(ranked - np.arange(1, 301) / 300).max() < 1.95 / np.sqrt(300) + 0.01
@@ -67,8 +71,8 @@ def test_p_values_are_uniform_under_no_difference() -> None:
 def test_several_seeds_are_averaged() -> None:
     rng = np.random.default_rng(4)
     a, b = [noisy(rng, 1.0) for _ in range(3)], [noisy(rng, 1.0) for _ in range(3)]
-    found = differences(a, b, NORMAL)["frame_auc"].value
-    alone = [differences([x], [y], NORMAL)["frame_auc"].value for x, y in zip(a, b, strict=True)]
+    found = compared(a, b)["frame_auc"].value
+    alone = [compared([x], [y])["frame_auc"].value for x, y in zip(a, b, strict=True)]
     assert found == pytest.approx(np.mean(alone), abs=1e-12)
 
 
@@ -76,13 +80,16 @@ def test_one_video_can_decide_the_gap() -> None:
     scores = np.where(POSITIVES > 0, 0.9, 0.1)
     worse = scores.copy()
     worse[VIDEO == 3] = 1 - worse[VIDEO == 3]
-    count, which = deciding_videos([table(scores)], [table(worse)], VIDEOS)
-    assert (count, which.tolist()) == (1, [3])
-    assert deciding_videos([table(scores)], [table(scores)], VIDEOS)[0] is None
-    better = noisy(np.random.default_rng(5), 6.0)
-    poor = noisy(np.random.default_rng(6), 0.0)
-    count, _ = deciding_videos([better], [poor], VIDEOS)
-    assert count is None or count > 5
+    which = deciding_videos([table(scores)], [table(worse)], VIDEOS)
+    assert which is not None
+    assert which.tolist() == [3]
+    assert deciding_videos([table(scores)], [table(scores)], VIDEOS) is None
+    added = influences([table(scores)], [table(worse)], VIDEOS)
+    assert added.argmax() == 3
+    assert added[3] > 10 * np.abs(np.delete(added, 3)).max()
+    better, poor = noisy(np.random.default_rng(5), 6.0), noisy(np.random.default_rng(6), 0.0)
+    many = deciding_videos([better], [poor], VIDEOS)
+    assert many is None or len(many) > 5
 
 
 def test_holm_by_hand() -> None:

@@ -1,0 +1,173 @@
+"""Prediction files of any program: npz of ours, CSV or parquet tables, or a directory of text files.
+
+A table has one row per snippet: the video (`video_id` or `video`), the score (`pred` or `score`), and, where the
+file brings its own labels, `gt`. A column `segment` says that the rows of a video are uniform segments of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.alignment import Alignment
+from harness.errors import UserError
+from harness.predictions import Predictions
+from harness.truth import Event, GroundTruth, VideoTruth
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_VIDEO, _SCORE = ("video_id", "video"), ("pred", "score")
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredFile:
+    """Scores by video, in the order of the file, and the labels that the file itself brings.
+
+    `alignment` is what the file says of it: None for rows that may be anything. `labels` `[N]` 0 or 1 per row.
+    """
+
+    path: Path
+    videos: tuple[str, ...]
+    offsets: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    alignment: Alignment | None = None
+    labels: NDArray[np.int64] | None = None
+
+    def predictions(self, alignment: Alignment, classes: tuple[str, ...]) -> Predictions:
+        """The scores as predictions; `alignment` counts where the file says none."""
+        return Predictions(self.videos, self.offsets, self.scores, self.alignment or alignment, classes)
+
+    def own_truth(self) -> GroundTruth:
+        """Ground truth from the file's own labels: every row counts as one frame.
+
+        Raises:
+            UserError: the file has no labels.
+        """
+        if self.labels is None:
+            raise UserError(f"{self.path}: has no column gt; name the data set to score against with --dataset")
+        videos = {}
+        for index, name in enumerate(self.videos):
+            own = self.labels[self.offsets[index] : self.offsets[index + 1]]
+            steps = np.flatnonzero(np.diff(np.concatenate([[0], own, [0]])))
+            events = tuple(Event(int(a), int(b), 1) for a, b in zip(steps[::2], steps[1::2], strict=True))
+            videos[name] = VideoTruth(len(own), (1,) if events else (0,), events)
+        return GroundTruth(self.path.name, ("normal", "abnormal"), Alignment(kind="stride", stride=1), videos)
+
+
+def read_scores(path: Path) -> ScoredFile | Predictions:
+    """Return what a prediction file holds.
+
+    Raises:
+        UserError: the file is missing, damaged or lacks a column; a score is no finite number; a label is not 0 or 1.
+    """
+    if path.is_dir():
+        return _text_files(path)
+    if not path.exists():
+        raise UserError(f"{path}: no such file; expected npz, parquet, CSV or a directory of text files")
+    name = path.name.lower()
+    if name.endswith(".npz"):
+        return Predictions.load(path)
+    if name.endswith((".parquet", ".pq")):
+        return _table(path, _read(path, "parquet"), first_line=1)
+    if name.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz")):
+        return _table(path, _read(path, "csv"), first_line=2)
+    raise UserError(f"{path}: unknown kind of prediction file; expected .npz, .parquet, .csv or .csv.gz")
+
+
+def _read(path: Path, kind: str) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        if kind == "parquet":
+            return pd.read_parquet(path)
+        return pd.read_csv(path, sep="\t" if ".tsv" in path.name.lower() else ",", dtype=str, keep_default_na=False)
+    # pandas, pyarrow and gzip fail in many ways on foreign bytes; all mean the same to the user.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: not a readable {kind} file ({reason})") from error
+
+
+def _table(path: Path, table: pd.DataFrame, first_line: int) -> ScoredFile:
+    video, score = _column(path, table, _VIDEO), _column(path, table, _SCORE)
+    if not len(table):
+        raise UserError(f"{path}: holds no row")
+    names = table[video].astype(str).to_numpy()
+    scores = _numbers(path, table[score], score, first_line)
+    labels = None
+    if "gt" in table:
+        labels = _numbers(path, table["gt"], "gt", first_line)
+        bad = np.flatnonzero((labels != 0) & (labels != 1))
+        if len(bad):
+            raise UserError(f"{path}:{first_line + bad[0]}: gt is {labels[bad[0]]:g}, expected 0 or 1")
+    # Rows of one video together, videos in the order of their first row.
+    _, first, number = np.unique(names, return_index=True, return_inverse=True)
+    rank = np.argsort(np.argsort(first))[number]
+    counts = np.bincount(rank)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    segmented = "segment" in table
+    if segmented:
+        place = _numbers(path, table["segment"], "segment", first_line)
+        order = np.lexsort((place, rank))
+        # Segments count from 0 or from 1; a missing or repeated one would shift all later ones.
+        expected = np.arange(len(order)) - np.repeat(offsets[:-1], counts) + place.min()
+        wrong = np.flatnonzero(place[order] != expected)
+        if len(wrong):
+            line = first_line + order[wrong[0]]
+            raise UserError(
+                f"{path}:{line}: segment {place[order[wrong[0]]]:g} of {names[order[wrong[0]]]}, expected "
+                f"{expected[wrong[0]]:g}; every video needs its segments once each, counted from 0 or 1"
+            )
+    else:
+        order = np.argsort(rank, kind="stable")
+    return ScoredFile(
+        path=path,
+        videos=tuple(names[np.sort(first)].tolist()),
+        offsets=offsets,
+        scores=scores[order],
+        alignment=Alignment(kind="segments") if segmented else None,
+        labels=None if labels is None else labels[order].astype(np.int64),
+    )
+
+
+def _column(path: Path, table: pd.DataFrame, names: tuple[str, ...]) -> str:
+    found = [name for name in names if name in table]
+    if len(found) != 1:
+        problem = "both columns" if found else "no column"
+        raise UserError(f"{path}: {problem} {' and '.join(names)}; it has {', '.join(map(str, table.columns))}")
+    return found[0]
+
+
+def _numbers(path: Path, column: pd.Series[Any], name: str, first_line: int) -> NDArray[np.float64]:
+    import pandas as pd
+
+    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        text = column.iloc[bad[0]]
+        raise UserError(f"{path}:{first_line + bad[0]}: {name} is {text!r}, expected a finite number")
+    return values
+
+
+def _text_files(path: Path) -> ScoredFile:
+    """One text file per video, one score per line: uniform segments, as Sultani et al. published theirs."""
+    files = sorted(path.glob("*.txt"))
+    if not files:
+        raise UserError(f"{path}: holds no .txt file; expected one per video, a score in each line")
+    scores = []
+    for file in files:
+        words = file.read_text(encoding="utf-8", errors="replace").split()
+        try:
+            values = np.array([float(word) for word in words])
+        except ValueError as error:
+            raise UserError(f"{file}: {error}; expected one score per line") from error
+        if not len(values) or not np.isfinite(values).all():
+            raise UserError(f"{file}: {'a score is not finite' if len(values) else 'holds no score'}")
+        scores.append(values)
+    offsets = np.concatenate([[0], np.cumsum([len(values) for values in scores])]).astype(np.int64)
+    names = tuple(file.stem for file in files)
+    return ScoredFile(path, names, offsets, np.concatenate(scores), Alignment(kind="segments"))
