@@ -6,13 +6,14 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from harness import __version__
+from harness import __version__, cli_checkpoints, options
 from harness.cli_data import app as data_app
 from harness.errors import HarnessError, UserError
+from harness.options import Device, Json, Out, Set, TextTower, TrackingUri
 
 app = typer.Typer(
     name="harness",
@@ -22,13 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app, name="data")
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
-Out = Annotated[Path, typer.Option("--out", help="Directory of runs and of the default MLflow store.")]
-TrackingUri = Annotated[
-    str | None,
-    typer.Option("--tracking-uri", help="MLflow server; default: MLFLOW_TRACKING_URI, else SQLite in --out."),
-]
+app.command("convert")(cli_checkpoints.convert)
+app.command("eval")(cli_checkpoints.evaluate)
 
 
 def main() -> None:
@@ -52,7 +48,7 @@ def main() -> None:
 
 
 @app.callback()
-def options(
+def common(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
@@ -95,16 +91,10 @@ def run(
     features: Annotated[str | None, typer.Option(help="Feature set of the card; default: its first.")] = None,
     seeds: Annotated[str, typer.Option(help="Comma-separated seeds.")] = "0",
     selection: Annotated[str, typer.Option(help="last, val, oracle or paper.")] = "last",
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="METHOD.key=value, may be repeated."),
-    ] = None,
+    set_: Set = None,
     preset: Annotated[str | None, typer.Option(help="fast or paper; default: the card's.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    text_tower: Annotated[
-        str | None,
-        typer.Option(help="CLIP text weights: directory or hub id; default: a seeded tower."),
-    ] = None,
+    device: Device = "cpu",
+    text_tower: TextTower = None,
     rerun: Annotated[
         bool, typer.Option("--rerun/--resume", help="Compute finished runs again, or skip them and go on.")
     ] = False,
@@ -126,10 +116,10 @@ def run(
         dataset=dataset,
         features=features,
         seeds=_seeds(seeds),
-        selection=_one_of("--selection", selection, ("last", "val", "oracle", "paper")),
-        overrides=_overrides(set_ or []),
+        selection=options.one_of("--selection", selection, ("last", "val", "oracle", "paper")),
+        overrides=options.overrides(set_ or []),
         preset=preset,
-        device=_device(device),
+        device=options.device(device),
         text_tower=text_tower,
         rerun=rerun,
         out=out,
@@ -219,42 +209,3 @@ def _seeds(text: str) -> tuple[int, ...]:
     if not seeds or min(seeds) < 0 or len(set(seeds)) != len(seeds):
         raise UserError(f"--seeds {text!r}: expected distinct non-negative integers such as 0,1,2")
     return seeds
-
-
-def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> Any:
-    if value not in allowed:
-        raise UserError(f"{option} {value!r}: expected {', '.join(allowed[:-1])} or {allowed[-1]}")
-    return value
-
-
-def _device(value: str) -> str:
-    _one_of("--device", value, ("cpu", "cuda"))
-    if value == "cuda":
-        import torch
-
-        if not torch.cuda.is_available():
-            raise UserError("--device cuda: this torch sees no CUDA device; use --device cpu")
-        # Without it cuBLAS may choose other sums from run to run.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    return value
-
-
-def _overrides(words: list[str]) -> dict[str, dict[str, Any]]:
-    import yaml
-
-    from harness.registry import resolve
-
-    overrides: dict[str, dict[str, Any]] = {}
-    for word in words:
-        target, equals, text = word.partition("=")
-        method, dot, key = target.partition(".")
-        if not (equals and dot and method and key):
-            raise UserError(f"--set {word!r}: expected METHOD.key=value, for example dsanet.epochs=2")
-        names, _ = resolve(method)
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UserError(f"--set {word!r}: {text!r} is not a value") from error
-        for name in names:
-            overrides.setdefault(name, {})[key] = value
-    return overrides

@@ -2,32 +2,56 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from harness.checkpoints import Header, save_checkpoint
 from harness.data.bank import Bank, Split
 from harness.data.sampling import Batches, validation_items
 from harness.fidelity import fidelity
-from harness.files import replacing, replacing_directory, unwritable, write_json
+from harness.files import replacing_directory, unwritable, write_json, write_text
 from harness.method import Method, MethodConfig, Size, Task
 from harness.metrics.frame import roc_auc
-from harness.metrics.protocol import evaluate, primary
+from harness.metrics.protocol import Evaluation, evaluate, primary
 from harness.predict import predict
 from harness.predictions import Predictions
-from harness.provenance import provenance
+from harness.provenance import code_hash, provenance
+from harness.registry import method_class
 from harness.seeds import derive
 from harness.selection import Evaluate, Selector
 from harness.spec import Cost, RunResult, RunSpec
+from harness.text import TextTower
 from harness.train import EpochRecord, train, training_videos
+from harness.truth import GroundTruth
 
 Tick = Callable[[int, int], None]
+CHECKPOINT = "checkpoint.safetensors"
+
+
+def spec_of(name: str, config: MethodConfig, bank: Bank, text: TextTower | None, **rest: Any) -> RunSpec:
+    """Return the spec of a run of method `name`; `rest` are the fields that do not follow from the others."""
+    card, features = bank.card, bank.card.features[bank.features_name]
+    return RunSpec(
+        method=name,
+        config=config.model_dump(mode="json"),
+        dataset=card.name,
+        dataset_hash=card.digest,
+        features=bank.features_name,
+        feature_hash=bank.content_hash,
+        scale=features.scale,
+        text_tower=text.name if text else "",
+        threads=int(provenance()["threads"]),
+        protocol=f"{card.alignment.kind}, primary {card.protocol.primary}, mAP {card.protocol.map}",
+        code=code_hash(method_class(name)),
+        **rest,
+    )
 
 
 @dataclass(frozen=True)
@@ -74,9 +98,7 @@ def execute(job: Job, fresh: bool, say: Callable[[str], None], progress: Tick) -
     spec, device = job.spec, job.spec.device
     torch.use_deterministic_algorithms(True, warn_only=True)
     method = build(job)
-    test = job.bank.split("test")
-    alignment = job.bank.card.alignment
-    selector, batches = _selector(job, method, test)
+    selector, batches = _selector(job, method)
     records: list[EpochRecord] = []
     train_seconds = 0.0
     if batches is not None:
@@ -91,35 +113,60 @@ def execute(job: Job, fresh: bool, say: Callable[[str], None], progress: Tick) -
         method.fit(training_videos(split, np.arange(len(split.items))))
         train_seconds = time.perf_counter() - start
     selected = selector.finish(method, steps=records[-1]["step"] if records else 0)
-    predictions, predict_seconds = predict(method.to(device), test, alignment, device)
-    truth = job.bank.truth()
-    scored = evaluate(predictions, truth)
-    size = Size.of(method)
-    seconds = max(predict_seconds, 1e-9)
-    result = RunResult.of(
+    tested = measure(method, job.bank, device)
+    result = finished(spec, method, tested, train_seconds, selected=selected, directory=str(job.directory))
+    job.log(f"finished {tested.truth.primary} {tested.scored.metrics[tested.truth.primary]:.4f}")
+    publish(
+        result,
+        method,
+        tested,
+        Header(method=spec.method, config=spec.config, dim=job.task.dim, text_tower=spec.text_tower, run=spec.run_id),
+        history={"epochs": records, "looks": selector.history},
+        log=(job.workspace / "log.txt").read_text(encoding="utf-8"),
+    )
+    shutil.rmtree(job.workspace, ignore_errors=True)
+    return result
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A pass over the test set; `seconds` are those of the forward passes."""
+
+    predictions: Predictions
+    truth: GroundTruth
+    scored: Evaluation
+    seconds: float
+
+
+def measure(method: Method, bank: Bank, device: str, progress: Tick = lambda done, total: None) -> Tested:
+    """Predict the test split and score it."""
+    predictions, seconds = predict(method.to(device), bank.split("test"), bank.card.alignment, device, progress)
+    truth = bank.truth()
+    return Tested(predictions, truth, evaluate(predictions, truth), seconds)
+
+
+def finished(spec: RunSpec, method: Method, tested: Tested, train_seconds: float = 0.0, **facts: Any) -> RunResult:
+    """Return the result of a run that went through; `facts` are further fields of it."""
+    scored, size, seconds = tested.scored, Size.of(method), max(tested.seconds, 1e-9)
+    return RunResult.of(
         spec,
         "ok",
         metrics=scored.metrics,
         class_auc=scored.class_auc,
         videos=scored.videos,
         frames=scored.frames,
-        excluded=list(truth.excluded),
-        selected=selected,
+        excluded=list(tested.truth.excluded),
         cost=Cost(
             train_seconds=train_seconds,
-            predict_seconds=predict_seconds,
-            test_snippets_per_second=len(predictions.scores) / seconds,
+            predict_seconds=tested.seconds,
+            test_snippets_per_second=len(tested.predictions.scores) / seconds,
             test_frames_per_second=scored.frames / seconds,
             parameters=size.total,
             trainable_parameters=size.trainable,
         ),
-        provenance=provenance() | {"fidelity": fidelity(job.cls)},
-        directory=str(job.directory),
+        provenance=provenance() | {"fidelity": fidelity(type(method))},
+        **facts,
     )
-    job.log(f"finished {truth.primary} {scored.metrics[truth.primary]:.4f}")
-    _publish(job, result, predictions, method, {"epochs": records, "looks": selector.history})
-    shutil.rmtree(job.workspace, ignore_errors=True)
-    return result
 
 
 def build(job: Job) -> Method:
@@ -129,7 +176,7 @@ def build(job: Job) -> Method:
         return job.cls(job.config, job.task)
 
 
-def _selector(job: Job, method: Method, test: Split) -> tuple[Selector, Batches | None]:
+def _selector(job: Job, method: Method) -> tuple[Selector, Batches | None]:
     spec = job.spec
     if method.card.training != "gradient":
         return Selector("last", method.looks(), None, ""), None
@@ -142,14 +189,14 @@ def _selector(job: Job, method: Method, test: Split) -> tuple[Selector, Batches 
         items, held_out = items[~mask], training.subset(mask)
         evaluation, criterion = _video_auc(job, held_out), "validation video_auc"
     elif spec.selection in ("oracle", "paper"):
-        evaluation, criterion = _test_metric(job, test), f"test {job.bank.card.protocol.primary}"
+        evaluation, criterion = _test_metric(job), f"test {job.bank.card.protocol.primary}"
     batches = Batches(training, items, method.sampling(), spec.seed, spec.dataset)
     return Selector(spec.selection, method.looks(), evaluation, criterion), batches
 
 
-def _test_metric(job: Job, test: Split) -> Evaluate:
+def _test_metric(job: Job) -> Evaluate:
     """The test set's primary metric; the rules `oracle` and `paper` say on the label that they use it."""
-    truth = job.bank.truth()
+    test, truth = job.bank.split("test"), job.bank.truth()
     return lambda method: primary(predict(method, test, truth.alignment, job.spec.device)[0], truth)
 
 
@@ -167,19 +214,21 @@ def _video_auc(job: Job, held_out: Split) -> Evaluate:
     return value
 
 
-def _publish(job: Job, result: RunResult, predictions: Predictions, method: Method, history: object) -> None:
-    from safetensors.torch import save_file
+def publish(
+    result: RunResult, method: Method, tested: Tested, header: Header, history: Mapping[str, Any], log: str
+) -> None:
+    """Write a finished run to its directory, all of it or nothing.
 
-    with replacing_directory(job.directory) as directory:
-        predictions.save(directory / "predictions.npz")
-        job.bank.truth().save(directory / "truth.json")
-        write_json(directory / "config.json", job.spec.config)
+    Raises:
+        Unwritable: the system refused; what lay there stays.
+    """
+    assert result.spec is not None
+    with replacing_directory(Path(result.directory)) as directory:
+        tested.predictions.save(directory / "predictions.npz")
+        tested.truth.save(directory / "truth.json")
+        write_json(directory / "config.json", result.spec.config)
         write_json(directory / "history.json", history)
-        state = {name: tensor.detach().cpu().contiguous() for name, tensor in method.saved_state().items()}
-        if state:
-            # One metadata entry: several are written in an order that changes from process to process.
-            metadata = {"harness": json.dumps({"run": job.spec.run_id, "method": job.spec.method}, sort_keys=True)}
-            with replacing(directory / "checkpoint.safetensors") as temporary:
-                save_file(state, temporary, metadata=metadata)
-        shutil.copyfile(job.workspace / "log.txt", directory / "log.txt")
+        if state := method.saved_state():
+            save_checkpoint(directory / CHECKPOINT, header, state)
+        write_text(directory / "log.txt", log)
         write_json(directory / "run.json", result.model_dump(mode="json"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +128,23 @@ def show_parity(results: Sequence[CaseResult]) -> None:
             *("-" if error is None else f"{error.error:.1e}" for error in errors),
             verdict,
         )
+    out.print(table)
+
+
+def show_metrics(metrics: Mapping[str, float], class_auc: Mapping[str, float]) -> None:
+    """Print an evaluation as a table of percentages, its metrics first and then the frame AUC of each class."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from harness.console import out
+    from harness.report.figures import label, ordered, percent
+
+    table = Table("metric", "%")
+    for name in ordered(metrics):
+        table.add_row(label(name), percent(metrics[name]))
+    table.add_section()
+    for name, value in class_auc.items():
+        table.add_row(f"AUC {escape(name)}", percent(value))
     out.print(table)
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import sys
+from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+
+from pydantic import ValidationError
 
 from harness.errors import UserError
 from harness.method import Method, MethodCard
@@ -77,3 +81,27 @@ def resolve(text: str) -> tuple[dict[str, bool], list[str]]:
     if not chosen:
         raise UserError("--methods is empty; name at least one method, see `harness list methods`")
     return chosen, words
+
+
+def one_method(text: str) -> str:
+    """Return the name of the one method that a name or alias stands for.
+
+    Raises:
+        UserError: it is unknown, a group or a list.
+    """
+    chosen, words = resolve(text)
+    if len(words) != 1 or not all(chosen.values()):
+        raise UserError(f"--method {text}: expected one method, see `harness list methods`")
+    return next(iter(chosen))
+
+
+@contextlib.contextmanager
+def setting_errors(cls: type[Method], where: str) -> Iterator[None]:
+    """Turn a config's ValidationError into one line that begins with `where`."""
+    try:
+        yield
+    except ValidationError as error:
+        first, name = error.errors()[0], cls.card.name
+        key = ".".join(map(str, first["loc"]))
+        fields = ", ".join(cls.Config.model_fields) or "none"
+        raise UserError(f"{where} {name}.{key}: {first['msg']} (settings of {name}: {fields})") from error

@@ -9,18 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from harness.data.bank import Bank
 from harness.data.card import DatasetCard
 from harness.data.cards import find_card, open_bank
 from harness.errors import HarnessError, Unsupported, Unwritable, UserError
-from harness.execute import Job, execute
+from harness.execute import Job, execute, spec_of
 from harness.files import read_json, replacing
 from harness.method import Method, MethodConfig, Task
-from harness.provenance import code_hash, provenance
-from harness.registry import method_class, resolve
-from harness.spec import RunResult, RunSpec, SelectionRule
+from harness.provenance import provenance
+from harness.registry import method_class, resolve, setting_errors
+from harness.spec import RunResult, SelectionRule
 from harness.text import TextTower, load_text_tower
 from harness.track import Tracker
 
@@ -86,6 +84,7 @@ def _plan(
         task = Task(card.name, card.class_names, card.prompts, feature_set.dim, text)
         config = _configure(cls, card, preset, request.overrides.get(name, {}))
         try:
+            _check_trainable(cls, request.dataset)
             cls.check(task)
         except Unsupported as error:
             if not by_itself:  # a group takes the members that fit
@@ -94,23 +93,8 @@ def _plan(
             results += [_failure(name, card, bank, seed, request, str(error)) for seed in request.seeds]
             continue
         for seed in request.seeds:
-            spec = RunSpec(
-                method=name,
-                config=config.model_dump(mode="json"),
-                preset=preset,
-                dataset=card.name,
-                dataset_hash=card.digest,
-                features=bank.features_name,
-                feature_hash=bank.content_hash,
-                scale=feature_set.scale,
-                text_tower=text.name if text else "",
-                seed=seed,
-                selection=request.selection,
-                device=request.device,
-                threads=int(provenance()["threads"]),
-                protocol=f"{card.alignment.kind}, primary {card.protocol.primary}, mAP {card.protocol.map}",
-                code=code_hash(cls),
-            )
+            rest = {"preset": preset, "seed": seed, "selection": request.selection, "device": request.device}
+            spec = spec_of(name, config, bank, text, **rest)
             jobs.append(Job(spec, cls, config, task, bank, request.out))
     return jobs, results
 
@@ -142,13 +126,15 @@ def _configure(cls: type[Method], card: DatasetCard, preset: str, overrides: Map
     known = {"paper", *cls.presets}
     if preset not in known and preset != card.preset:
         raise UserError(f"method {name} has no preset {preset!r}; it has {', '.join(sorted(known))}")
-    try:
+    with setting_errors(cls, "--set"):
         return cls.configure(card.settings_family, preset, overrides)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        fields = ", ".join(cls.Config.model_fields) or "none"
-        raise UserError(f"--set {name}.{key}: {first['msg']} (settings of {name}: {fields})") from error
+
+
+def _check_trainable(cls: type[Method], dataset: str) -> None:
+    if cls.card.training == "inference-only":
+        name = cls.card.name
+        how = f"harness eval CHECKPOINT --method {name} --dataset {dataset}"
+        raise Unsupported(f"{name} has no published training; evaluate a checkpoint: {how}")
 
 
 def _check_writable(out: Path) -> None:

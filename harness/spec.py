@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict
 
 from harness.files import digest
 
-SelectionRule = Literal["last", "val", "oracle", "paper"]
+# "given": the weights come from a checkpoint, nothing was trained or chosen here.
+SelectionRule = Literal["last", "val", "oracle", "paper", "given"]
+Origin = Literal["trained", "checkpoint", "inference-only"]
 Status = Literal["ok", "failed", "skipped"]
 
 
@@ -21,7 +23,8 @@ class RunSpec(_Model):
     """Everything that decides a run's result. Equal specs give equal bits on one machine.
 
     `dataset_hash` is the card's hash, `feature_hash` the bank's, `code` the hash of the sources that matter,
-    `text_tower` the name of the text tower or "" if the method uses none, `device` "cpu" or "cuda".
+    `text_tower` the name of the text tower or "" if the method uses none, `device` "cpu" or "cuda", `checkpoint` the
+    hash of the weights that were given or "" if they were trained here.
     """
 
     method: str
@@ -39,11 +42,13 @@ class RunSpec(_Model):
     threads: int
     protocol: str
     code: str
+    checkpoint: str = ""
 
     @property
     def identity(self) -> str:
         """Hash of the spec; the same identity is never computed twice unless asked."""
-        return digest(json.dumps(self.model_dump(), sort_keys=True))
+        fields = self.model_dump(exclude=set() if self.checkpoint else {"checkpoint"})
+        return digest(json.dumps(fields, sort_keys=True))
 
     @property
     def run_id(self) -> str:
@@ -79,7 +84,11 @@ class Cost(_Model):
 
 
 class RunResult(_Model):
-    """One finished or failed run; the content of `run.json`. Metric values are fractions in [0, 1]."""
+    """One finished or failed run; the content of `run.json`. Metric values are fractions in [0, 1].
+
+    `origin` says whether the weights were trained here, or come from a checkpoint, there of a method that can be
+    trained or of one that cannot.
+    """
 
     id: str
     method: str
@@ -98,6 +107,7 @@ class RunResult(_Model):
     cost: Cost | None = None
     spec: RunSpec | None = None
     provenance: dict[str, str] = {}
+    origin: Origin = "trained"
     directory: str = ""
 
     @classmethod

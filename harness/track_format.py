@@ -89,6 +89,7 @@ def tags(result: RunResult, content: str) -> dict[str, str]:
         "harness.status": result.status,
         "harness.method": result.method,
         "harness.selection": result.selection,
+        "harness.origin": result.origin,
         "harness.seed": str(result.seed),
         **{f"provenance.{escape(key)}": value for key, value in result.provenance.items()},
     }

@@ -129,6 +129,13 @@ class DeepMIL(Method):
         steps = torch.optim.lr_scheduler.LambdaLR(adam, lambda epoch: c.decay ** ((epoch + 1) // c.decay_every))
         return [Schedule(adam, steps, "epoch")]
 
+    @classmethod
+    def official_sizes(cls, state: Mapping[str, Tensor]) -> tuple[int, dict[str, Any]]:
+        """Widths of the layers."""
+        plain = {key.removeprefix("module."): value for key, value in state.items()}
+        hidden, dim = plain["fc1.weight"].shape
+        return dim, {"hidden": hidden, "bottleneck": plain["fc2.weight"].shape[0]}
+
     def official_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The official names are ours."""
         return {key.removeprefix("module."): value for key, value in state.items()}

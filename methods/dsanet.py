@@ -29,7 +29,17 @@ from harness.method import (
     TrainingPlan,
 )
 from harness.text import TextTower
-from methods.layers.clip import MLP, TextAlignment, VideoEncoder, soft_cross_entropy, unit
+from methods.layers.clip import (
+    MLP,
+    VADCLIP_NAMES,
+    TextAlignment,
+    TwoBranch,
+    VideoEncoder,
+    depth,
+    renamed,
+    soft_cross_entropy,
+    unit,
+)
 from methods.layers.prototypes import PrototypeBlock
 from methods.layers.time import topk_mean, valid_mask
 from methods.stable_adamw import StableAdamW, warmup_cosine
@@ -149,13 +159,9 @@ class NormalityRefiner(nn.Module):
 
 
 @dataclass(frozen=True)
-class Forward:
-    """Everything that a training forward computes; logits3 is the event's, logits4 the background's."""
+class Forward(TwoBranch):
+    """What a training forward computes, texts with unit norm; logits3 is the event's, logits4 the background's."""
 
-    text: Tensor  # [C, D], unit norm
-    visual: Tensor  # [B, T, D]
-    logits1: Tensor  # [B, T], binary
-    logits2: Tensor  # [B, T, C]
     logits3: Tensor  # [B, C]
     logits4: Tensor  # [B, C]
     rebuilt: Tensor  # [B, T, D]
@@ -204,18 +210,18 @@ class DSANet(Method):
             **{"lr": 1e-4, "refiner_warmup": 10, "look_every": None},
         },
     }
+    # CLIP's frozen towers, stored twice, of which the text tower is loaded by name; a number that is never read.
+    unused_official: ClassVar[tuple[str, ...]] = (r"(clip_adapter\.)?clipmodel\..*", r"disAdj\.sigma")
     config: DSANetConfig
 
     def __init__(self, config: DSANetConfig, task: Task) -> None:
         super().__init__(config, task)
         if task.text is None:
             raise Unsupported("dsanet needs a text tower")
-        dim = config.embed_dim
+        c, dim = config, config.embed_dim
         self.text = task.text
-        self.texts = TextEncoder(self.text, task.prompts, config.text_adapt_until, config.text_mix, dim)
-        self.encoder = VideoEncoder(
-            dim, config.visual_length, config.visual_layers, config.visual_heads, config.attn_window
-        )
+        self.texts = TextEncoder(self.text, task.prompts, c.text_adapt_until, c.text_mix, dim)
+        self.encoder = VideoEncoder(dim, c.visual_length, c.visual_layers, c.visual_heads, c.attn_window)
         self.align = TextAlignment(dim, config.align_temperature)
         self.refiner = NormalityRefiner(config)
 
@@ -311,32 +317,31 @@ class DSANet(Method):
         rate = LambdaLR(stable, lambda step: warmup_cosine(step, total, warmup, c.refiner_final))
         return [Schedule(adamw, CosineAnnealingLR(adamw, plan.epochs), "epoch"), Schedule(stable, rate, "step")]
 
+    @classmethod
+    def official_sizes(cls, state: Mapping[str, Tensor]) -> tuple[int, dict[str, Any]]:
+        """Width, lengths and depths; heads of the video encoder and its attention window do not show in the shapes."""
+        plain = {key.removeprefix("module."): value for key, value in state.items()}
+        length, dim = plain["frame_position_embeddings.weight"].shape
+        return dim, {
+            "embed_dim": dim,
+            "visual_length": length,
+            "visual_layers": depth(plain, "temporal.resblocks."),
+            "text_adapt_until": depth(plain, "clip_adapter.text_adapter.") - 1,
+            "num_prototypes": plain["video_anomaly_refiner.video_prototypes"].shape[0],
+            "prototype_heads": plain["video_anomaly_refiner.decoder.0.attn.learn_scale"].shape[0],
+            "decoder_depth": depth(plain, "video_anomaly_refiner.decoder."),
+        }
+
     def official_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Rename an official checkpoint's keys; the CLIP towers and the unused `disAdj.sigma` are left out."""
-        renamed = {}
-        last = f"clip_adapter.text_adapter.{self.config.text_adapt_until}."
-        names = {**_OFFICIAL, last: "texts.output.", "clip_adapter.text_adapter.": "texts.adapters."}
-        for key, value in state.items():
-            key = key.removeprefix("module.")
-            for theirs, ours in names.items():
-                if key.startswith(theirs):
-                    name = key.replace(theirs, ours, 1)
-                    renamed[name.replace(".fc.0.", ".") if "clip_adapter" in theirs else name] = value
-                    break
-        return renamed
+        """Rename an official checkpoint's keys. The last of its text adapters is our output projection."""
+        last = self.config.text_adapt_until
+        ours = {i: f"texts.adapters.{i}." for i in range(last)} | {last: "texts.output."}
+        adapters = {f"clip_adapter.text_adapter.{i}.fc.0.": name for i, name in ours.items()}
+        return renamed(state, {**_OFFICIAL, **adapters})
 
 
 _OFFICIAL = {
-    "frame_position_embeddings.weight": "encoder.positions",
-    "temporal.resblocks.": "encoder.blocks.",
-    "gc1.": "encoder.similar.0.",
-    "gc2.": "encoder.similar.1.",
-    "gc3.": "encoder.near.0.",
-    "gc4.": "encoder.near.1.",
-    "linear.": "encoder.join.",
-    "mlp1.": "align.mlp.",
-    "mlp2.": "encoder.mlp.",
-    "classifier.": "encoder.classifier.",
+    **VADCLIP_NAMES,
     "video_anomaly_refiner.video_prototypes": "refiner.prototypes",
     "video_anomaly_refiner.dnp_extractor.0.": "refiner.gather.",
     "video_anomaly_refiner.": "refiner.",

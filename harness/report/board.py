@@ -23,8 +23,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class Row:
-    """One method with one config, preset, selection rule, text tower and scale, over its seeds.
+    """One method with one config, preset, selection rule, text tower, scale and origin, over its seeds.
 
+    `origin` says whether the weights were trained here ("trained") or given: "checkpoint", or "inference-only" where
+    the method's training was never published. `checkpoint` is the hash of given weights.
     Metrics are fractions. `oracle_gap` is what choosing the weights on the test set gains in the primary metric.
     `fidelity` says which parity cases the row's own code passed, "" where none was run with it.
     Times in seconds, means over seeds. `runs` are run ids by seed, `members` the runs themselves.
@@ -34,6 +36,8 @@ class Row:
     title: str
     preset: str
     selection: str
+    origin: str
+    checkpoint: str
     text_tower: str
     scale: float
     config_hash: str

@@ -41,6 +41,13 @@ def percent(value: float | None, decimals: int = 2) -> str:
     return "-" if value is None else f"{100 * value:.{decimals}f}"
 
 
+def chosen(selection: str, origin: str) -> str:
+    """Return how a row's weights came about: the selection rule, or that they were given."""
+    if selection != "given":
+        return selection
+    return "given weights, inference only" if origin == "inference-only" else "given weights"
+
+
 def count(value: float | None) -> str:
     """Return a large number in short: 1.23M, 45.6k; "-" for None."""
     if value is None:

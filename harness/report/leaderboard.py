@@ -45,6 +45,7 @@ class _Training(NamedTuple):
     preset: str
     text_tower: str
     scale: float
+    checkpoint: str
 
 
 def read(
@@ -92,7 +93,7 @@ def _board(
     # Of a seed that was run twice (other code or device) the newest counts.
     groups: dict[tuple[_Training, str], dict[int, _Member]] = defaultdict(dict)
     for run, spec in members:
-        training = _Training(spec.method, _config_hash(spec), spec.preset, spec.text_tower, spec.scale)
+        training = _Training(spec.method, _config_hash(spec), spec.preset, spec.text_tower, spec.scale, spec.checkpoint)
         groups[training, spec.selection][spec.seed] = (run, spec)
     cautions = [note] if note else []
     truth, first = None, members[-1][0].result
@@ -145,6 +146,8 @@ def _row(chosen: list[_Member], gap: float | None, spread: Ranges) -> Row:
         title=title,
         preset=spec.preset,
         selection=spec.selection,
+        origin=results[-1].origin,
+        checkpoint=spec.checkpoint,
         text_tower=spec.text_tower,
         scale=spec.scale,
         config_hash=_config_hash(spec),
@@ -155,7 +158,7 @@ def _row(chosen: list[_Member], gap: float | None, spread: Ranges) -> Row:
         fidelity=min(result.provenance.get("fidelity", "") for result in results),
         oracle_gap=gap,
         parameters=costs[-1].parameters if costs else None,
-        train_seconds=statistics.fmean(cost.train_seconds for cost in costs) if costs else None,
+        train_seconds=None if spec.checkpoint or not costs else statistics.fmean(cost.train_seconds for cost in costs),
         test_frames_per_second=statistics.fmean(cost.test_frames_per_second for cost in costs) if costs else None,
         published=published(published_as, spec.dataset, spec.features),
         runs=tuple(result.id for result in results),
@@ -212,6 +215,8 @@ def _cautions(rows: list[Row], siblings: list[_Key]) -> list[str]:
         found.append(
             "Rows with selection oracle or paper chose their weights on the test set; only last and val did not."
         )
+    if any(row.checkpoint for row in rows):
+        found.append("Given weights come from checkpoints: what they saw and how they were chosen is not known here.")
     if any(len(row.code) > 1 for row in rows):
         mixed = ", ".join(row.method for row in rows if len(row.code) > 1)
         found.append(f"Seeds of one row were computed by different versions of the code: {mixed}.")

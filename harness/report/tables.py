@@ -8,7 +8,7 @@ import io
 import re
 
 from harness.report.board import Board, Figure, Leaderboard, Row
-from harness.report.figures import count, duration, is_main, label, percent
+from harness.report.figures import chosen, count, duration, is_main, label, percent
 
 
 def markdown(leaderboard: Leaderboard) -> str:
@@ -44,7 +44,7 @@ def latex(leaderboard: Leaderboard) -> str:
 def comma_separated(leaderboard: Leaderboard) -> str:
     """Return one CSV for all boards: fractions in full precision, one line per row."""
     metrics = list(dict.fromkeys(name for board in leaderboard.boards for name in board.metrics))
-    facts = ("method", "preset", "selection", "text_tower", "scale", "config_hash", "fidelity")
+    facts = ("method", "preset", "selection", "origin", "checkpoint", "text_tower", "scale", "config_hash", "fidelity")
     costs = ("oracle_gap", "parameters", "train_seconds", "test_frames_per_second")
     parts = ("mean", "sd", "low", "high")
     numbers = [name if part == "mean" else f"{name}_{part}" for name in metrics for part in parts]
@@ -80,8 +80,8 @@ def _row(board: Board, row: Row, shown: list[str]) -> list[str]:
     reported = row.published.get(board.primary)
     return [
         row.title,
-        row.selection,
-        row.preset,
+        chosen(row.selection, row.origin),
+        row.preset or "-",
         row.text_tower or "-",
         str(len(row.seeds)),
         *(_figure(row.metrics.get(name)) for name in shown),

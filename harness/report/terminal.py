@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.report.board import Board, Figure
-from harness.report.figures import count, percent
+from harness.report.figures import chosen, count, percent
 
 _SHORT = {
     "frame_auc": "AUC",
@@ -26,7 +26,7 @@ def print_leaderboard(boards: Sequence[Board], console: Console) -> None:
     for board in boards:
         table = Table(title=escape(board.title), box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
         table.add_column("method", overflow="fold", min_width=10)
-        table.add_column("select", no_wrap=True)
+        table.add_column("select", max_width=9)
         table.add_column("preset")
         table.add_column("n", justify="right")
         shown = [name for name in _SHORT if name in board.metrics]
@@ -37,8 +37,8 @@ def print_leaderboard(boards: Sequence[Board], console: Console) -> None:
         for row in board.rows:
             table.add_row(
                 escape(row.method),
-                row.selection,
-                escape(row.preset),
+                chosen(row.selection, row.origin),
+                escape(row.preset or "-"),
                 str(len(row.seeds)),
                 *(_cell(row.metrics.get(name), name in ("frame_auc", board.primary)) for name in shown),
                 count(row.parameters),

@@ -63,6 +63,7 @@ def page(leaderboard: Leaderboard, artifact: Artifact) -> str:
         count=figures.count,
         duration=figures.duration,
         label=figures.label,
+        chosen=figures.chosen,
         is_main=figures.is_main,
         bar=_bar,
     )
@@ -83,10 +84,10 @@ def _asset(path: Path) -> str:
 
 
 def _names(board: Board) -> list[str]:
-    """What tells the rows apart: the title and selection, and the config where these are not enough."""
-    names = [f"{row.title} ({row.selection})" for row in board.rows]
+    """What tells the rows apart: the title and selection, and the config or weights where these are not enough."""
+    names = [f"{row.title} ({figures.chosen(row.selection, row.origin)})" for row in board.rows]
     return [
-        name if names.count(name) == 1 else f"{name} {row.preset} {row.config_hash[:6]}"
+        name if names.count(name) == 1 else f"{name} {row.preset or row.checkpoint[:6]} {row.config_hash[:6]}"
         for name, row in zip(names, board.rows, strict=True)
     ]
 

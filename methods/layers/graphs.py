@@ -15,16 +15,27 @@ from torch import Tensor, nn
 from methods.layers.time import valid_mask
 
 
-def similarity_adjacency(x: Tensor, lengths: Tensor, threshold: float = 0.7) -> Tensor:
+def similarity_adjacency(
+    x: Tensor, lengths: Tensor, threshold: float = 0.7, start: int = 0, stop: int | None = None
+) -> Tensor:
     """Return `[B, T, T]`: cosine similarities, zero up to the threshold, softmax over the valid columns.
 
-    Rows and columns beyond the length are zero. Zeroed similarities stay in the softmax as exp(0).
+    Rows and columns beyond the length are zero. Zeroed similarities stay in the softmax as exp(0). With `start` and
+    `stop` only those rows are computed.
     """
-    norms = x.norm(dim=2)
-    cosine = x @ x.transpose(1, 2) / (norms[:, :, None] * norms[:, None, :] + 1e-20)
-    kept = torch.where(cosine > threshold, cosine, torch.zeros_like(cosine))
-    valid = valid_mask(lengths, x.shape[1])
-    return kept.masked_fill(~valid[:, None, :], -torch.inf).softmax(dim=2) * valid[:, :, None]
+    norms, rows = x.norm(dim=2), slice(start, stop)
+    cosine = x[:, rows] @ x.transpose(1, 2) / (norms[:, rows, None] * norms[:, None, :] + 1e-20)
+    return valid_softmax(torch.where(cosine > threshold, cosine, torch.zeros_like(cosine)), lengths, start)
+
+
+def valid_softmax(rows: Tensor, lengths: Tensor, start: int = 0) -> Tensor:
+    """Return the softmax of graph rows `[B, R, T]` over the valid columns; `start` is the first row's number.
+
+    Rows and columns beyond the length are zero.
+    """
+    valid = valid_mask(lengths, rows.shape[2])
+    inside = valid[:, start : start + rows.shape[1], None]
+    return rows.masked_fill(~valid[:, None, :], -torch.inf).softmax(dim=2) * inside
 
 
 def distance_adjacency(length: int) -> Tensor:
@@ -62,6 +73,17 @@ def by_rows(rows: Callable[[int, int], Tensor], batch: int, length: int) -> Tens
     return torch.cat([rows(start, min(start + step, length)) for start in range(0, length, step)], dim=1)
 
 
+def row_graph(rows: Callable[[int, int], Tensor], batch: int, length: int) -> Callable[[Tensor], Tensor]:
+    """Return y -> A y `[B, T, D]`, where rows(start, stop) gives those rows of A `[B, stop - start, T]`.
+
+    A is kept where it is small and computed in blocks of rows where it is not.
+    """
+    if batch * length * length <= _ENTRIES:
+        matrix = rows(0, length)
+        return lambda y: matrix @ y
+    return lambda y: by_rows(lambda start, stop: rows(start, stop) @ y, batch, length)
+
+
 class GraphLayer(nn.Module):
     """A X W plus a residual: a convolution over 5 snippets where the width changes, else the identity."""
 
@@ -72,5 +94,9 @@ class GraphLayer(nn.Module):
 
     def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
         """Map `[B, T, D]` to `[B, T, D']` along `adjacency` `[T, T]` or `[B, T, T]`."""
+        return self.spread(x, lambda y: adjacency @ y)
+
+    def spread(self, x: Tensor, graph: Callable[[Tensor], Tensor]) -> Tensor:
+        """Map x `[B, T, D]` to graph(X W) plus the residual, for a graph that is no matrix."""
         rest = x if self.residual is None else self.residual(x.transpose(1, 2)).transpose(1, 2)
-        return adjacency @ (x @ self.weight) + rest
+        return graph(x @ self.weight) + rest

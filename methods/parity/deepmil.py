@@ -39,14 +39,9 @@ def _model(case: Case) -> DeepMIL:
     names = {"batch_size": "batch", "num_segments": "segments", "smooth": "smooth", "sparsity": "sparsity"}
     settings = {ours: config[theirs] for theirs, ours in names.items() if theirs in config}
     state = case.parameters()
-    first = state["fc1.weight"].shape
-    settings |= {
-        "dropout": 0.0,
-        "hidden": first[0],
-        "bottleneck": state["fc2.weight"].shape[0],
-        **config.get("adam", {}),
-    }
-    model = DeepMIL(DeepMIL.Config(**settings), Task(case.path.name, ("normal", "abnormal"), ("", ""), first[1]))
+    dim, sizes = DeepMIL.official_sizes(state)
+    settings |= {"dropout": 0.0, **sizes, **config.get("adam", {})}
+    model = DeepMIL(DeepMIL.Config(**settings), Task(case.path.name, ("normal", "abnormal"), ("", ""), dim))
     model.load_saved_state(model.official_state(state))
     return model
 

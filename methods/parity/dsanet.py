@@ -23,15 +23,9 @@ SNIPPET = 16
 STRIDE = 16
 XD_CODES = ("A", "B1", "B2", "B4", "B5", "B6", "G")
 NAMES = {
-    "embed_dim": "embed_dim",
-    "visual_length": "visual_length",
-    "visual_layers": "visual_layers",
     "visual_head": "visual_heads",
     "attn_window": "attn_window",
-    "decoder_depth": "decoder_depth",
     "normal_selection_ratio": "normal_ratio",
-    "num_prototypes": "num_prototypes",
-    "text_adapt_until": "text_adapt_until",
     "t_w": "text_mix",
     "temp": "temperature",
     "loss2_weight": "loss2_weight",
@@ -60,8 +54,9 @@ def _model(case: Case) -> tuple[DSANet, dict[str, Tensor]]:
     clip = {k.removeprefix("clipmodel."): v for k, v in state.items() if k.startswith("clipmodel.")}
     ids = dict(zip(prompts, case.values["token_ids"], strict=True))
     tower = from_openai_state(clip, int(config["clip_text_heads"]), ids.__getitem__, case.path.name)
-    settings = {ours: config[theirs] for theirs, ours in NAMES.items() if theirs in config}
-    model = DSANet(DSANetConfig(**settings), Task(case.path.name, prompts, prompts, int(config["embed_dim"]), tower))
+    dim, sizes = DSANet.official_sizes(state)
+    settings = {ours: config[theirs] for theirs, ours in NAMES.items() if theirs in config} | sizes
+    model = DSANet(DSANetConfig(**settings), Task(case.path.name, prompts, prompts, dim, tower))
     model.load_saved_state(model.official_state(state))
     return model, state
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 import torch
@@ -196,6 +197,13 @@ def test_official_names_cover_the_module(tower: TextTower) -> None:
     renamed = model.official_state(official)
     assert renamed.keys() == state.keys()
     assert all(torch.equal(renamed[key], state[key]) for key in state)
+    dim, sizes = DSANet.official_sizes(official)
+    assert dim == 512
+    assert sizes == {name: getattr(model.config, name) for name in sizes}
+    assert sizes.keys() >= {"visual_length", "visual_layers", "text_adapt_until", "decoder_depth", "num_prototypes"}
+    unknown = [key.removeprefix("module.") for key in official if not model.official_state({key: official[key]})]
+    assert len(unknown) == 3
+    assert all(any(re.fullmatch(pattern, key) for pattern in DSANet.unused_official) for key in unknown)
 
 
 def test_settings_per_data_set() -> None:

@@ -1,0 +1,96 @@
+"""MGFN's answers to its parity cases: `eval`, `loss` and `loss-mask`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from harness.errors import UserError
+from harness.method import Task
+from harness.parity import Case, Computed
+from methods.layers.magnitude import by_crops
+from methods.mgfn import MGFN
+from methods.parity.bags import bags, crops_of, fixed_masks, given_masks
+from methods.parity.frames import frame_outputs
+from methods.parity.training import first_steps
+
+NAMES = {
+    "num_segments": "segments",
+    "margin": "margin",
+    "smooth": "smooth",
+    "sparsity": "sparsity",
+    "mag_ratio": "magnitude_ratio",
+    "dim_head": "head_dim",
+}
+
+
+def compute(case: Case) -> Computed:
+    """Return the outputs of a case.
+
+    Raises:
+        UserError: the case is of a kind that this method has not.
+    """
+    variant = str(case.spec["variant"])
+    if variant.startswith("eval"):
+        return Computed(_eval(case))
+    if variant.startswith("loss"):
+        return _loss(case)
+    raise UserError(f"{case.path}: mgfn has no cases of variant {variant!r}")
+
+
+def _model(case: Case) -> MGFN:
+    state = case.parameters()
+    dim, sizes = MGFN.official_sizes(state)
+    settings = {ours: case.config[theirs] for theirs, ours in NAMES.items() if theirs in case.config}
+    if "k" in case.config and "num_segments" in case.config:
+        settings["selected_share"] = case.config["num_segments"] // case.config["k"]
+    settings |= {"select_dropout": 0.0, **sizes, **case.config.get("adam", {})}
+    model = MGFN(MGFN.Config(**settings), Task(case.path.name, ("normal", "abnormal"), ("", ""), dim))
+    model.load_saved_state(model.official_state(state))
+    return model
+
+
+@torch.no_grad()
+def _eval(case: Case) -> dict[str, Any]:
+    model = _model(case).eval()
+    scores = []
+    for name in case.values["videos"]:
+        crops = crops_of(case, name)
+        scores.append(model(crops, torch.full((len(crops),), crops.shape[1]))[1].mean(dim=0).numpy())
+    return frame_outputs(scores, case.values["gt_intervals"])
+
+
+def _loss(case: Case) -> Computed:
+    model, state = _model(case).train(), case.parameters()
+    batch = bags(case, model.config.segments)
+    with torch.no_grad():
+        features, rows = model(batch.features, batch.lengths)
+        scores = by_crops(rows, batch.crops).mean(dim=1)
+        masks = given_masks(case, scores)
+        normal, abnormal = model.select(features, scores, batch, masks)
+        terms = model.losses(scores, normal, abnormal, batch)
+        contrast = model.contrast(normal, abnormal, batch.crops)
+    model.load_saved_state(model.official_state(state))
+    with fixed_masks("methods.mgfn", masks):
+        totals, gradnorm, moved = first_steps(model, batch, state, int(case.config["n_steps"]))
+    with_norm = torch.cat([batch.features, batch.features.norm(dim=2, keepdim=True)], dim=2)
+    outputs = {
+        "idx_abnormal": abnormal.indices.sort(dim=1).values,
+        "idx_normal": normal.indices.sort(dim=1).values,
+        "score_abnormal": abnormal.scores[:, None],
+        "score_normal": normal.scores[:, None],
+        "scores": scores[..., None],
+        "l1_abnormal": abnormal.features.abs().sum(dim=2),
+        "l1_normal": normal.features.abs().sum(dim=2),
+        "loss_cls": terms["bags"],
+        "loss_con": contrast["apart"],
+        "loss_con_n": contrast["normal"],
+        "loss_con_a": contrast["abnormal"],
+        "loss_smooth": terms["smooth"],
+        "loss_sparse": terms["sparsity"],
+        "total": totals[0],
+        "total_per_step": totals,
+        "pooled_sub": by_crops(with_norm, batch.crops)[:, ::3, ::4, ::512],
+    }
+    return Computed(outputs, gradnorm, moved)

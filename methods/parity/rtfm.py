@@ -1,0 +1,107 @@
+"""RTFM's answers to its parity cases: `eval`, `loss` and `loss-mask`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from harness.errors import UserError
+from harness.method import Task
+from harness.parity import Case, Computed
+from methods.layers.magnitude import BagLosses, by_crops, magnitudes
+from methods.parity.bags import bags, crops_of, fixed_masks, given_masks
+from methods.parity.frames import frame_outputs
+from methods.parity.training import first_steps
+from methods.rtfm import RTFM
+
+NAMES = {
+    "num_segments": "segments",
+    "margin": "margin",
+    "alpha": "magnitude_weight",
+    "smooth": "smooth",
+    "sparsity": "sparsity",
+    "dropout": "dropout",
+}
+# Running statistics are stored every 16th channel.
+STRIDE = 16
+
+
+def compute(case: Case) -> Computed:
+    """Return the outputs of a case.
+
+    Raises:
+        UserError: the case is of a kind that this method has not.
+    """
+    variant = str(case.spec["variant"])
+    if variant.startswith("eval"):
+        return Computed(_eval(case))
+    if variant.startswith("loss"):
+        return _loss(case)
+    raise UserError(f"{case.path}: rtfm has no cases of variant {variant!r}")
+
+
+def _model(case: Case) -> RTFM:
+    state = case.parameters()
+    dim, sizes = RTFM.official_sizes(state)
+    settings = {ours: case.config[theirs] for theirs, ours in NAMES.items() if theirs in case.config}
+    if "k" in case.config and "num_segments" in case.config:
+        settings["selected_share"] = case.config["num_segments"] // case.config["k"]
+    settings |= {"dropout": 0.0, "select_dropout": 0.0, **sizes, **case.config.get("adam", {})}
+    model = RTFM(RTFM.Config(**settings), Task(case.path.name, ("normal", "abnormal"), ("", ""), dim))
+    model.load_saved_state(model.official_state(state))
+    return model
+
+
+@torch.no_grad()
+def _eval(case: Case) -> dict[str, Any]:
+    model = _model(case).eval()
+    scores, norms = [], []
+    for name in case.values["videos"]:
+        crops = crops_of(case, name)
+        features, each = model(crops, torch.full((len(crops),), crops.shape[1]))
+        scores.append(each.mean(dim=0).numpy())
+        norms.append(magnitudes(features, len(crops))[0])
+    return frame_outputs(scores, case.values["gt_intervals"]) | {"feat_magnitudes": torch.cat(norms)}
+
+
+def _loss(case: Case) -> Computed:
+    model, state = _model(case).train(), case.parameters()
+    batch = bags(case, model.config.segments)
+    with torch.no_grad():
+        features, rows = model(batch.features, batch.lengths)
+        scores = by_crops(rows, batch.crops).mean(dim=1)
+        masks = given_masks(case, scores)
+        losses = BagLosses(model.config, features, scores, batch, masks)
+        terms, pairs = losses.terms(), losses.pairs()
+    # The buffers after this one forward, under the official names.
+    own = model.state_dict()
+    running = {
+        f"bn_{kind}_after:{theirs.removesuffix(f'.running_{kind}')}": own[ours][::STRIDE].clone()
+        for kind in ("mean", "var")
+        for theirs in state
+        if theirs.endswith(f".running_{kind}")
+        for ours in model.official_state({theirs: state[theirs]})
+    }
+    model.load_saved_state(model.official_state(state))
+    with fixed_masks("methods.rtfm", masks):
+        totals, gradnorm, moved = first_steps(model, batch, state, int(case.config["n_steps"]))
+    normal, abnormal = losses.normal, losses.abnormal
+    outputs = {
+        "idx_abnormal": abnormal.indices.sort(dim=1).values,
+        "idx_normal": normal.indices.sort(dim=1).values,
+        "score_abnormal": abnormal.scores[:, None],
+        "score_normal": normal.scores[:, None],
+        "scores": scores[..., None],
+        "feat_magnitudes": magnitudes(features, batch.crops),
+        "sel_abn_meanfeat_norm": abnormal.features.mean(dim=1).norm(dim=1),
+        "sel_nor_meanfeat_norm": normal.features.mean(dim=1).norm(dim=1),
+        "loss_cls": terms["bags"],
+        "loss_rtfm": pairs.square().mean(),
+        "loss_smooth": terms["smooth"],
+        "loss_sparse": terms["sparsity"],
+        "total": totals[0],
+        "total_per_step": totals,
+        **running,
+    }
+    return Computed(outputs, gradnorm, moved)
