@@ -234,7 +234,7 @@ class DeSC(Method):
         """Scores and class probabilities, both the mean of the streams; a few videos at a time."""
         bring = self.by_windows if self.config.fit == "windows" else self.by_interpolation
         videos = max(1, _WINDOWS * self.config.visual_length // max(self.config.visual_length, features.shape[1]))
-        groups = zip(features.split(videos), lengths.split(videos), strict=True)
+        groups = zip(torch.split(features, videos), torch.split(lengths, videos), strict=True)
         values = torch.cat([bring(*group) for group in groups])
         probs = values[..., 1:]
         scores = values[..., 0] if self.config.score == "binary" else 1 - probs[..., 0]
@@ -307,7 +307,7 @@ class DeSC(Method):
 
     def official_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Rename official keys that have the prefix of their stream (see `official_stream`); others are left out."""
-        found = {}
+        found: dict[str, Tensor] = {}
         for name in ("consistency.", "sensitivity."):
             own = {key.removeprefix(name): value for key, value in state.items() if key.startswith(name)}
             found |= {f"streams.{name}{key}": value for key, value in renamed(own, _OFFICIAL).items()}

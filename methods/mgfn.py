@@ -28,6 +28,7 @@ from harness.method import (
 )
 from methods.layers.clip import depth, renamed
 from methods.layers.magnitude import Selected, by_crops, paired, random_masks, roughness, select
+from methods.layers.norm import ChannelNorm
 from methods.layers.time import valid_mask
 
 
@@ -63,20 +64,6 @@ class MGFNConfig(MethodConfig):
     steps_per_epoch: int | None = None
     lr: float = 1e-3
     weight_decay: float = 5e-4
-
-
-class ChannelNorm(nn.Module):
-    """Normalises channels `[N, C, T]`; epsilon is added to the deviation, not under the root."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.g = nn.Parameter(torch.ones(1, dim, 1))
-        self.b = nn.Parameter(torch.zeros(1, dim, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `[N, C, T]` to `[N, C, T]`."""
-        deviation = x.var(dim=1, unbiased=False, keepdim=True).sqrt()
-        return (x - x.mean(dim=1, keepdim=True)) / (deviation + 1e-5) * self.g + self.b
 
 
 class Glance(nn.Module):

@@ -12,7 +12,7 @@ from harness.method import Batch, Task
 from harness.parity import Case, Computed
 from methods.parity.clip import frame_metrics, multi_hot, text_tower, windows
 from methods.parity.training import gradient_norms
-from methods.vadclip import VadCLIP
+from methods.vadclip import VadCLIP, VadCLIPConfig
 
 # Stored features keep every 16th channel.
 STRIDE = 16
@@ -48,8 +48,9 @@ def _model(case: Case) -> tuple[VadCLIP, dict[str, Tensor]]:
     tower = text_tower(state, prompts, case.values["token_ids"], config.get("clip_text_heads"), case.path.name)
     dim, sizes = VadCLIP.official_sizes(state)
     settings = {ours: config[theirs] for theirs, ours in NAMES.items() if theirs in config} | sizes
-    family = "xd-violence" if _is_xd(case) else "ucf-crime"
-    model = VadCLIP(VadCLIP.configure(family, "paper", settings), Task(case.path.name, prompts, prompts, dim, tower))
+    full = VadCLIP.configure("xd-violence" if _is_xd(case) else "ucf-crime", "paper", settings)
+    assert isinstance(full, VadCLIPConfig)
+    model = VadCLIP(full, Task(case.path.name, prompts, prompts, dim, tower))
     model.load_saved_state(model.official_state(state))
     return model, state
 
