@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from harness import __version__, cli_checkpoints, options
+from harness import __version__, cli_checkpoints, cli_methods, options
 from harness.cli_data import app as data_app
 from harness.errors import HarnessError, UserError
 from harness.options import Device, Json, Out, Set, TextTower, TrackingUri
@@ -25,6 +25,7 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.command("convert")(cli_checkpoints.convert)
 app.command("eval")(cli_checkpoints.evaluate)
+app.command("check-method")(cli_methods.check_method)
 
 
 def main() -> None:
@@ -93,6 +94,9 @@ def run(
     selection: Annotated[str, typer.Option(help="last, val, oracle or paper.")] = "last",
     set_: Set = None,
     preset: Annotated[str | None, typer.Option(help="fast or paper; default: the card's.")] = None,
+    ablations: Annotated[
+        bool, typer.Option("--ablations", help="Also run each method with one of its parts switched off at a time.")
+    ] = False,
     device: Device = "cpu",
     text_tower: TextTower = None,
     rerun: Annotated[
@@ -119,6 +123,7 @@ def run(
         selection=options.one_of("--selection", selection, ("last", "val", "oracle", "paper")),
         overrides=options.overrides(set_ or []),
         preset=preset,
+        ablations=ablations,
         device=options.device(device),
         text_tower=text_tower,
         rerun=rerun,

@@ -27,7 +27,7 @@ class MethodCard(BaseModel):
     `source` is the official code as `owner/repository@commit`; `published_as` is its name in `reports/published.csv`.
     `parameters` is the official model's count at its official size, without frozen towers. `feature_dims` lists the
     widths it can run on (empty: any). `input_scale` says what it expects of the features. A method whose training was
-    never published is `inference-only`: it runs from an official checkpoint.
+    never published is `inference-only`: it runs from an official checkpoint. `bounded`: scores lie in [0, 1].
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -47,6 +47,7 @@ class MethodCard(BaseModel):
     feature_dims: tuple[int, ...] = ()
     input_scale: str = "any"
     training: Literal["gradient", "closed-form", "none", "inference-only"] = "gradient"
+    bounded: bool = True
 
 
 class MethodConfig(BaseModel):
@@ -177,14 +178,16 @@ class Method(nn.Module):
     """Base class. A subclass sets the class attributes and implements what its kind of training needs.
 
     `defaults` holds per-dataset settings by the card's family name, `presets` named schedules ("paper", "fast");
-    both are data that `configure` lays over the config's own defaults. `unused_official` holds regular expressions for
-    keys of official checkpoints that the method has no use for.
+    both are data that `configure` lays over the config's own defaults. `ablations` maps a part of the paper to the
+    settings that switch it off. `unused_official` holds regular expressions for keys of official checkpoints that the
+    method has no use for.
     """
 
     card: ClassVar[MethodCard]
     Config: ClassVar[type[MethodConfig]] = MethodConfig
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     unused_official: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: Any, task: Task) -> None:

@@ -28,7 +28,10 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Request:
-    """What `harness run` was asked for. `overrides` maps method -> config key -> value."""
+    """What `harness run` was asked for. `overrides` maps method -> config key -> value.
+
+    With `ablations` each method also runs with one of its parts switched off at a time.
+    """
 
     methods: str
     dataset: str = "demo"
@@ -39,6 +42,7 @@ class Request:
     preset: str | None = None
     device: str = "cpu"
     text_tower: str | None = None
+    ablations: bool = False
     rerun: bool = False
     out: Path = Path("runs")
 
@@ -82,7 +86,7 @@ def _plan(
             tower = load_text_tower(request.text_tower)
         text = tower if cls.card.needs_text else None
         task = Task(card.name, card.class_names, card.prompts, feature_set.dim, text)
-        config = _configure(cls, card, preset, request.overrides.get(name, {}))
+        configs = _configs(cls, card, preset, request)
         try:
             _check_trainable(cls, request.dataset)
             cls.check(task)
@@ -92,10 +96,11 @@ def _plan(
                 continue
             results += [_failure(name, card, bank, seed, request, str(error)) for seed in request.seeds]
             continue
-        for seed in request.seeds:
-            rest = {"preset": preset, "seed": seed, "selection": request.selection, "device": request.device}
-            spec = spec_of(name, config, bank, text, **rest)
-            jobs.append(Job(spec, cls, config, task, bank, request.out))
+        for ablation, config in configs.items():
+            for seed in request.seeds:
+                rest = {"preset": preset, "seed": seed, "selection": request.selection, "device": request.device}
+                spec = spec_of(name, config, bank, text, ablation=ablation, **rest)
+                jobs.append(Job(spec, cls, config, task, bank, request.out))
     return jobs, results
 
 
@@ -119,6 +124,17 @@ def _run_one(job: Job, request: Request, say: Say, progress: Progress) -> RunRes
             job.log(traceback.format_exc())
         job.log(f"failed: {text}")
         return RunResult.of(job.spec, "failed", error=text, provenance=provenance())
+
+
+def _configs(cls: type[Method], card: DatasetCard, preset: str, request: Request) -> dict[str, MethodConfig]:
+    """The method's config by the part that it switches off, "" for none; one that changes nothing is left out."""
+    given = request.overrides.get(cls.card.name, {})
+    configs = {"": _configure(cls, card, preset, given)}
+    for part, settings in cls.ablations.items() if request.ablations else ():
+        config = _configure(cls, card, preset, {**settings, **given})
+        if config not in configs.values():
+            configs[part] = config
+    return configs
 
 
 def _configure(cls: type[Method], card: DatasetCard, preset: str, overrides: Mapping[str, Any]) -> MethodConfig:

@@ -24,7 +24,8 @@ class RunSpec(_Model):
 
     `dataset_hash` is the card's hash, `feature_hash` the bank's, `code` the hash of the sources that matter,
     `text_tower` the name of the text tower or "" if the method uses none, `device` "cpu" or "cuda", `checkpoint` the
-    hash of the weights that were given or "" if they were trained here.
+    hash of the weights that were given or "" if they were trained here. `ablation` names the part of the method that
+    `config` switches off, "" for the whole method; it is a label of the config, no part of the identity.
     """
 
     method: str
@@ -43,11 +44,12 @@ class RunSpec(_Model):
     protocol: str
     code: str
     checkpoint: str = ""
+    ablation: str = ""
 
     @property
     def identity(self) -> str:
         """Hash of the spec; the same identity is never computed twice unless asked."""
-        fields = self.model_dump(exclude=set() if self.checkpoint else {"checkpoint"})
+        fields = self.model_dump(exclude={"ablation"} | (set() if self.checkpoint else {"checkpoint"}))
         return digest(json.dumps(fields, sort_keys=True))
 
     @property

@@ -33,7 +33,7 @@ from harness.method import (
     TrainingVideo,
 )
 from harness.text import TextTower
-from methods.layers.axial import AxialTransformer
+from methods.layers.axial import AxialTransformer, axial_names
 from methods.layers.clip import depth, renamed, unit
 from methods.layers.prompts import Remembered
 
@@ -147,6 +147,12 @@ class AnomalyCLIP(Method):
             **{"segments": 16, "frames": 2, "embed_dim": 64, "batch": 8, "epochs": 10, "steps_per_epoch": 15},
             **{"lr": 1e-3, "warmup": 0},
         },
+    }
+    ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "normal centroid": {"recentre": False},
+        "learned context": {"learned_context": 0},
+        "temporal model": {"depth": 0},
+        "direction losses": {"direction_abnormal": 0.0, "direction_normal": 0.0},
     }
     # The image tower, the frozen text tower (loaded by name), what follows from the prompts, an unread scale.
     unused_official: ClassVar[tuple[str, ...]] = (
@@ -307,7 +313,7 @@ class AnomalyCLIP(Method):
         prompts = [prompt.lower() for prompt in self.task.prompts]
         order = torch.tensor([sorted(prompts).index(prompt) for prompt in prompts])
         columns = torch.tensor([sorted(prompts[1:]).index(prompt) for prompt in prompts[1:]])
-        found = renamed(state, _OFFICIAL | _blocks(self.config.depth))
+        found = renamed(state, _OFFICIAL | axial_names(self.config.depth))
         for name, places in {
             "directions.context": order,
             "norm.running_mean": columns,
@@ -333,16 +339,3 @@ _OFFICIAL = {
     "temporal_model.classifier.layer_norm.": "last_norm.",
     "temporal_model.classifier.linear.": "classifier.",
 }
-
-
-def _blocks(pairs: int) -> dict[str, str]:
-    names = {}
-    for block in range(2 * pairs):
-        for number, stream in enumerate("fg"):
-            theirs = f"temporal_model.axial_attn.layers.blocks.{block}.{stream}.net."
-            ours = f"axial.pairs.{block}.{number}."
-            if block % 2:
-                names |= {f"{theirs}0.": f"{ours}norm.", f"{theirs}1.": f"{ours}up.", f"{theirs}3.": f"{ours}down."}
-            else:
-                names |= {f"{theirs}fn.norm.": f"{ours}norm.", f"{theirs}fn.fn.": ours}
-    return names

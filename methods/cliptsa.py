@@ -147,6 +147,12 @@ class CLIPTSA(Method):
         "paper": {},
         "fast": {"noises": 30, "epochs": 15, "steps_per_epoch": 20},
     }
+    ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "hard attention": {"hard_attention": False},
+        "dilated convolutions": {"dilations": ()},
+        "non-local block": {"non_local": False},
+        "magnitude loss": {"magnitude_weight": 0.0},
+    }
     # Brings wider features to 512 channels; 512-d features do not pass it.
     unused_official: ClassVar[tuple[str, ...]] = (r"mlp\..*",)
     config: CLIPTSAConfig

@@ -68,6 +68,11 @@ class DeepMIL(Method):
         "paper": {},
         "fast": {"lr": 1e-3, "epochs": 10, "decay_every": 5},
     }
+    ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "smoothness": {"smooth": 0.0},
+        "sparsity": {"sparsity": 0.0},
+        "score dropout": {"score_dropout": False},
+    }
     config: DeepMILConfig
 
     def __init__(self, config: DeepMILConfig, task: Task) -> None:

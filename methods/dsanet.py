@@ -46,7 +46,10 @@ from methods.stable_adamw import StableAdamW, warmup_cosine
 
 
 class DSANetConfig(MethodConfig):
-    """Names for every constant. `text_mix` is the paper's weight of adapted text, `temperature` that of the test."""
+    """Names for every constant. `text_mix` is the paper's weight of adapted text, `temperature` that of the test.
+
+    `off` names loss terms to leave out; without `consistency` and `gather` there is no normality model.
+    """
 
     # Architecture.
     embed_dim: int = 512
@@ -66,6 +69,7 @@ class DSANetConfig(MethodConfig):
     label_smoothing: float = 0.1
     background_rest: float = 0.01
     loss2_weight: float = 1.1
+    off: tuple[Literal["binary", "alignment", "text", "event", "background", "consistency", "gather"], ...] = ()
     temperature: float = 5.0
     # Training.
     sampling_mode: Literal["pairs", "mixed"] = "pairs"
@@ -189,18 +193,9 @@ class DSANet(Method):
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "ucf-crime": {},
         "xd-violence": {
-            "visual_layers": 1,
-            "attn_window": 64,
-            "text_adapt_until": 1,
-            "text_mix": 0.6,
-            "loss2_weight": 5.0,
-            "temperature": 1.0,
-            "sampling_mode": "mixed",
-            "batch": 96,
-            "drop_last": False,
-            "lr": 1e-5,
-            "look_every": None,
-            "look_first": 0,
+            **{"visual_layers": 1, "attn_window": 64, "text_adapt_until": 1, "text_mix": 0.6, "loss2_weight": 5.0},
+            **{"temperature": 1.0, "sampling_mode": "mixed", "batch": 96, "drop_last": False, "lr": 1e-5},
+            **{"look_every": None, "look_first": 0},
         },
     }
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -209,6 +204,12 @@ class DSANet(Method):
             **{"visual_length": 32, "decoder_depth": 1, "batch": 8, "epochs": 14, "steps_per_epoch": 10},
             **{"lr": 1e-4, "refiner_warmup": 10, "look_every": None},
         },
+    }
+    ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "text adapters": {"text_adapt_until": 0},
+        "self-guided normality": {"off": ("consistency", "gather")},
+        "decoupled alignment": {"off": ("event", "background")},
+        **{f"{name} loss": {"off": (name,)} for name in ("alignment", "text", "event", "background", "consistency")},
     }
     # CLIP's frozen towers, stored twice, of which the text tower is loaded by name; a number that is never read.
     unused_official: ClassVar[tuple[str, ...]] = (r"(clip_adapter\.)?clipmodel\..*", r"disAdj\.sigma")
@@ -223,24 +224,18 @@ class DSANet(Method):
         self.texts = TextEncoder(self.text, task.prompts, c.text_adapt_until, c.text_mix, dim)
         self.encoder = VideoEncoder(dim, c.visual_length, c.visual_layers, c.visual_heads, c.attn_window)
         self.align = TextAlignment(dim, config.align_temperature)
-        self.refiner = NormalityRefiner(config)
+        normality = {"consistency", "gather"} - set(c.off)
+        self.refiner = NormalityRefiner(config) if normality else None
 
     def forward(self, features: Tensor, lengths: Tensor) -> Forward:
         """Return all logits and losses' inputs for windows `[B, T, D]`. Both poolings include padded rows."""
         text = self.texts(self.text)
         visual, logits1 = self.encoder(features, lengths)
         scores = logits1.sigmoid()
-        rebuilt, gather = self.refiner(visual, scores)
-        return Forward(
-            text=text,
-            visual=visual,
-            logits1=logits1,
-            logits2=self.align(visual, logits1, text),
-            logits3=self._pooled_logits(visual, scores, text),
-            logits4=self._pooled_logits(visual, 1 - scores, text),
-            rebuilt=rebuilt,
-            gather=gather,
-        )
+        rebuilt, gather = self.refiner(visual, scores) if self.refiner else (visual, scores.sum() * 0)
+        logits2 = self.align(visual, logits1, text)
+        logits3, logits4 = (self._pooled_logits(visual, weights, text) for weights in (scores, 1 - scores))
+        return Forward(text, visual, logits1, logits2, logits3, logits4, rebuilt, gather)
 
     def _pooled_logits(self, visual: Tensor, scores: Tensor, text: Tensor) -> Tensor:
         # Where all scores are 0 (features of a scale that CLIP never has) this is 0/0: NaN, as published.
@@ -265,7 +260,7 @@ class DSANet(Method):
         def smooth(soft: Tensor) -> Tensor:
             return (1 - config.label_smoothing) * soft + config.label_smoothing / classes
 
-        return {
+        terms = {
             "binary": F.binary_cross_entropy(topk_mean(scores, batch.lengths), batch.abnormal),
             "alignment": config.loss2_weight * soft_cross_entropy(topk_mean(out.logits2, batch.lengths), target),
             "text": (out.text[1:] @ out.text[0]).abs().sum() / (classes - 1),
@@ -274,6 +269,7 @@ class DSANet(Method):
             "consistency": (scores - surprise)[valid].square().mean(),
             "gather": out.gather,
         }
+        return {name: term for name, term in terms.items() if name not in config.off}
 
     def predict(self, features: Tensor, lengths: Tensor) -> Prediction:
         """Scores sigmoid(a) and class probabilities; the normality model is not needed at test."""
@@ -308,14 +304,17 @@ class DSANet(Method):
         The latter is laid out over the batches of both lists, as published, so pairs stop half-way down the curve.
         """
         c = self.config
-        refined = set(self.refiner.parameters())
+        refined = set(self.refiner.parameters()) if self.refiner else set()
         main = [p for p in self.parameters() if p.requires_grad and p not in refined]
         adamw = torch.optim.AdamW(main, lr=c.lr, weight_decay=c.weight_decay)
+        schedules = [Schedule(adamw, CosineAnnealingLR(adamw, plan.epochs), "epoch")]
+        if self.refiner is None:
+            return schedules
         stable = StableAdamW(self.refiner.parameters(), lr=c.lr, weight_decay=c.refiner_weight_decay)
         batches = len(plan.list_batches) * c.steps_per_epoch if c.steps_per_epoch else sum(plan.list_batches)
         total, warmup = plan.epochs * batches, min(c.refiner_warmup, plan.epochs * batches // 2)
         rate = LambdaLR(stable, lambda step: warmup_cosine(step, total, warmup, c.refiner_final))
-        return [Schedule(adamw, CosineAnnealingLR(adamw, plan.epochs), "epoch"), Schedule(stable, rate, "step")]
+        return [*schedules, Schedule(stable, rate, "step")]
 
     @classmethod
     def official_sizes(cls, state: Mapping[str, Tensor]) -> tuple[int, dict[str, Any]]:

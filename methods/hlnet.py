@@ -93,6 +93,12 @@ class HLNet(Method):
             "decay_epoch": 18,
         },
     }
+    ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "similarity graph": {"holistic": False},
+        "distance graph": {"localised": False},
+        "score graph": {"scored": False},
+        "distillation": {"distill_weight": 0.0},
+    }
     # Layers that no forward pass reads.
     unused_official: ClassVar[tuple[str, ...]] = (r"conv1d[34]\..*", r"simAdj\.weight[01]", r"disAdj\.sigma")
     config: HLNetConfig

@@ -151,6 +151,12 @@ class MGFN(Method):
             **{"epochs": 15, "steps_per_epoch": 20},
         },
     }
+    ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "magnitude input": {"magnitude_ratio": 0.0},
+        "glance": {"mixers": ("focus", "focus", "focus")},
+        "focus": {"mixers": ("glance", "glance", "glance")},
+        "contrast loss": {"contrast_weight": 0.0},
+    }
     config: MGFNConfig
 
     def __init__(self, config: MGFNConfig, task: Task) -> None:

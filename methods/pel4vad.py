@@ -156,6 +156,13 @@ class PEL4VAD(Method):
         "paper": {},
         "fast": {"length": 64, "batch": 32, "epochs": 12, "steps_per_epoch": 15, "cosine_epochs": 14},
     }
+    ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "local context": {"context": "global"},
+        "global context": {"context": "local"},
+        "position kernel": {"position_kernel": False},
+        "prompt loss": {"prompt_weight": 0.0},
+        "smoothing": {"smoothing": "none"},
+    }
     config: PEL4VADConfig
     prompts: Tensor
 

@@ -73,7 +73,12 @@ class RTFM(Method):
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {"ucf-crime": {}, "shanghaitech": {}}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
-        "fast": {"batch": 16, "epochs": 15, "steps_per_epoch": 20},
+        "fast": {"batch": 16, "epochs": 10, "steps_per_epoch": 20},
+    }
+    ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "dilated convolutions": {"dilations": ()},
+        "non-local block": {"non_local": False},
+        "magnitude loss": {"magnitude_weight": 0.0},
     }
     config: RTFMConfig
 

@@ -124,6 +124,14 @@ class VadCLIP(Method):
             **{"steps_per_epoch": 10, "lr": 5e-5, "milestones": (5,), "look_every": None},
         },
     }
+    ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "local attention": {"visual_layers": 0},
+        "graph": {"graph": False},
+        "learned prompts": {"learned_prompts": False},
+        "visual prompt": {"visual_prompt": False},
+        "alignment loss": {"alignment_weight": 0.0},
+        "text loss": {"text_weight": 0.0},
+    }
     # CLIP's frozen towers, of which the text tower is loaded by name; a number that the distance graph never reads.
     unused_official: ClassVar[tuple[str, ...]] = (r"clipmodel\..*", r"disAdj\.sigma")
     config: VadCLIPConfig

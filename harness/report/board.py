@@ -34,6 +34,7 @@ class Row:
 
     method: str
     title: str
+    ablation: str
     preset: str
     selection: str
     origin: str

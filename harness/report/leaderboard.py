@@ -143,7 +143,8 @@ def _row(chosen: list[_Member], gap: float | None, spread: Ranges) -> Row:
     title, published_as = _names(spec.method)
     return Row(
         method=spec.method,
-        title=title,
+        title=f"{title} without {spec.ablation}" if spec.ablation else title,
+        ablation=spec.ablation,
         preset=spec.preset,
         selection=spec.selection,
         origin=results[-1].origin,

@@ -36,7 +36,7 @@ def print_leaderboard(boards: Sequence[Board], console: Console) -> None:
             table.add_column(heading, justify="right", no_wrap=True)
         for row in board.rows:
             table.add_row(
-                escape(row.method),
+                escape(f"{row.method} without {row.ablation}" if row.ablation else row.method),
                 chosen(row.selection, row.origin),
                 escape(row.preset or "-"),
                 str(len(row.seeds)),

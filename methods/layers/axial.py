@@ -70,3 +70,17 @@ class AxialTransformer(nn.Module):
             one = one + first(other)
             other = other + second(one)
         return (one + other) / 2
+
+
+def axial_names(pairs: int) -> dict[str, str]:
+    """Return the official prefixes of `pairs` pairs of blocks and ours, of a model that calls this `axial`."""
+    names = {}
+    for block in range(2 * pairs):
+        for number, stream in enumerate("fg"):
+            theirs = f"temporal_model.axial_attn.layers.blocks.{block}.{stream}.net."
+            ours = f"axial.pairs.{block}.{number}."
+            if block % 2:
+                names |= {f"{theirs}0.": f"{ours}norm.", f"{theirs}1.": f"{ours}up.", f"{theirs}3.": f"{ours}down."}
+            else:
+                names |= {f"{theirs}fn.norm.": f"{ours}norm.", f"{theirs}fn.fn.": ours}
+    return names

@@ -1,0 +1,42 @@
+"""Every part that a method says can be switched off can be, and makes a difference."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from harness.method import Batch, Method, Task
+from harness.registry import method_class, method_names
+from harness.text import load_text_tower
+
+PARTS = [(name, part) for name in method_names() for part in method_class(name).ablations]
+
+
+def _trained(cls: type[Method], settings: dict[str, object]) -> tuple[dict[str, torch.Tensor], int]:
+    """Loss terms of one step and the number of parameters, under the `fast` preset."""
+    text = load_text_tower(None) if cls.card.needs_text else None
+    task = Task("d", ("Normal", "Fire", "Fight"), ("normal", "fire", "fight"), 512, text)
+    torch.manual_seed(0)
+    method = cls(cls.configure("", "fast", settings), task)
+    length = method.sampling().length
+    labels = torch.eye(3)[[0, 0, 1, 2]]
+    batch = Batch(torch.randn(4, length, 512), torch.full((4,), length), labels, normal=2)
+    method.train()
+    torch.manual_seed(1)
+    terms = method.training_loss(batch)
+    torch.stack([term.reshape(()) for term in terms.values()]).sum().backward()
+    return terms, sum(p.numel() for p in method.parameters())
+
+
+@pytest.mark.parametrize(("name", "part"), PARTS, ids=[f"{name} without {part}" for name, part in PARTS])
+def test_part_switches_off(name: str, part: str) -> None:
+    cls = method_class(name)
+    if part == "smoothing":
+        pytest.skip("acts at test only")
+    whole, parameters = _trained(cls, {})
+    less, fewer = _trained(cls, dict(cls.ablations[part]))
+    same = set(whole) == set(less) and all(torch.equal(whole[term], less[term]) for term in whole)
+    assert fewer < parameters or not same
+    assert all(torch.isfinite(term).all() for term in less.values())
+
+
