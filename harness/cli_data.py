@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from harness.data.bank import Bank
 
 app = typer.Typer(help="Import, verify, show, list and export data sets.", no_args_is_help=True)
 
@@ -22,9 +28,14 @@ def import_(
     card: Name,
     root: Annotated[Path, typer.Option(help="Directory with lists, annotations and features, or an exported one.")],
     features: Features = None,
+    crops: Annotated[str, typer.Option(help="Crops to import: all, or numbers such as 0 or 0,5.")] = "all",
+    test_crops: Annotated[str, typer.Option(help="Crops of the test split; default: as --crops.")] = "",
     json: Json = False,
 ) -> None:
-    """Check features against a card and write the feature bank."""
+    """Check features against a card and write the feature bank.
+
+    Several crops of a training video are items of their own; of a test video, their scores are averaged.
+    """
     from harness.console import print_json, progress, say
     from harness.data.cards import find_card
     from harness.data.hf import import_exported, is_exported
@@ -32,11 +43,15 @@ def import_(
     from harness.data.verify import describe
 
     found = find_card(card)
+    chosen = _crops("--crops", crops)
     if is_exported(root):
+        if chosen or test_crops:
+            raise UserError(f"--crops: {root} is an exported bank, which comes as it is; import the features instead")
         bank = import_exported(root, found, features)
     else:
+        tested = _crops("--test-crops", test_crops) if test_crops else chosen
         with progress(f"import {found.name}") as tick:
-            report = import_features(found, features, root, tick)
+            report = import_features(found, features, root, tick, {"train": chosen, "test": tested})
         bank = report.bank
         for warning in report.warnings:
             say(f"warning: {warning}")
@@ -49,13 +64,29 @@ def import_(
         _show(describe(bank))
 
 
+def _crops(option: str, text: str) -> frozenset[int] | None:
+    if text == "all":
+        return None
+    words = text.split(",")
+    if not all(re.fullmatch(r"[0-9]{1,3}", word) for word in words):
+        raise UserError(f"{option} {text!r}: expected all, or crop numbers such as 0 or 0,5")
+    return frozenset(map(int, words))
+
+
 @app.command()
-def verify(card: Name, features: Features = None) -> None:
-    """Check that an imported bank still holds what was imported; exit code 1 if not."""
+def verify(
+    card: Name,
+    features: Features = None,
+    against: Annotated[Path | None, typer.Option(help="A 0/1 ground-truth vector of the community (.npy).")] = None,
+) -> None:
+    """Check that an imported bank still holds what was imported, or that a vector says the same; exit code 1 if not."""
     from harness.data.cards import find_card, open_bank
     from harness.data.verify import verify as problems_of
 
     bank = open_bank(find_card(card), features)
+    if against is not None:
+        _compare(bank, against)
+        return
     problems = problems_of(bank)
     for problem in problems:
         print(problem)
@@ -105,7 +136,27 @@ def export(
     print(f"wrote {to}")
 
 
-def _show(description: dict[str, object]) -> None:
+def _compare(bank: Bank, path: Path) -> None:
+    from harness.data.compare import compare, read_vector
+
+    vector = read_vector(path)
+    found = compare(bank, vector)
+    print(f"{path.name}: {len(vector):,} labels, {int(vector.sum()):,} positive")
+    print(f"nearest: {found.convention}: {found.labels:,} labels, {len(found.differences)} videos differ")
+    for difference in found.differences:
+        print(difference)
+    if found.rest[0]:
+        print(f"behind our last video: {found.rest[0]:,} more labels, {found.rest[1]:,} positive")
+    if found.differences or not found.fits:
+        raise typer.Exit(1)
+
+
+def _show(description: dict[str, Any]) -> None:
     from harness import listing
 
     listing.show_bank(description)
+    crops = {name: split["crops"] for name, split in description["splits"].items()}
+    if any(listed != [0] for listed in crops.values()):
+        print("crops: " + "; ".join(f"{name} {', '.join(map(str, listed))}" for name, listed in crops.items()))
+    variants = [f"{name}{'' if built else ' (not built)'}" for name, built in description["variants"].items()]
+    print(f"frames of a test video: {description['frame_rule']}; other protocols: {', '.join(variants) or 'none'}")

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.card import FeatureCard
+from harness.data.card_parts import FeatureCard
 from harness.errors import UserError
 
+Features = NDArray[np.floating[Any]]
 
-def read_array(path: Path) -> NDArray[Any]:
-    """Return the array of a .npy file; nothing in it is executed.
+
+def read_array(path: Path, instead: str = "save plain float arrays with numpy.save") -> NDArray[Any]:
+    """Return the array of a .npy file; nothing in it is executed. `instead`: what to do where it is pickled.
 
     Raises:
         UserError: the file is missing, no .npy file, pickled or truncated.
@@ -23,8 +25,9 @@ def read_array(path: Path) -> NDArray[Any]:
             magic = stream.read(6)
             if magic != b"\x93NUMPY":
                 pickled = magic[:1] == b"\x80"
-                kind = "a pickle, which is refused because loading it can run code" if pickled else "not a .npy file"
-                raise UserError(f"{path}: {kind}; save the features with numpy.save")
+                if pickled:
+                    raise UserError(f"{path}: a pickle, which is refused because loading it can run code; {instead}")
+                raise UserError(f"{path}: not a .npy file; save the features with numpy.save")
             stream.seek(0)
             return np.lib.format.read_array(stream, allow_pickle=False)
     except UserError:
@@ -34,25 +37,71 @@ def read_array(path: Path) -> NDArray[Any]:
     except Exception as error:  # numpy raises many kinds for a damaged header, which may ask for any amount of memory
         if "pickle" in str(error).lower() or "object" in str(error).lower():
             raise UserError(
-                f"{path}: an object array (pickled), which is refused because loading it can run code; "
-                "save plain float arrays with numpy.save"
+                f"{path}: an object array (pickled), which is refused because loading it can run code; {instead}"
             ) from error
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: truncated or damaged .npy file ({reason}); copy it again") from error
 
 
-def read_features(path: Path, spec: FeatureCard) -> NDArray[np.floating[Any]]:
-    """Return the features `[T, D]` of one file in the card's dtype; T = 0 is a video without features.
+def read_features(path: Path, spec: FeatureCard, audio: Path | None = None) -> list[Features]:
+    """Return the features `[T, D]` of each crop in one file, in the card's dtype; T = 0 is a video without features.
+
+    One array, or as many as the card has crops where they are stacked `[T, crops, D]`. `audio`: file of the audio
+    features `[T, audio_dim]` that go behind the visual ones of every crop.
 
     Raises:
         UserError: wrong shape, width or dtype, or a value that is NaN or infinite.
     """
+    array = _read_rows(path, spec.file_dim) if spec.text else read_array(path)
+    if spec.stacked:
+        if array.ndim != 3 or array.shape[1:] != (spec.crops, spec.file_dim):
+            raise UserError(f"{path}: shape {array.shape}, expected (snippets, {spec.crops}, {spec.file_dim})")
+    elif array.ndim != 2 or array.shape[1] != spec.file_dim:
+        raise UserError(f"{path}: shape {array.shape}, expected (snippets, {spec.file_dim})")
+    _check_values(path, array, spec)
+    crops = [array[:, crop] for crop in range(spec.crops)] if spec.stacked else [array]
+    if audio is not None:
+        heard = _read_audio(audio, spec)
+        crops = [_joined(path, crop, audio, heard) for crop in crops]
+    return [crop.astype(spec.dtype, copy=False) for crop in crops]
+
+
+def _read_audio(path: Path, spec: FeatureCard) -> Features:
     array = read_array(path)
-    if array.ndim != 2 or array.shape[1] != spec.dim:
-        raise UserError(f"{path}: shape {array.shape}, expected (snippets, {spec.dim})")
+    if array.ndim != 2 or array.shape[1] != spec.audio_dim:
+        raise UserError(f"{path}: shape {array.shape}, expected (snippets, {spec.audio_dim})")
+    _check_values(path, array, spec)
+    return array
+
+
+def _joined(path: Path, seen: Features, audio: Path, heard: Features) -> Features:
+    # HL-Net (arXiv 2007.04687) drops the last visual row where audio has one row less.
+    if len(seen) - len(heard) not in (0, 1):
+        raise UserError(f"{audio}: {len(heard)} rows, {path.name} has {len(seen)}; expected as many or one less")
+    return np.concatenate([seen[: len(heard)], heard], axis=1)
+
+
+def _check_values(path: Path, array: NDArray[Any], spec: FeatureCard) -> None:
     if array.dtype not in (np.float16, np.float32) or not np.can_cast(array.dtype, spec.dtype):
         raise UserError(f"{path}: dtype {array.dtype}, expected {spec.dtype}")
-    finite = np.isfinite(array).all(axis=1)
+    finite = np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
     if not finite.all():
         raise UserError(f"{path}: NaN or infinity in row {int(np.argmin(finite))}; extract the video again")
-    return array.astype(spec.dtype, copy=False)
+
+
+def _read_rows(path: Path, width: int) -> NDArray[np.float32]:
+    """Return the rows `[T, width]` of a text file, one snippet a line (Sultani et al. 2018)."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a readable text file; expected one snippet of {width} numbers a line") from error
+    rows = [np.zeros((0, width), dtype=np.float32)]
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = np.array(line.split(), dtype=np.float32)
+        except ValueError as error:
+            raise UserError(f"{path}:{number}: {error}; expected {width} numbers a line") from error
+        if len(row) not in (0, width):
+            raise UserError(f"{path}:{number}: {len(row)} numbers, expected {width}")
+        rows.append(row.reshape(-1, width))
+    return np.concatenate(rows)

@@ -5,6 +5,7 @@
 <bank>/{train,test}.npy      features [N, D], items one after another
 <bank>/{train,test}.json     items: video, crop, number of snippets, labels (training only)
 <bank>/truth.json            ground truth of the test split, for the scorer only
+<bank>/truth@NAME.json       the same by another protocol of the card
 """
 
 from __future__ import annotations
@@ -91,11 +92,11 @@ class Split:
 class Bank:
     """An imported data set with one feature set. Opening it reads the index, not the features."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the bank in `path`.
+    def __init__(self, path: Path, variant: str = "") -> None:
+        """Open the bank in `path`; `variant` names another protocol of its card.
 
         Raises:
-            UserError: there is no bank, or it is of another format.
+            UserError: there is no bank, it is of another format, or the variant could not be built at import.
         """
         self.path = path
         if not (path / "bank.json").exists():
@@ -109,11 +110,25 @@ class Bank:
         if not whole or self.info["features"] not in self.card.features:
             raise UserError(f"{path / 'bank.json'}: damaged; import the data set again")
         self.features_name: str = self.info["features"]
+        self._truth = "truth.json"
+        if variant:
+            self._truth = f"truth@{variant}.json"
+            if self._truth not in self.info["files"]:
+                reason = self.info.get("variants", {}).get(variant, "the card had no such protocol then")
+                name = f"{self.card.name}@{variant}"
+                raise UserError(f"dataset {name} was not built when the set was imported ({reason}); import it again")
+            self.card = self.card.variant(variant)
 
     @property
     def content_hash(self) -> str:
         """Hash of features, index and ground truth; it goes into every run."""
-        return str(self.info["hash"])
+        whole = str(self.info["hash"])
+        return whole if self._truth == "truth.json" else digest(whole, self.info["files"][self._truth])
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Other protocols of the card whose ground truth was built."""
+        return tuple(name for name in self.card.protocol.variants if f"truth@{name}.json" in self.info["files"])
 
     @property
     def excluded(self) -> Mapping[str, tuple[str, ...]]:
@@ -142,7 +157,7 @@ class Bank:
 
     def truth(self) -> GroundTruth:
         """Return the ground truth of the test split. For the scorer; no training code calls this."""
-        return GroundTruth.load(self._unchanged("truth.json"))
+        return GroundTruth.load(self._unchanged(self._truth))
 
     def _unchanged(self, name: str) -> Path:
         """Path of a small content file, which must be what was imported; `verify` checks the features as well."""
@@ -200,8 +215,19 @@ class BankWriter:
         self._streams[split].write(np.ascontiguousarray(features, dtype=self._dtype).tobytes())
         self._items[split].append(item)
 
-    def finish(self, truth: GroundTruth, excluded: Mapping[SplitName, tuple[str, ...]], origin: str) -> None:
-        """Write index, ground truth and description. `origin` says where the features came from."""
+    def finish(
+        self,
+        truth: GroundTruth,
+        excluded: Mapping[SplitName, tuple[str, ...]],
+        origin: str,
+        variants: Mapping[str, GroundTruth] | None = None,
+        missing: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write index, ground truth and description.
+
+        `origin` says where the features came from, `variants` are ground truths by other protocols of the card, and
+        `missing` says why others could not be built.
+        """
         for split, items in self._items.items():
             self._streams[split].seek(0)
             self._write_header(self._streams[split], sum(item.snippets for item in items))
@@ -209,20 +235,24 @@ class BankWriter:
             rows = [{"video": i.video, "crop": i.crop, "snippets": i.snippets, "labels": list(i.labels)} for i in items]
             write_json(self._directory / f"{split}.json", rows)
         truth.save(self._directory / "truth.json")
+        others = {f"truth@{name}.json": other for name, other in (variants or {}).items()}
+        for name, other in others.items():
+            other.save(self._directory / name)
         content = json.loads(self._card.model_dump_json())
         write_text(self._directory / "card.yaml", yaml.safe_dump(content, sort_keys=False))
-        files = {name: file_digest(self._directory / name) for name in content_files()}
+        files = {name: file_digest(self._directory / name) for name in (*content_files(), *others)}
         write_json(
             self._directory / "bank.json",
             {
                 "format": FORMAT,
                 "dataset": self._card.name,
                 "features": self._features,
-                "card_hash": self._card.digest,
+                "card_hash": self._card.digest_of(self._features),
                 "hash": digest(*(f"{name}={files[name]}" for name in content_files())),
                 "files": files,
                 "excluded": {split: list(excluded.get(split, ())) for split in SPLITS},
                 "origin": origin,
+                "variants": dict(missing or {}),
             },
         )
 

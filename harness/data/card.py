@@ -4,85 +4,36 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ValidationError, field_validator, model_validator
 
 from harness.alignment import Alignment
+from harness.data.card_parts import (
+    AnnotationCard,
+    ClassCard,
+    FeatureCard,
+    FrameRule,
+    Name,
+    Part,
+    ProtocolCard,
+    SplitCard,
+    expression,
+)
 from harness.errors import UserError
 from harness.files import digest
 
-Positive = Annotated[int, Field(ge=1)]
-# Names become folders below the user's data directory.
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+# Fields that came after the first results: unset, they are no part of a card's hash.
+_LATER = {"lists", "names", "stacked", "text", "audio", "audio_dim", "rule", "variants"}
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class DatasetCard(Part):
+    """A data set. `family` names whose per-dataset method defaults apply; `preset` is the default preset.
 
-
-class ClassCard(_Part):
-    """One class: the label word or code of the lists, its prompt for text methods, other spellings."""
-
-    name: str
-    prompt: str
-    aliases: tuple[str, ...] = ()
-
-
-class SplitCard(_Part):
-    """One split: its list file and what must be in it. `classes` counts videos that carry a class."""
-
-    list: str
-    videos: int
-    classes: dict[str, int] = {}
-
-
-class AnnotationCard(_Part):
-    """Temporal annotations.
-
-    `ucf`: `video class s1 e1 s2 e2`; `xd`: `video [code] s e [code] s e ...`; `frame-masks`: a directory with one
-    0/1 vector `<video>.npy` per abnormal video. `interval`: "half-open" reads s, e as [s, e) and "one-based" as
-    [s-1, e), frames.
+    `name_label`: expression that finds a video's label in its name: the named group that matches, else the text of the
+    unnamed one.
     """
-
-    format: Literal["ucf", "xd", "frame-masks"]
-    path: str
-    interval: Literal["half-open", "one-based"] = "half-open"
-
-
-class FeatureCard(_Part):
-    """One feature set. `scale` multiplies every feature when it is read; `crop_suffix`: names end in `__k`.
-
-    `text_aligned`: the features share an embedding space with a CLIP text tower.
-    """
-
-    dim: Positive
-    dtype: Literal["float16", "float32"] = "float32"
-    crops: Positive = 1
-    crop_suffix: bool = False
-    scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    text_aligned: bool = False
-    generated: bool = False
-    description: str = ""
-
-
-class ProtocolCard(_Part):
-    """How results are computed. `frames`: expected test frames (0: not stated); `positives`: expected positive ones.
-
-    `map` names the field's mAP@IoU variant. In `xd` a normal video is one ground-truth segment of class normal; in
-    `ucf` it is none, although the normal class stays in the mean.
-    """
-
-    primary: Literal["frame_auc", "frame_ap"] = "frame_auc"
-    map: Literal["ucf", "xd"] = "ucf"
-    frames: int = 0
-    positives: int = 0
-    notes: str = ""
-
-
-class DatasetCard(_Part):
-    """A data set. `family` names whose per-dataset method defaults apply; `preset` is the default preset."""
 
     name: Name
     title: str
@@ -90,6 +41,7 @@ class DatasetCard(_Part):
     preset: str = "paper"
     classes: tuple[ClassCard, ...]
     label_syntax: Literal["class", "codes"] = "class"
+    name_label: str = ""
     splits: dict[Literal["train", "test"], SplitCard]
     alignment: Alignment
     frame_counts: str = ""
@@ -106,6 +58,13 @@ class DatasetCard(_Part):
         names = [name for c in value for name in (c.name, *c.aliases)]
         if len(value) < 2 or len(set(names)) != len(names):
             raise ValueError("at least two classes with distinct names are expected, the normal class first")
+        return value
+
+    @field_validator("name_label")
+    @classmethod
+    def _finds_a_label(cls, value: str) -> str:
+        if value and not expression(value).groups:
+            raise ValueError("the expression has no group")
         return value
 
     @model_validator(mode="after")
@@ -138,14 +97,58 @@ class DatasetCard(_Part):
         return self.family or self.name
 
     @property
+    def base_name(self) -> str:
+        """Name of the card that this one is a variant of, or its own."""
+        return self.name.partition("@")[0]
+
+    @property
+    def frame_rule(self) -> FrameRule:
+        """How many frames a test video has, see `ProtocolCard`."""
+        known = bool(self.frame_counts) or self.alignment.kind == "segments"
+        return self.protocol.rule or ("exact" if known else "snippets")
+
+    def variant(self, name: str) -> DatasetCard:
+        """Return the card `NAME@variant`: the same data, scored by another of its protocols.
+
+        Raises:
+            UserError: the card has no such variant.
+        """
+        if name not in self.protocol.variants:
+            known = ", ".join(self.protocol.variants) or "none"
+            raise UserError(f"dataset {self.name}: no protocol variant {name!r}; it has {known}")
+        chosen = self.protocol.variants[name]
+        own: dict[str, Any] = {"rule": chosen.rule, "frames": chosen.frames, "positives": chosen.positives}
+        annotations = self.annotations
+        if annotations is not None:
+            path, interval = chosen.annotations or annotations.path, chosen.interval or annotations.interval
+            annotations = annotations.model_copy(update={"path": path, "interval": interval})
+        return self.model_copy(
+            update={
+                "name": f"{self.name}@{name}",
+                "family": self.settings_family,
+                "protocol": self.protocol.model_copy(update=own | {"variants": {}}),
+                "annotations": annotations,
+            }
+        )
+
+    @property
     def digest(self) -> str:
-        """Hash of what can change a result: the card without its prose and without which preset is the default."""
-        prose = {"title", "preset", "licence", "source", "notes"}
+        """Hash of the card with its first feature set, see `digest_of`; other sets enter a run by their bank's hash."""
+        return self.digest_of(next(iter(self.features)))
+
+    def digest_of(self, features: str) -> str:
+        """Hash of what can change a result with one feature set.
+
+        Left out: prose, the default preset, how names are read, other feature sets and other protocols.
+        """
+        prose = {"title", "preset", "licence", "source", "notes", "name_label"}
         content = self.model_dump(mode="json", exclude=prose)
+        content["features"] = {features: content["features"][features]}
+        content["protocol"].pop("variants")
         for part in (content["protocol"], *content["features"].values()):
             part.pop("notes", None)
             part.pop("description", None)
-        return digest(json.dumps(content, sort_keys=True))
+        return digest(json.dumps(_settled(content), sort_keys=True))
 
     def feature_set(self, name: str | None) -> tuple[str, FeatureCard]:
         """Return (name, card) of a feature set; None means the first.
@@ -193,3 +196,9 @@ def read_card(path: Path) -> DatasetCard:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "card"
         raise UserError(f"{path}: field {where}: {first['msg']}") from error
+
+
+def _settled(content: Any) -> Any:
+    if not isinstance(content, dict):
+        return content
+    return {key: _settled(value) for key, value in content.items() if value or key not in _LATER}

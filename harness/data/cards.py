@@ -17,11 +17,14 @@ def card_names() -> tuple[str, ...]:
 
 
 def find_card(name: str) -> DatasetCard:
-    """Return a built-in card by name, or the card in a YAML file anywhere on disk.
+    """Return a built-in card by name, or the card in a YAML file anywhere on disk; `CARD@VARIANT` by that protocol.
 
     Raises:
-        UserError: there is no such card; the text lists near names.
+        UserError: there is no such card or variant; the text lists near names.
     """
+    base, at, variant = name.rpartition("@")
+    if at and not variant.endswith((".yaml", ".yml")):
+        return find_card(base).variant(variant)
     if name.endswith((".yaml", ".yml")):
         return read_card(Path(name))
     names = card_names()
@@ -43,12 +46,12 @@ def open_bank(card: DatasetCard, features: str | None) -> Bank:
         from harness.data.synthetic import generate
 
         return generate(card)
-    path = bank_path(card.name, name)
+    path = bank_path(card.base_name, name)
     option = "" if name == next(iter(card.features)) else f" --features {name}"
-    again = f"run `harness data import {card.name} --root DIR{option}` (or the path of its YAML file)"
+    again = f"run `harness data import {card.base_name} --root DIR{option}` (or the path of its YAML file)"
     if not (path / "bank.json").exists():
         raise UserError(f"dataset {card.name}/{name} has not been imported; {again}")
-    bank = Bank(path)
-    if bank.info["card_hash"] != card.digest:
+    bank = Bank(path, card.name.partition("@")[2])
+    if bank.features_name != name or bank.card.digest_of(name) != card.digest_of(name):
         raise UserError(f"dataset {card.name}/{name} was imported with another version of its card; {again} again")
     return bank

@@ -60,7 +60,7 @@ def export_bank(bank: Bank, directory: Path) -> None:
             for name in SPLITS
         }
         datasets.DatasetDict(parts).save_to_disk(str(target.absolute()))
-        for name in _SIDE_FILES:
+        for name in (*_SIDE_FILES, *(f"truth@{variant}.json" for variant in bank.variants)):
             shutil.copyfile(bank.path / name, target / name)
 
 
@@ -83,11 +83,11 @@ def import_exported(directory: Path, card: DatasetCard, features: str | None = N
     """
     stored = read_card(directory / "card.yaml")
     info = read_json(directory / "bank.json")
-    if stored.digest != card.digest:
-        raise UserError(f"{directory}: exported from another version of the card {stored.name}, expected {card.name}")
     exported = info.get("features") if isinstance(info, dict) else None
     if exported not in tuple(stored.features):
         raise UserError(f"{directory / 'bank.json'}: not what `harness data export` writes; export it again")
+    if exported not in card.features or stored.digest_of(exported) != card.digest_of(exported):
+        raise UserError(f"{directory}: exported from another version of the card {stored.name}, expected {card.name}")
     if features not in (None, exported):
         raise UserError(f"{directory}: holds the feature set {exported}, not {features}")
     datasets = _library()
@@ -106,7 +106,10 @@ def import_exported(directory: Path, card: DatasetCard, features: str | None = N
                         labels = tuple(int(label) for label in row["labels"])
                         writer.add(name, Item(str(row["video"]), int(row["crop"]), len(array), labels), array)
                 excluded = {split: tuple(info["excluded"][split]) for split in SPLITS}
-                writer.finish(GroundTruth.load(directory / "truth.json"), excluded, info["origin"])
+                files = sorted(name for name in info["files"] if name.startswith("truth@"))
+                variants = {name[6:-5]: GroundTruth.load(directory / name) for name in files}
+                truth = GroundTruth.load(directory / "truth.json")
+                writer.finish(truth, excluded, info["origin"], variants, info.get("variants"))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"{directory}: not what `harness data export` writes ({error}); export it again") from error
         if Bank(target).content_hash != info.get("hash"):

@@ -1,24 +1,31 @@
-"""The community's csv lists (`path,label`), and where the files they name lie on this machine."""
+"""The community's lists: csv tables with `path,label`, and plain lines with a path and perhaps a label."""
 
 from __future__ import annotations
 
 import csv
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from harness.errors import UserError
+
+# No video is longer (over four days at 25 frames a second); a larger number is a slip of the pen.
+MAX_FRAMES = 10_000_000
 
 
 @dataclass(frozen=True)
 class ListedFile:
-    """One row of a list: where it stands (`file:line`, for errors), the path as written, the label as written."""
+    """One row of a list: where it stands (`file:line`, for errors), the path as written, the label as written or ""."""
 
     where: str
     path: str
     label: str
+
+    @property
+    def name(self) -> str:
+        """Last part of the path, whichever system wrote it."""
+        return re.split(r"[/\\]", self.path)[-1]
 
 
 def read_text(path: Path) -> list[str]:
@@ -32,117 +39,112 @@ def read_text(path: Path) -> list[str]:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     try:
-        return data.decode("utf-8-sig").splitlines()
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise UserError(f"{path}:{line}: not UTF-8 text; save the file as UTF-8") from error
+        number = data[: error.start].count(b"\n") + 1
+        raise UserError(f"{path}:{number}: not UTF-8 text; save the file as UTF-8") from error
+    # Only real line ends: str.splitlines would also break at form feeds and count lines as no editor does.
+    lines: list[str] = re.split(r"\r\n|\n|\r", text)
+    for number, line in enumerate(lines, start=1):
+        # Text of a two-byte encoding is valid UTF-8 with these in between.
+        if "\0" in line:
+            raise UserError(f"{path}:{number}: a null byte, so not UTF-8 text; save the file as UTF-8")
+    return lines[:-1] if lines[-1] == "" else lines
 
 
 def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield (`file:line`, row) of a csv file that has at least `columns`.
 
     Raises:
-        UserError: a column is missing or a row is short.
+        UserError: a column is missing, or a row has more or fewer fields than the header or an empty one.
     """
-    reader = csv.DictReader(read_text(path), restval="")
-    header = reader.fieldnames or []
+    lines = read_text(path)
+    header = _fields(f"{path}:1", lines[0]) if lines else []
     missing = [column for column in columns if column not in header]
-    if missing:
+    if missing or len(set(header)) < len(header):
         found = ",".join(header)[:80] or "nothing"
-        raise UserError(f"{path}:1: no column {missing[0]!r}; expected the header {','.join(columns)}, found {found}")
-    for row in _rows(path, reader):
-        where = f"{path}:{reader.line_num}"
+        problem = f"no column {missing[0]!r}" if missing else "a column is named twice"
+        raise UserError(f"{path}:1: {problem}; expected the header {','.join(columns)}, found {found}")
+    for number, line in enumerate(lines[1:], start=2):
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        fields = _fields(where, line)
+        row = dict(zip(header, fields, strict=False))
         for column in columns:
-            if not row[column].strip():
+            if not row.get(column):
                 raise UserError(f"{where}: field {column!r} is empty")
-        yield where, {column: row[column].strip() for column in columns}
+        if len(fields) != len(header):
+            raise UserError(f"{where}: {len(fields)} fields, the header has {len(header)}; quote a field with a comma")
+        yield where, {column: row[column] for column in columns}
 
 
-def _rows(path: Path, reader: csv.DictReader[str]) -> Iterator[dict[str, str]]:
+def _fields(where: str, line: str) -> list[str]:
+    """Fields of one csv line. Line by line, so that a stray quote cannot swallow the lines that follow."""
     try:
-        yield from reader
-    except csv.Error as error:
-        raise UserError(f"{path}:{reader.line_num}: not a csv line ({error})") from error
+        (row,) = csv.reader([line], strict=True)
+    except (csv.Error, ValueError) as error:
+        raise UserError(f"{where}: not a csv line ({error})") from error
+    return [field.strip() for field in row]
 
 
 def read_list(path: Path) -> list[ListedFile]:
-    """Return the rows of a list with the columns `path` and `label`.
+    """Return the rows of a list: of a `.csv` by its columns `path` and `label`, else line by line.
 
     Raises:
-        UserError: the file is missing, a column is missing, or it has no rows.
+        UserError: the file is missing, a line cannot be read, or there is none.
     """
-    rows = [ListedFile(where, row["path"], row["label"]) for where, row in read_table(path, ("path", "label"))]
+    if path.suffix.lower() == ".csv":
+        rows = [ListedFile(where, row["path"], row["label"]) for where, row in read_table(path, ("path", "label"))]
+    else:
+        lines = enumerate(read_text(path), start=1)
+        rows = [_listed(f"{path}:{number}", line.strip()) for number, line in lines if line.strip()]
     if not rows:
         raise UserError(f"{path}: the list is empty")
     return rows
 
 
-def find_input(root: Path, name: str) -> Path:
-    """Return the list or annotation file (or directory) `name` in root, root/list or root/lists.
+def _listed(where: str, line: str) -> ListedFile:
+    """A plain line: `path`, `path label`, or UMIL's `path 0 frames label` and `path frames label start end ...`."""
+    # Folders of other machines may have spaces: the path ends with its extension.
+    match = re.fullmatch(r"(.*?\.(?:npy|txt|mp4|avi))(?:\s+(.*))?|(\S+)(?:\s+(.*))?", line)
+    assert match is not None
+    path = match[1] or match[3]
+    rest = (match[2] or match[4] or "").split()
+    if len(rest) <= 1:
+        return ListedFile(where, path, rest[0] if rest else "")
+    if len(rest) == 3 and rest[0] == "0":
+        frame_number(where, rest[1])
+        return ListedFile(where, path, rest[2])
+    if len(rest) % 2 == 0:
+        for word in (rest[0], *rest[2:]):
+            frame_number(where, word)
+        return ListedFile(where, path, rest[1])
+    raise UserError(f"{where}: {len(rest)} fields after the path; expected `path`, `path label` or a line of UMIL's")
+
+
+def frame_number(where: str, word: str) -> int:
+    """Return a frame number or a count of frames as written; -1 stands for none.
+
+    Raises:
+        UserError: it is not a whole number, or larger than any video.
+    """
+    if not re.fullmatch(r"-?[0-9]+", word):
+        raise UserError(f"{where}: {word!r} is not a whole frame number")
+    if len(word) > 12 or abs(int(word)) > MAX_FRAMES:
+        raise UserError(f"{where}: {word[:30]} frames are more than any video has; correct the number")
+    return int(word)
+
+
+def find_input(root: Path, *names: str) -> Path:
+    """Return the first of the files (or directories) `names` that is in root, root/list or root/lists.
 
     Raises:
         UserError: there is none.
     """
-    for folder in (root, root / "list", root / "lists"):
-        if (folder / name).exists():
-            return folder / name
-    raise UserError(f"{root}: no {name} here (nor in list/ or lists/); the card expects it under --root")
-
-
-class FeatureFiles:
-    """All .npy files under a root, found again by paths that were written on another machine."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._known = {path.relative_to(root).as_posix() for path in _arrays_under(root)}
-        self._by_name: dict[str, list[str]] = {}
-        for path in sorted(self._known):
-            self._by_name.setdefault(PurePosixPath(path).name, []).append(path)
-
-    def find(self, listed: ListedFile) -> Path | None:
-        """Return the file, None if it is missing.
-
-        Tried are the path below the root, then without its first folders, then the file name alone.
-
-        Raises:
-            UserError: the path leaves the root by `..`, or several files have its name.
-        """
-        parts = [part for part in re.split(r"[/\\]", listed.path) if part not in ("", ".")]
-        if ".." in parts:
-            raise UserError(f"{listed.where}: path {listed.path!r} leaves the root directory; write it without ..")
-        for first in range(len(parts)):
-            candidate = "/".join(parts[first:])
-            if candidate in self._known:
-                return self.root / candidate
-        same_name = self._by_name.get(parts[-1], []) if parts else []
-        if len(same_name) > 1:
-            raise UserError(f"{listed.where}: {parts[-1]} is there twice, {same_name[0]} and {same_name[1]}; keep one")
-        return self.root / same_name[0] if same_name else None
-
-
-def _arrays_under(root: Path) -> Iterator[Path]:
-    """Yield every .npy file; linked folders count, because features often lie on another disk."""
-    visited = set()
-    for folder, inner, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in visited:
-            inner.clear()  # a link to a folder that has been listed, perhaps one around it
-            continue
-        visited.add(real)
-        yield from (Path(folder, name) for name in names if name.endswith(".npy"))
-
-
-def split_name(path: str, crop_suffix: bool) -> tuple[str, int]:
-    """Return (video, crop) of a feature file's path: `Abuse001_x264__3.npy` is crop 3 of Abuse001_x264.
-
-    Raises:
-        UserError: `crop_suffix` is set and the name does not end in `__k`.
-    """
-    name = re.split(r"[/\\]", path)[-1]
-    stem = name.removesuffix(".npy")
-    if not crop_suffix:
-        return stem, 0
-    match = re.fullmatch(r"(.+)__([0-9]+)", stem)
-    if match is None:
-        raise UserError(f"{name} is no crop of a video; the card expects names that end in __k.npy")
-    return match[1], int(match[2])
+    for name in names:
+        for folder in (root, root / "list", root / "lists"):
+            if (folder / name).exists():
+                return folder / name
+    wanted = " or ".join(names)
+    raise UserError(f"{root}: no {wanted} here (nor in list/ or lists/); the card expects it under --root")

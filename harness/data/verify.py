@@ -47,6 +47,7 @@ def describe(bank: Bank) -> dict[str, Any]:
             "videos": len(labels),
             "items": len(split.items),
             "snippets": int(split.offsets[-1]),
+            "crops": sorted({item.crop for item in split.items}),
             "excluded": list(bank.excluded[name]),
             "classes": {name: counts[name] for name in bank.card.class_names},
             # Of up to some 4,096 evenly chosen rows, at the scale that methods see.
@@ -62,6 +63,8 @@ def describe(bank: Bank) -> dict[str, Any]:
         "hash": bank.content_hash,
         "path": str(bank.path),
         "origin": bank.info["origin"],
+        "frame_rule": bank.card.frame_rule,
+        "variants": {name: name in bank.variants for name in bank.card.protocol.variants},
         "splits": splits,
         "test_frames": truth.frames,
         "test_positive_frames": int(sum(video.mask().sum() for video in truth.videos.values())),

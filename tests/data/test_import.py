@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from harness.data.bank import Bank, bank_path
+from harness.data.card_parts import FeatureCard
 from harness.data.cards import open_bank
-from harness.data.lists import FeatureFiles, ListedFile, split_name
+from harness.data.feature_files import FeatureFiles, split_name
+from harness.data.lists import ListedFile
 from harness.truth import Event
 from tests.data.trees import Tree, content, features, mask_tree, quiet, ucf_tree
 
@@ -149,6 +151,7 @@ def test_codes_of_xd_violence(tmp_path: Path) -> None:
     assert tree.load().bank.truth().videos[one].events == (Event(4, 8, 1),)
 
 
+PLAIN = FeatureCard(dim=4)
 STALE = "/home/xbgydx/Desktop/UCFClipFeatures/Abuse/Abuse001_x264__0.npy"
 
 
@@ -166,7 +169,7 @@ STALE = "/home/xbgydx/Desktop/UCFClipFeatures/Abuse/Abuse001_x264__0.npy"
 def test_a_path_of_another_machine_is_found(tmp_path: Path, place: str, written: str) -> None:
     (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / place).touch()
-    assert FeatureFiles(tmp_path).find(ListedFile("list.csv:2", written, "Abuse")) == tmp_path / place
+    assert FeatureFiles(tmp_path, PLAIN).find(ListedFile("list.csv:2", written, "Abuse")) == tmp_path / place
 
 
 def test_features_behind_a_link_are_found_even_if_a_link_leads_back(tmp_path: Path) -> None:
@@ -175,7 +178,7 @@ def test_features_behind_a_link_are_found_even_if_a_link_leads_back(tmp_path: Pa
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "UCFClipFeatures").symlink_to(tmp_path / "disk")
     (tmp_path / "disk" / "back").symlink_to(tmp_path / "root")
-    found = FeatureFiles(tmp_path / "root").find(ListedFile("list.csv:2", STALE, "Abuse"))
+    found = FeatureFiles(tmp_path / "root", PLAIN).find(ListedFile("list.csv:2", STALE, "Abuse"))
     assert found == tmp_path / "root" / "UCFClipFeatures" / "Abuse001_x264__0.npy"
 
 
@@ -183,7 +186,7 @@ def test_the_longest_matching_path_wins(tmp_path: Path) -> None:
     for place in ("UCFClipFeatures/Abuse", "Abuse", "."):
         (tmp_path / place).mkdir(parents=True, exist_ok=True)
         (tmp_path / place / "Abuse001_x264__0.npy").touch()
-    found = FeatureFiles(tmp_path).find(ListedFile("list.csv:2", STALE, "Abuse"))
+    found = FeatureFiles(tmp_path, PLAIN).find(ListedFile("list.csv:2", STALE, "Abuse"))
     assert found == tmp_path / "UCFClipFeatures/Abuse/Abuse001_x264__0.npy"
 
 
@@ -201,7 +204,7 @@ def test_the_longest_matching_path_wins(tmp_path: Path) -> None:
     ],
 )
 def test_video_names(path: str, suffix: bool, expected: tuple[str, int]) -> None:
-    assert split_name(path, suffix) == expected
+    assert split_name(path, FeatureCard(dim=4, crop_suffix=suffix)) == expected
 
 
 def test_the_scale_of_the_card_is_applied_when_reading(ucf: Tree) -> None:

@@ -150,7 +150,10 @@ WRONG: dict[str, tuple[Callable[[Tree], None], tuple[str, ...]]] = {
         ("test.csv:5", "test.csv:3", "Abuse028_x264"),
     ),
     "in both lists": (
-        _add_row("test.csv", f"{TRAIN}/Abuse/Abuse001_x264__2.npy,Abuse"),
+        _both(
+            _add_row("test.csv", f"{TRAIN}/Abuse/Abuse001_x264__2.npy,Abuse"),
+            _array(features(6, 1), "UCFClipFeatures/Abuse/Abuse001_x264__2.npy"),
+        ),
         ("test.csv:5", "Abuse001_x264", "train"),
     ),
     "two labels": (
@@ -268,7 +271,7 @@ XD: dict[str, tuple[str, tuple[str, ...]]] = {
     "two of three": ("Abuse028_x264 Abuse 16", (f"{NOTES}:1", "code start end")),
     "odd": ("Abuse028_x264 16 40 50", (f"{NOTES}:1", "start end")),
     "video alone": ("Abuse028_x264", (f"{NOTES}:1", "1 fields")),
-    "fraction": ("Abuse028_x264 16 40.5", (f"{NOTES}:1", "16 40.5")),
+    "fraction": ("Abuse028_x264 16 40.5", (f"{NOTES}:1", "'40.5'")),
     "normal": ("Normal_Videos_003_x264 1 2", (f"{NOTES}:1", "normal")),
 }
 
