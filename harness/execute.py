@@ -37,7 +37,7 @@ CHECKPOINT = "checkpoint.safetensors"
 
 def spec_of(name: str, config: MethodConfig, bank: Bank, text: TextTower | None, **rest: Any) -> RunSpec:
     """Return the spec of a run of method `name`; `rest` are the fields that do not follow from the others."""
-    card, features = bank.card, bank.card.features[bank.features_name]
+    card, features, protocol = bank.card, bank.card.features[bank.features_name], bank.card.protocol
     return RunSpec(
         method=name,
         config=config.model_dump(mode="json"),
@@ -48,7 +48,7 @@ def spec_of(name: str, config: MethodConfig, bank: Bank, text: TextTower | None,
         scale=features.scale,
         text_tower=text.name if text else "",
         threads=int(provenance()["threads"]),
-        protocol=f"{card.alignment.kind}, primary {card.protocol.primary}, mAP {card.protocol.map}",
+        protocol=f"{card.alignment.kind}, {card.frame_rule} frames, primary {protocol.primary}, mAP {protocol.map}",
         code=code_hash(method_class(name)),
         **rest,
     )

@@ -112,7 +112,7 @@ def _step(method: Method, schedules: Sequence[Schedule], batch: Batch, step: int
         )
     for schedule in schedules:
         schedule.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     gradients = [p.grad for p in method.parameters() if p.grad is not None]
     if not math.isfinite(float(torch.nn.utils.get_total_norm(gradients))):
         raise Diverged(

@@ -100,7 +100,8 @@ class ClassDirections(nn.Module):
         tokens = tower.embed(self.ids)
         if self.context is not None:
             tokens = torch.cat([tokens[:, :1], self.context, tokens[:, 1:]], dim=1)
-        return tower(tokens, self.eot) @ self.projection
+        features: Tensor = tower(tokens, self.eot) @ self.projection
+        return features
 
 
 @dataclass(frozen=True)
@@ -249,7 +250,7 @@ class AnomalyCLIP(Method):
 
     def _frames(self, values: Tensor, segments: Tensor) -> Tensor:
         """Values `[B, 3, F, C]` of the frames in chosen segments `[B, 3]`, of values `[B, S * F, C]`."""
-        grid = values.unflatten(1, (self.config.segments, -1))
+        grid: Tensor = values.unflatten(1, (self.config.segments, -1))
         return grid.take_along_dim(segments[:, :, None, None], dim=1)
 
     def predict(self, features: Tensor, lengths: Tensor) -> Prediction:

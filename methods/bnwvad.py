@@ -111,8 +111,8 @@ class _Norm(nn.BatchNorm1d):
 
     def distances(self, features: Tensor) -> Tensor:
         """Mahalanobis distances `[B, T]` of features `[B, T, C]`, with a diagonal covariance."""
-        # A channel that never varied has variance 0.
-        deviation = self.running_var.clamp_min(torch.finfo(features.dtype).tiny).sqrt()
+        # The official code has no floor; a channel that never varies would give 0 / 0.
+        deviation = self.running_var.clamp_min(1e-12).sqrt()
         return ((features - self.running_mean) / deviation).norm(dim=2)
 
 
@@ -138,7 +138,10 @@ class BNWVAD(Method):
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {"xd-violence": {}}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
-        "fast": {"segments": 32, "batch": 8, "epochs": 6, "steps_per_epoch": 10, "lr": 5e-4},
+        "fast": {
+            **{"hidden": 128, "attention_width": 128, "feedforward": 128},
+            **{"segments": 32, "batch": 16, "epochs": 6, "steps_per_epoch": 20, "lr": 5e-4},
+        },
     }
     config: BNWVADConfig
 

@@ -107,7 +107,8 @@ class HardAttention(nn.Module):
         if not self.training:
             counts = counts.clamp(max=c.kept_at_most)
         noise = self.noise(x) if noise is None else noise
-        shares = PerturbedTopK.apply(scores, noise, counts, valid_mask(lengths, x.shape[1]), c.noise_scale)  # type: ignore[no-untyped-call]
+        valid = valid_mask(lengths, x.shape[1])
+        shares = PerturbedTopK.apply(scores, noise, counts, valid, c.noise_scale)  # type: ignore[no-untyped-call]
         return shares[:, :, None] * x, scores
 
     def noise(self, x: Tensor) -> Tensor:

@@ -165,7 +165,8 @@ class HLNet(Method):
         return {name: row_graph(rows, *size) for name, rows in wanted.items() if name in self.branches}
 
     def _branch(self, name: str, x: Tensor, graph: Graph, inside: Tensor) -> Tensor:
-        for layer in self.branches[name]:  # type: ignore[union-attr]
+        for layer in self.branches[name].children():
+            assert isinstance(layer, GraphLayer)
             x = self._drop(F.relu(layer.spread(x, graph))) * inside
         return x
 
@@ -212,9 +213,12 @@ class HLNet(Method):
     def schedules(self, plan: TrainingPlan) -> Sequence[Schedule]:
         """Adam, the online branch at half the rate; rates fall before the tenth epoch, as in the official code."""
         c = self.config
-        online = list(self.online.parameters())
-        rest = [p for p in self.parameters() if all(p is not other for other in online)]
-        adam = torch.optim.Adam([{"params": rest}, {"params": online, "lr": c.online_lr}], lr=c.lr)
+        online = set(self.online.parameters())
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in self.parameters() if p not in online]},
+            {"params": list(self.online.parameters()), "lr": c.online_lr},
+        ]
+        adam = torch.optim.Adam(groups, lr=c.lr)
         steps = LambdaLR(adam, lambda epoch: c.decay if epoch + 1 >= c.decay_epoch else 1.0)
         return [Schedule(adam, steps, "epoch")]
 

@@ -148,7 +148,7 @@ class MGFN(Method):
         "paper": {},
         "fast": {
             **{"dims": (64, 128, 256), "depths": (1, 1, 1), "margin": 50.0, "shuffle": True, "batch": 16},
-            **{"epochs": 15, "steps_per_epoch": 20},
+            **{"epochs": 8, "steps_per_epoch": 15},
         },
     }
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -223,7 +223,8 @@ class MGFN(Method):
     def contrast(self, normal: Selected, abnormal: Selected, crops: int) -> dict[str, Tensor]:
         """Return how near the magnitudes of the two classes are, and how far those within each class."""
         low, high = (each.features.abs().sum(dim=2) for each in (normal, abnormal))
-        apart = F.pairwise_distance(*reversed(paired(low, high, crops)))
+        low_rows, high_rows = paired(low, high, crops)
+        apart = F.pairwise_distance(high_rows, low_rows)
         return {
             "apart": F.relu(self.config.margin - apart).square().mean(),
             "abnormal": _halves(high),

@@ -101,7 +101,7 @@ class ContextAttention(nn.Module):
     def _mix(self, similar: Tensor, steps: Tensor, valid: Tensor) -> Tensor:
         """Attention `[B, R, T]` of rows: softmax over the video, over the window, or a learned mean of both."""
         context = self.config.context
-        wide = similar.softmax(dim=2) if context != "local" else similar
+        wide: Tensor = similar.softmax(dim=2) if context != "local" else similar
         if context == "global":
             return wide
         # Row i looks at the window's columns around it, cut at the borders.
@@ -113,7 +113,8 @@ class ContextAttention(nn.Module):
         if self.alpha is None:
             return local
         share = self.alpha.sigmoid()
-        return share * wide + (1 - share) * local
+        both: Tensor = share * wide + (1 - share) * local
+        return both
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def alarms(predictions: Predictions, truth: GroundTruth, threshold: float, fps: 
     edges = np.searchsorted(video, np.arange(len(truth.videos) + 1))
     for index, annotated in enumerate(truth.videos.values()):
         begins, ends = (values[edges[index] : edges[index + 1]] for values in (start, end))
-        hot = (frames.video == index) & (scores > threshold) if annotated.events else None
+        hot = (frames.video == index) & (scores > threshold)
         for event in annotated.events:
             close = min(event.end, annotated.frames)
             inside = hot & (frames.start < close) & (frames.end > event.start)

@@ -44,8 +44,8 @@ def latex(leaderboard: Leaderboard) -> str:
 def comma_separated(leaderboard: Leaderboard) -> str:
     """Return one CSV for all boards: fractions in full precision, one line per row."""
     metrics = list(dict.fromkeys(name for board in leaderboard.boards for name in board.metrics))
-    facts = ("method", "ablation", "preset", "selection", "origin", "checkpoint", "text_tower", "scale", "config_hash")
-    facts += ("fidelity",)
+    identity = ("method", "ablation", "preset", "selection", "origin", "checkpoint")
+    facts = (*identity, "text_tower", "scale", "config_hash", "fidelity")
     costs = ("oracle_gap", "parameters", "train_seconds", "test_frames_per_second")
     parts = ("mean", "sd", "low", "high")
     numbers = [name if part == "mean" else f"{name}_{part}" for name in metrics for part in parts]

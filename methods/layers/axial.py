@@ -50,6 +50,19 @@ class GridConv(nn.Module):
         return mapped
 
 
+class Streams(nn.Module):
+    """A reversible pair: the first stream takes from the second, then the second from the first."""
+
+    def __init__(self, first: nn.Module, second: nn.Module) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+
+    def forward(self, one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+        """Map two `[G, E, S, F]` to two `[G, E, S, F]`."""
+        one = one + self.first(other)
+        return one, other + self.second(one)
+
+
 class AxialTransformer(nn.Module):
     """Learned positions, then `depth` pairs of attention and convolution in two streams that end as their mean."""
 
@@ -57,26 +70,24 @@ class AxialTransformer(nn.Module):
         super().__init__()
         self.by_segment = nn.Parameter(torch.randn(1, dim, segments, 1))
         self.by_frame = nn.Parameter(torch.randn(1, dim, 1, frames))
-        pairs = []
+        self.pairs = nn.ModuleList()
         for _ in range(depth):
-            pairs.append(nn.ModuleList([AxisAttention(dim, heads, 2), AxisAttention(dim, heads, 3)]))
-            pairs.append(nn.ModuleList([GridConv(dim), GridConv(dim)]))
-        self.pairs = nn.ModuleList(pairs)
+            self.pairs.append(Streams(AxisAttention(dim, heads, 2), AxisAttention(dim, heads, 3)))
+            self.pairs.append(Streams(GridConv(dim), GridConv(dim)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `[G, E, S, F]` to `[G, E, S, F]`."""
         one = other = x + self.by_segment + self.by_frame
-        for first, second in self.pairs:  # type: ignore[misc]
-            one = one + first(other)
-            other = other + second(one)
+        for pair in self.pairs:
+            one, other = pair(one, other)
         return (one + other) / 2
 
 
 def axial_names(pairs: int) -> dict[str, str]:
     """Return the official prefixes of `pairs` pairs of blocks and ours, of a model that calls this `axial`."""
-    names = {}
+    names: dict[str, str] = {}
     for block in range(2 * pairs):
-        for number, stream in enumerate("fg"):
+        for stream, number in (("f", "first"), ("g", "second")):
             theirs = f"temporal_model.axial_attn.layers.blocks.{block}.{stream}.net."
             ours = f"axial.pairs.{block}.{number}."
             if block % 2:

@@ -109,7 +109,8 @@ class Selected:
 
 def by_crops(x: Tensor, crops: int) -> Tensor:
     """Return rows `[B * C, ...]`, a video's crops adjacent, as `[B, C, ...]`."""
-    return x.unflatten(0, (-1, crops))
+    split: Tensor = x.unflatten(0, (-1, crops))
+    return split
 
 
 def magnitudes(features: Tensor, crops: int) -> Tensor:
@@ -134,14 +135,15 @@ def select(features: Tensor, scores: Tensor, crops: int, count: int, mask: Tenso
 
 def paired(normal: Tensor, abnormal: Tensor, crops: int) -> tuple[Tensor, Tensor]:
     """Return both lists of rows `[C * B, ...]`, crop by crop, at one length: a shorter list of videos starts over."""
-    one, other = (x.unflatten(0, (crops, -1)) for x in (normal, abnormal))
+    one, other = normal.unflatten(0, (crops, -1)), abnormal.unflatten(0, (crops, -1))
     pairs = torch.arange(max(one.shape[1], other.shape[1]), device=normal.device)
-    return tuple(x[:, pairs % x.shape[1]].flatten(0, 1) for x in (one, other))  # type: ignore[return-value]
+    return one[:, pairs % one.shape[1]].flatten(0, 1), other[:, pairs % other.shape[1]].flatten(0, 1)
 
 
 def separation(normal: Tensor, abnormal: Tensor, margin: float) -> Tensor:
     """Return, per pair `[P]`, |margin - |a|| + |n| of the mean selected features of `[P, K, D]` rows."""
-    return (margin - abnormal.mean(dim=1).norm(dim=1)).abs() + normal.mean(dim=1).norm(dim=1)
+    distances: Tensor = (margin - abnormal.mean(dim=1).norm(dim=1)).abs() + normal.mean(dim=1).norm(dim=1)
+    return distances
 
 
 def roughness(scores: Tensor, across: bool) -> Tensor:

@@ -107,7 +107,7 @@ def _loss(case: Case) -> Computed:
     out = model(batch.features)
     terms = model.losses(out, batch, kept)
     total = torch.stack(list(terms.values())).sum()
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     chosen = model.select(out, batch, kept)
     outputs = {
         "total": total,

@@ -61,7 +61,7 @@ def _loss(case: Case) -> Computed:
     out = model(videos, torch.full((len(videos),), videos.shape[1]))
     terms = model.losses(out, normal)
     total = torch.stack(list(terms.values())).sum()
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     outputs: dict[str, Any] = {
         "total": total,
         "normal_loss": terms["normal"],

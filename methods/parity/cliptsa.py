@@ -81,7 +81,7 @@ def _loss(case: Case) -> Computed:
     losses = BagLosses(model.config, features, scores, batch, (ones[:normal], ones[normal:]))
     terms = losses.terms()
     total = torch.stack(list(terms.values())).sum()
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     high, low = (each.features.mean(dim=1).norm(dim=1) for each in (losses.abnormal, losses.normal))
     outputs = {
         "loss_cls": terms["bags"],

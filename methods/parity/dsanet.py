@@ -132,7 +132,7 @@ def _loss(case: Case) -> Computed:
     out = model(features, lengths)
     terms = model.losses(out, batch)
     total = torch.stack(list(terms.values())).sum()
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     outputs = {
         "loss1_bce": terms["binary"],
         "loss2_mil": terms["alignment"] / model.config.loss2_weight,

@@ -66,7 +66,7 @@ def _loss(case: Case) -> Computed:
     out = model(features, lengths)
     terms = model.losses(out, batch)
     total = torch.stack(list(terms.values())).sum()
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     outputs = {
         "clsloss_offline": terms["offline"],
         "clsloss_online": terms["online"],

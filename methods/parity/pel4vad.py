@@ -84,7 +84,7 @@ def _loss(case: Case) -> Computed:
     out = model(features, torch.ones(features.shape[:2], dtype=torch.bool))
     terms = model.losses(out, batch, classes, texts[:, 0], foreground)
     total = torch.stack(list(terms.values())).sum()
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     logits, ids = model.prompt_logits(out, classes, texts[:, 0], foreground)
     outputs = {
         "loss_mil": terms["bags"],

@@ -45,7 +45,7 @@ def first_steps(
         for schedule in schedules:
             schedule.optimizer.zero_grad()
         total = torch.stack([term.reshape(()) for term in model.training_loss(batch).values()]).sum()
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         totals.append(total.item())
         if step == 0:
             norms = gradient_norms(model, official)

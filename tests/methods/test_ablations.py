@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 
-from harness.method import Batch, Method, Task
+from harness.method import Batch, Method, Task, TrainingVideo
 from harness.registry import method_class, method_names
 from harness.text import load_text_tower
 
 PARTS = [(name, part) for name in method_names() for part in method_class(name).ablations]
 
 
-def _trained(cls: type[Method], settings: dict[str, object]) -> tuple[dict[str, torch.Tensor], int]:
-    """Loss terms of one step and the number of parameters, under the `fast` preset."""
+@functools.cache
+def _trained(cls: type[Method], part: str) -> tuple[dict[str, torch.Tensor], int]:
+    """Loss terms of one step without `part` and the number of parameters, under the `fast` preset."""
+    settings = cls.ablations[part] if part else {}
     text = load_text_tower(None) if cls.card.needs_text else None
     task = Task("d", ("Normal", "Fire", "Fight"), ("normal", "fire", "fight"), 512, text)
     torch.manual_seed(0)
@@ -21,6 +25,8 @@ def _trained(cls: type[Method], settings: dict[str, object]) -> tuple[dict[str, 
     length = method.sampling().length
     labels = torch.eye(3)[[0, 0, 1, 2]]
     batch = Batch(torch.randn(4, length, 512), torch.full((4,), length), labels, normal=2)
+    videos = zip(batch.features, labels, strict=True)
+    method.prepare(TrainingVideo(features, label) for features, label in videos)
     method.train()
     torch.manual_seed(1)
     terms = method.training_loss(batch)
@@ -33,10 +39,8 @@ def test_part_switches_off(name: str, part: str) -> None:
     cls = method_class(name)
     if part == "smoothing":
         pytest.skip("acts at test only")
-    whole, parameters = _trained(cls, {})
-    less, fewer = _trained(cls, dict(cls.ablations[part]))
+    whole, parameters = _trained(cls, "")
+    less, fewer = _trained(cls, part)
     same = set(whole) == set(less) and all(torch.equal(whole[term], less[term]) for term in whole)
     assert fewer < parameters or not same
     assert all(torch.isfinite(term).all() for term in less.values())
-
-
