@@ -87,7 +87,8 @@ class ContextAttention(nn.Module):
             similar = query[:, start:stop] @ key.transpose(1, 2) / math.sqrt(key.shape[2])
             if self.slope is not None and self.bias is not None:
                 similar = similar + torch.exp(-(self.slope * steps.square() - self.bias).abs())
-            return self._mix(similar.masked_fill(~valid[:, None], -torch.inf), steps, valid) @ value
+            attended: Tensor = self._mix(similar.masked_fill(~valid[:, None], -torch.inf), steps, valid) @ value
+            return attended
 
         mixed = by_rows(rows, *x.shape[:2])
         if self.config.time_norm:
