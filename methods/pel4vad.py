@@ -156,7 +156,7 @@ class PEL4VAD(Method):
     }
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
-        "fast": {"length": 64, "batch": 32, "epochs": 12, "steps_per_epoch": 15, "cosine_epochs": 14},
+        "fast": {"length": 64, "batch": 32, "epochs": 10, "steps_per_epoch": 15, "cosine_epochs": 12},
     }
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "local context": {"context": "global"},

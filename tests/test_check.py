@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.check import CHECKS, check_method, run_checks
-from harness.check_subject import left_behind
+from harness.check.state import left_behind
 from harness.errors import UserError
 from harness.method import Batch, Method, MethodCard, Prediction, Sampling, Schedule, Task, TrainingPlan
 from harness.registry import method_names
