@@ -143,6 +143,13 @@ class BNWVAD(Method):
             **{"segments": 32, "batch": 16, "epochs": 6, "steps_per_epoch": 20, "lr": 5e-4},
         },
     }
+    ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "distance attention": {"prior": "off"},
+        "selection within videos": {"sample_ratio": 0.0},
+        "selection over the batch": {"batch_ratio": 0.0},
+        "first separation": {"separation_weights": (0.0, 20.0)},
+        "second separation": {"separation_weights": (5.0, 0.0)},
+    }
     config: BNWVADConfig
 
     def __init__(self, config: BNWVADConfig, task: Task) -> None:

@@ -128,6 +128,13 @@ class URDMU(Method):
             **{"segments": 32, "batch": 8, "epochs": 8, "steps_per_epoch": 10, "lr": 2e-4, "kl_weight": 6.25e-3},
         },
     }
+    ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "distance attention": {"prior": "off"},
+        "memory losses": {"memory_weight": 0.0},
+        "triplet loss": {"triplet_weight": 0.0},
+        "uncertainty": {"sampled": "none", "kl_weight": 0.0},
+        "distance loss": {"distance_weight": 0.0},
+    }
     config: URDMUConfig
 
     def __init__(self, config: URDMUConfig, task: Task) -> None:

@@ -24,7 +24,9 @@ def _trained(cls: type[Method], part: str) -> tuple[dict[str, torch.Tensor], int
     method = cls(cls.configure("", "fast", settings), task)
     length = method.sampling().length
     labels = torch.eye(3)[[0, 0, 1, 2]]
-    batch = Batch(torch.randn(4, length, 512), torch.full((4,), length), labels, normal=2)
+    # Videos of different scales: what is selected over the batch then differs from what is selected in each video.
+    features = torch.randn(4, length, 512) * torch.tensor([1.0, 1.0, 0.3, 3.0])[:, None, None]
+    batch = Batch(features, torch.full((4,), length), labels, normal=2)
     videos = zip(batch.features, labels, strict=True)
     method.prepare(TrainingVideo(features, label) for features, label in videos)
     method.train()
