@@ -71,49 +71,57 @@ class BNWVADConfig(MethodConfig):
 
 @dataclass(frozen=True)
 class Forward:
-    """What is computed of the snippets; the head's two inner layers have C channels."""
+    """What is computed of the snippets; the head's two layers have C channels."""
 
     snippets: Tensor  # [B, T, H], out of the encoder
-    features: tuple[Tensor, ...]  # [B, T, C] per inner layer, before its normalisation
-    distances: tuple[Tensor, ...]  # [B, T] per inner layer, from the mean of its normalisation
+    features: tuple[Tensor, ...]  # [B, T, C] per layer, before its normalisation
+    distances: tuple[Tensor, ...]  # [B, T] per layer, from the mean of its normalisation
     scores: Tensor  # [B, T], of the classifier
 
 
-class Head(nn.Module):
-    """Three convolutions over time to one score; the inner two are normalised over the batch."""
+class Layer(nn.Module):
+    """A convolution over time, normalised over the batch, with distances from the running mean."""
 
-    def __init__(self, dim: int, widths: Sequence[int], kernels: Sequence[int]) -> None:
+    def __init__(self, dim: int, width: int, kernel: int) -> None:
         super().__init__()
-        sizes = [dim, *widths, 1]
-        self.convs = nn.ModuleList(
-            nn.Conv1d(sizes[i], sizes[i + 1], kernel, padding=kernel // 2) for i, kernel in enumerate(kernels)
-        )
-        self.norms = nn.ModuleList(_Norm(width) for width in widths)
+        self.conv = nn.Conv1d(dim, width, kernel, padding=kernel // 2)
+        self.norm = nn.BatchNorm1d(width)
 
-    def forward(self, x: Tensor, valid: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
-        """Return features `[B, T, C]` and distances `[B, T]` of the inner layers, and scores `[B, T]`."""
-        features, distances = [], []
-        inside = valid[:, None]
-        x = x.transpose(1, 2)
-        for conv, norm in zip(self.convs, self.norms, strict=False):
-            inner = conv(x * inside)
-            x = F.relu(norm(inner))
-            features.append(inner.transpose(1, 2))
-            distances.append(norm.distances(features[-1]))
-        return features, distances, self.convs[-1](x * inside).squeeze(1).sigmoid()
-
-
-class _Norm(nn.BatchNorm1d):
-    """Batch normalisation that also measures distances from its running mean."""
-
-    running_mean: Tensor
-    running_var: Tensor
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return features `[B, T, C]` before the normalisation, distances `[B, T]`, and output `[B, C, T]`."""
+        inner = self.conv(x)
+        out = F.relu(self.norm(inner))
+        features = inner.transpose(1, 2)
+        return features, self.distances(features), out
 
     def distances(self, features: Tensor) -> Tensor:
         """Mahalanobis distances `[B, T]` of features `[B, T, C]`, with a diagonal covariance."""
         # The official code has no floor; a channel that never varies would give 0 / 0.
-        deviation = self.running_var.clamp_min(1e-12).sqrt()
-        return ((features - self.running_mean) / deviation).norm(dim=2)
+        deviation = self.norm.get_buffer("running_var").clamp_min(1e-12).sqrt()
+        away: Tensor = (features - self.norm.get_buffer("running_mean")) / deviation
+        distances: Tensor = away.norm(dim=2)
+        return distances
+
+
+class Head(nn.Module):
+    """Two layers, then a convolution to one score."""
+
+    def __init__(self, dim: int, widths: Sequence[int], kernels: Sequence[int]) -> None:
+        super().__init__()
+        sizes = [dim, *widths]
+        self.layers = nn.ModuleList(Layer(sizes[i], sizes[i + 1], kernels[i]) for i in range(len(widths)))
+        self.out = nn.Conv1d(sizes[-1], 1, kernels[-1], padding=kernels[-1] // 2)
+
+    def forward(self, x: Tensor, valid: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """Return features `[B, T, C]` and distances `[B, T]` of both layers, and scores `[B, T]`."""
+        features, distances = [], []
+        inside = valid[:, None]
+        x = x.transpose(1, 2)
+        for layer in self.layers:
+            inner, distance, x = layer(x * inside)
+            features.append(inner)
+            distances.append(distance)
+        return features, distances, self.out(x * inside).squeeze(1).sigmoid()
 
 
 class BNWVAD(Method):
@@ -243,9 +251,9 @@ class BNWVAD(Method):
 
 
 _OFFICIAL = {
-    "normal_head.conv1.": "head.convs.0.",
-    "normal_head.conv2.": "head.convs.1.",
-    "normal_head.conv3.": "head.convs.2.",
-    "normal_head.bn1.": "head.norms.0.",
-    "normal_head.bn2.": "head.norms.1.",
+    "normal_head.conv1.": "head.layers.0.conv.",
+    "normal_head.conv2.": "head.layers.1.conv.",
+    "normal_head.conv3.": "head.out.",
+    "normal_head.bn1.": "head.layers.0.norm.",
+    "normal_head.bn2.": "head.layers.1.norm.",
 }

@@ -204,8 +204,8 @@ class URDMU(Method):
             self._average(out.snippets[n:], out.normality[n:]),
             self._average(out.snippets[n:], out.abnormality[n:]),
         )
-        unit = [F.normalize(x, dim=1) for x in (anchor, positive, negative)]
-        return F.triplet_margin_loss(*unit, margin=self.config.triplet_margin)
+        anchor, positive, negative = (F.normalize(x, dim=1) for x in (anchor, positive, negative))
+        return F.triplet_margin_loss(anchor, positive, negative, margin=self.config.triplet_margin)
 
     def _kl(self, out: Forward) -> Tensor:
         """Divergence of the normal videos' distributions from a standard normal one."""

@@ -68,15 +68,15 @@ def _loss(case: Case) -> Computed:
         "mpp_loss": terms["separation1"] + terms["separation2"],
         "pre_normal_scores": out.scores[:normal],
     }
+    buffers = dict(model.head.named_buffers())
     for i, (features, distances) in enumerate(zip(out.features, out.distances, strict=True), start=1):
         pulled, pushed = model.select(distances, normal)
-        norm = model.head.norms[i - 1]
         outputs |= {
             f"triplet{i}_unweighted": model.separation(distances, normal),
             f"n_selected{i}": len(pushed),
             f"select_abn{i}_sum": features.flatten(0, 1)[pushed].sum(dim=0),
             f"select_nor{i}_sum": features.flatten(0, 1)[pulled].sum(dim=0),
-            f"bn{i}_running_mean_after": norm.running_mean,
-            f"bn{i}_running_var_after": norm.running_var,
+            f"bn{i}_running_mean_after": buffers[f"layers.{i - 1}.norm.running_mean"],
+            f"bn{i}_running_var_after": buffers[f"layers.{i - 1}.norm.running_var"],
         }
     return Computed(outputs, gradient_norms(model, case.parameters()))
