@@ -131,7 +131,7 @@ class AnomalyCLIP(Method):
         arxiv="2310.02835",
         source="lucazanella/AnomalyCLIP@6e58b6e",
         published_as="AnomalyCLIP",
-        parameters=10_430_000,
+        parameters=10_430_466,
         needs_text=True,
         feature_dims=(512,),
         input_scale="CLIP ViT-B/16 image features of single frames, not normalised",

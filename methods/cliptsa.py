@@ -26,8 +26,8 @@ from harness.method import (
     TrainingPlan,
 )
 from methods.layers.clip import renamed
-from methods.layers.magnitude import NAMES, BagLossConfig, BagLosses, MagnitudeNet, by_crops, random_masks
-from methods.layers.magnitude import sizes as official_sizes
+from methods.layers.magnitude import BagLossConfig, BagLosses, by_crops, random_masks
+from methods.layers.multiscale import NAMES, MagnitudeNet, net_sizes
 from methods.layers.time import valid_mask
 
 
@@ -103,7 +103,7 @@ class HardAttention(nn.Module):
         """Return x `[R, T, D]` weighed by shares, and the scores `[R, T]` before perturbation; noise is `[R, N, T]`."""
         c = self.config
         scores = self.fc2(F.relu(self.fc1(x))).squeeze(2).sigmoid()
-        counts = (c.kept * lengths).long().clamp(min=1)
+        counts = (c.kept * lengths.double()).long().clamp(min=1)
         if not self.training:
             counts = counts.clamp(max=c.kept_at_most)
         noise = self.noise(x) if noise is None else noise
@@ -210,11 +210,17 @@ class CLIPTSA(Method):
 
     @classmethod
     def official_sizes(cls, state: Mapping[str, Tensor]) -> tuple[int, dict[str, Any]]:
-        """Feature width (of features that pass no reducing layer) and widths."""
-        dim, widths = official_sizes(state)
-        return dim, widths | {"embed_dim": dim, "attention_width": state["hard_attention.scorer.fc1.weight"].shape[0]}
+        """Feature width, that of the layers behind the reducing ones, and widths."""
+        plain = {key.removeprefix("module."): value for key, value in state.items()}
+        embed_dim, sizes = net_sizes(plain)
+        sizes |= {"embed_dim": embed_dim, "attention_width": plain["hard_attention.scorer.fc1.weight"].shape[0]}
+        reducing = plain.get("mlp.fc1.weight")
+        if reducing is None or reducing.shape[1] <= embed_dim:
+            return embed_dim, sizes
+        return reducing.shape[1], sizes | {"reduce_width": reducing.shape[0]}
 
     def official_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Rename an official checkpoint's keys."""
         reducing = {"mlp.fc1.": "reduce.0.", "mlp.fc2.": "reduce.1."} if len(self.reduce) else {}
-        return renamed(state, {"hard_attention.scorer.": "attention.", **reducing, **NAMES})
+        attention = {"hard_attention.scorer.": "attention."} if self.attention is not None else {}
+        return renamed(state, {**attention, **reducing, **NAMES})

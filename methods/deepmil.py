@@ -62,6 +62,7 @@ class DeepMIL(Method):
         arxiv="1801.04264",
         source="Roc-Ng/DeepMIL@f11b964",
         published_as="Sultani Deep MIL",
+        parameters=2_114_113,
     )
     Config = DeepMILConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {

@@ -185,6 +185,7 @@ class DSANet(Method):
         arxiv="2511.10334",
         source="lessiYin/DSANet@1417406",
         published_as="DSANet",
+        parameters=44_130_882,
         needs_text=True,
         feature_dims=(512,),
         input_scale="CLIP ViT-B/16 image features, mean norm about 10",

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from harness.errors import Unsupported
 from harness.method import Batch, Method, MethodCard, MethodConfig, Prediction, Sampling, Schedule, Task, TrainingPlan
 from methods.layers.clip import renamed
 from methods.layers.graphs import GraphLayer, by_distance, row_graph, similarity_adjacency, valid_softmax
@@ -29,8 +30,8 @@ class HLNetConfig(MethodConfig):
     """Names for every constant.
 
     Parts of the paper switch off: `holistic`, `localised` and `scored` are the branches over the graphs of similarity,
-    distance and scores, `online_weight` 0 is no online branch, `distill_weight` 0 no distillation into it. `score`
-    chooses which branch predicts.
+    distance and scores, `online_weight` and `distill_weight` the online branch's own loss and its distillation from the
+    offline one. `score` chooses which of the two predicts.
     """
 
     # Architecture.
@@ -80,6 +81,7 @@ class HLNet(Method):
         year=2020,
         arxiv="2007.04687",
         source="Roc-Ng/XDVioDet@f846d8c",
+        published_as="HL-Net (XDVioDet)",
         parameters=842_883,
         input_scale="any; similarities are calibrated on non-negative I3D features",
     )
@@ -116,6 +118,8 @@ class HLNet(Method):
             ]
         )
         chosen = [name for name in ("holistic", "localised", "scored") if getattr(c, name)]
+        if not chosen:
+            raise Unsupported("hlnet needs one of its branches: holistic, localised, scored")
         self.branches = nn.ModuleDict(
             {name: nn.ModuleList([GraphLayer(second, inner), GraphLayer(inner, inner)]) for name in chosen}
         )
@@ -180,7 +184,7 @@ class HLNet(Method):
         return self.losses(out, batch)
 
     def losses(self, out: Forward, batch: Batch) -> dict[str, Tensor]:
-        """Return the loss terms, weighted: both branches' top-k losses, and distillation (Eq. 10 to 12)."""
+        """Return the loss terms, weighted: both branches' top-k losses, and distillation."""
         c = self.config
         return {
             "offline": self._bags(out.offline, batch),
@@ -225,10 +229,11 @@ class HLNet(Method):
     @classmethod
     def official_sizes(cls, state: Mapping[str, Tensor]) -> tuple[int, dict[str, Any]]:
         """Widths and the online kernel."""
-        first, dim, _ = state["conv1d1.weight"].shape
-        second, inner = state["gc1.weight"].shape
-        online = (state["approximator.0.weight"].shape[0], state["approximator.2.weight"].shape[0])
-        kernel = state["conv1d_approximator.weight"].shape[2]
+        shapes = {key.removeprefix("module."): value.shape for key, value in state.items()}
+        first, dim, _ = shapes["conv1d1.weight"]
+        second, inner = shapes["gc1.weight"]
+        online = (shapes["approximator.0.weight"][0], shapes["approximator.2.weight"][0])
+        kernel = shapes["conv1d_approximator.weight"][2]
         return dim, {"widths": (first, second, inner), "online_widths": online, "online_kernel": kernel}
 
     def official_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

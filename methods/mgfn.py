@@ -79,7 +79,8 @@ class Glance(nn.Module):
     def forward(self, x: Tensor, inside: Tensor) -> Tensor:
         """Map `[N, C, T]` to `[N, C, T]`; `inside` `[N, 1, T]` is 1 at valid snippets."""
         parts = self.to_qkv(self.norm(x)).chunk(3, dim=1)
-        query, key, value = (part.unflatten(1, (self.heads, -1)).transpose(2, 3) for part in parts)
+        # Contiguous, or the attention would hold the whole T x T matrix.
+        query, key, value = (part.unflatten(1, (self.heads, -1)).transpose(2, 3).contiguous() for part in parts)
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=inside[:, None] > 0)
         mapped: Tensor = self.to_out(mixed.transpose(2, 3).flatten(1, 2))
         return mapped
@@ -249,20 +250,21 @@ class MGFN(Method):
     @classmethod
     def official_sizes(cls, state: Mapping[str, Tensor]) -> tuple[int, dict[str, Any]]:
         """Feature width, and widths, depths and kinds of the stages."""
-        stages = range(depth(state, "stages."))
+        plain = {key.removeprefix("module."): value for key, value in state.items()}
+        stages = range(depth(plain, "stages."))
         first = [f"stages.{i}.0.layers.0." for i in stages]
-        focus = next((name for name in first if f"{name}1.rel_pos.weight" in state), None)
-        dims = tuple(state[f"{name}0.weight"].shape[0] for name in first)
+        focus = next((name for name in first if f"{name}1.rel_pos.weight" in plain), None)
+        dims = tuple(plain[f"{name}0.weight"].shape[0] for name in first)
         sizes: dict[str, Any] = {
             "dims": dims,
-            "depths": tuple(depth(state, f"stages.{i}.0.layers.") for i in stages),
-            "mixers": tuple("focus" if f"{name}1.rel_pos.weight" in state else "glance" for name in first),
-            "feedforward": state[f"{first[0]}2.1.weight"].shape[0] // dims[0],
+            "depths": tuple(depth(plain, f"stages.{i}.0.layers.") for i in stages),
+            "mixers": tuple("focus" if f"{name}1.rel_pos.weight" in plain else "glance" for name in first),
+            "feedforward": plain[f"{first[0]}2.1.weight"].shape[0] // dims[0],
         }
         if focus is not None:
-            heads, _, kernel = state[f"{focus}1.rel_pos.weight"].shape
+            heads, _, kernel = plain[f"{focus}1.rel_pos.weight"].shape
             sizes |= {"focus_kernel": kernel, "head_dim": dims[first.index(focus)] // heads}
-        return state["to_tokens.weight"].shape[1], sizes
+        return plain["to_tokens.weight"].shape[1], sizes
 
     def official_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Rename an official checkpoint's keys."""

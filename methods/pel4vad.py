@@ -31,7 +31,8 @@ class PEL4VADConfig(MethodConfig):
 
     Parts of the paper switch off: `context` takes global or local attention alone, `position_kernel` is the dynamic
     one, `prompt_weight` 0 is no prompt loss. `smoothing` averages test scores over `smoothing_window` snippets, ahead
-    ("slide") or block by block ("fixed"): the published numbers use it, the official selection does not.
+    ("slide") or block by block ("fixed"). The published numbers are smoothed and so is every preset here; the official
+    code selects on scores that are not.
     """
 
     # Architecture.
@@ -63,7 +64,7 @@ class PEL4VADConfig(MethodConfig):
 
 
 class ContextAttention(nn.Module):
-    """Temporal context aggregation: global and local attention share one similarity matrix (Sec. III-B)."""
+    """Temporal context aggregation: global and local attention share one similarity matrix."""
 
     def __init__(self, dim: int, config: PEL4VADConfig) -> None:
         super().__init__()
@@ -236,7 +237,7 @@ class PEL4VAD(Method):
         return (weights[:, None] @ out.visual).squeeze(1)
 
     def prompt_loss(self, logits: Tensor, ids: Tensor) -> Tensor:
-        """KL divergence of softmax(logits) from a softmax that prefers rows of the same class (Eq. 13)."""
+        """KL divergence of softmax(logits) from a softmax that prefers rows of the same class."""
         target = (self.config.sharpness * (ids[:, None] == ids).to(logits.dtype)).softmax(dim=1)
         return F.kl_div(logits.log_softmax(dim=1), target, reduction="batchmean")
 
@@ -272,12 +273,13 @@ class PEL4VAD(Method):
     @classmethod
     def official_sizes(cls, state: Mapping[str, Tensor]) -> tuple[int, dict[str, Any]]:
         """Widths and the classifier's kernel; the attention window does not show in the shapes."""
-        width, dim = state["self_attention.self_attn.q.weight"].shape
+        shapes = {key.removeprefix("module."): value.shape for key, value in state.items()}
+        width, dim = shapes["self_attention.self_attn.q.weight"]
         return dim, {
             "attention_width": width,
-            "visual_width": state["self_attention.linear1.weight"].shape[0],
-            "embed_width": state["self_attention.linear2.weight"].shape[0],
-            "classifier_kernel": state["classifier.weight"].shape[2],
+            "visual_width": shapes["self_attention.linear1.weight"][0],
+            "embed_width": shapes["self_attention.linear2.weight"][0],
+            "classifier_kernel": shapes["classifier.weight"][2],
         }
 
     def official_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -25,8 +25,8 @@ from harness.method import (
     TrainingPlan,
 )
 from methods.layers.clip import renamed
-from methods.layers.magnitude import NAMES, BagLossConfig, BagLosses, MagnitudeNet, by_crops, random_masks
-from methods.layers.magnitude import sizes as official_sizes
+from methods.layers.magnitude import BagLossConfig, BagLosses, by_crops, random_masks
+from methods.layers.multiscale import NAMES, MagnitudeNet, net_sizes
 
 
 class RTFMConfig(BagLossConfig):
@@ -122,7 +122,7 @@ class RTFM(Method):
     @classmethod
     def official_sizes(cls, state: Mapping[str, Tensor]) -> tuple[int, dict[str, Any]]:
         """Feature width and the head's widths."""
-        return official_sizes(state)
+        return net_sizes(state)
 
     def official_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Rename an official checkpoint's keys."""

@@ -30,8 +30,7 @@ def compute(case: Case) -> Computed:
 def _model(case: Case) -> HLNet:
     state = case.parameters()
     dim, sizes = HLNet.official_sizes(state)
-    config = HLNet.Config(**sizes, dropout=float(case.config.get("dropout", 0.0)))
-    model = HLNet(config, Task(case.path.name, ("normal", "abnormal"), ("", ""), dim))
+    model = HLNet(HLNet.Config(**sizes, dropout=0.0), Task(case.path.name, ("normal", "abnormal"), ("", ""), dim))
     model.load_saved_state(model.official_state(state))
     return model
 
@@ -60,7 +59,7 @@ def _loss(case: Case) -> Computed:
     lengths = torch.tensor(case.values["pad_lengths"])
     features = torch.from_numpy(case.draw("x"))
     features[torch.arange(features.shape[1]) >= lengths[:, None]] = 0
-    abnormal = torch.tensor(case.values["label"])
+    abnormal = torch.tensor(case.values["label"], dtype=torch.float32)
     features = features[:, : int(lengths.max())]
     batch = Batch(features, lengths, torch.stack([1 - abnormal, abnormal], dim=1))
     out = model(features, lengths)

@@ -75,7 +75,7 @@ def _loss(case: Case) -> Computed:
     features = torch.from_numpy(case.draw("x"))
     features[torch.arange(features.shape[1]) >= lengths[:, None]] = 0
     features = features[:, : int(lengths.max())]
-    abnormal = torch.tensor(case.values["label"])
+    abnormal = torch.tensor(case.values["label"], dtype=torch.float32)
     classes = torch.tensor(case.values["multi_label"])
     # A normal video's foreground meets the first row, too.
     texts = torch.from_numpy(case.draw("t_feat"))
