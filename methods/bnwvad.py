@@ -140,6 +140,7 @@ class BNWVAD(Method):
         arxiv="2311.15367",
         source="cool-xuan/BN-WVAD@4fa3a5d",
         parameters=5_791_905,
+        bounded=False,
     )
     Config = BNWVADConfig
     # Only its training on XD-Violence was published.

@@ -53,12 +53,12 @@ def test_focus_has_one_kernel_for_every_second_channel_of_two_heads() -> None:
     nn.init.zeros_(layer.to_out.bias)
     nn.init.zeros_(layer.rel_pos.bias)
     impulse = torch.zeros(1, 8, 9)
-    impulse[:, :, 4] = 1
+    impulse[:, :, 4] = torch.arange(1.0, 9.0)
     with torch.no_grad():
         answer = layer(impulse, torch.ones(1, 1, 9))[0]
     for channel in range(8):
         kernel = layer.rel_pos.weight[channel % 2, 0].detach().flip(0)
-        torch.testing.assert_close(answer[channel, 2:7], kernel, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(answer[channel, 2:7], (channel + 1) * kernel, rtol=1e-4, atol=1e-5)
     assert answer[:, :2].abs().sum() == 0
 
 

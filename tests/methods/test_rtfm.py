@@ -56,8 +56,10 @@ def test_non_local_block_weighs_all_snippets_by_their_products() -> None:
         theta, phi, g = (layer(x)[0, :, :valid] for layer in (block.theta, block.phi, block.g))
         mixed = (theta.T @ phi / valid) @ g.T
         torch.testing.assert_close(ours, block.out(mixed.T[None])[0] + x[0, :, :valid])
-        block.start_as_identity()
-        assert torch.equal(block(x, inside), x)
+        aggregate = _model(24).net.aggregate
+        assert aggregate is not None
+        assert aggregate.non_local is not None
+        assert torch.equal(aggregate.non_local(x, inside), x)  # before training
 
 
 @pytest.mark.parametrize("dim", [8, 10, 3])
@@ -89,7 +91,7 @@ def test_all_crops_give_the_same_snippets() -> None:
             assert torch.equal(chosen.features[crop * videos + video], rows[crop, order])
 
 
-@pytest.mark.parametrize(("normal", "abnormal"), [(2, 2), (1, 3), (3, 2)])
+@pytest.mark.parametrize(("normal", "abnormal"), [(2, 2), (2, 3), (3, 1)])
 def test_loss_terms_by_hand(normal: int, abnormal: int) -> None:
     crops, batch = 2, _batch(normal, abnormal, crops=2)
     model = _model(margin=5.0)
