@@ -174,7 +174,8 @@ class AnomalyCLIP(Method):
         self.text = task.text
         self.directions = ClassDirections(self.text, task.prompts, c.learned_context)
         self.register_buffer("centroid", torch.zeros(dim))
-        self.norm = nn.BatchNorm1d(columns, affine=False)
+        # In float64: summed one after another, the rows of a batch cost float32 half its digits.
+        self.norm = nn.BatchNorm1d(columns, affine=False, dtype=torch.float64)
         self.project = nn.Linear(dim + columns * c.join_logits, c.embed_dim)
         self.axial = AxialTransformer(c.embed_dim, c.segments, c.frames, c.depth, c.heads) if c.depth else None
         self.last_norm = nn.LayerNorm(c.embed_dim)
@@ -195,7 +196,7 @@ class AnomalyCLIP(Method):
         origin = self.centroid if self.config.recentre else torch.zeros_like(self.centroid)
         x = grids - origin
         directions = unit(self.directions(self.text)[1:] - origin)
-        logits = self.norm((x @ directions.T).flatten(0, 1)).unflatten(0, grids.shape[:2])
+        logits = self.norm((x @ directions.T).flatten(0, 1).double()).to(x.dtype).unflatten(0, grids.shape[:2])
         hidden = self.project(torch.cat([logits, x], dim=2) if self.config.join_logits else x)
         if self.axial is not None:
             square = hidden.transpose(1, 2).unflatten(2, (self.config.segments, self.config.frames))

@@ -143,7 +143,7 @@ class HLNet(Method):
         x = x.transpose(1, 2) * inside
         graphs = self.graphs(features, lengths, online.detach().sigmoid())
         graphs["localised"] = lambda y: by_distance(y * inside)
-        joined = torch.cat([self._branch(name, x, graphs[name], inside) for name in self.branches], dim=2)
+        joined = torch.cat([self._branch(name, x, graphs[name]) for name in self.branches], dim=2)
         return Forward(self.classifier(joined).squeeze(2), online)
 
     def _online(self, x: Tensor) -> Tensor:
@@ -168,10 +168,10 @@ class HLNet(Method):
         wanted = {"holistic": similar, "scored": scored}
         return {name: row_graph(rows, *size) for name, rows in wanted.items() if name in self.branches}
 
-    def _branch(self, name: str, x: Tensor, graph: Graph, inside: Tensor) -> Tensor:
+    def _branch(self, name: str, x: Tensor, graph: Graph) -> Tensor:
         for layer in self.branches[name].children():
             assert isinstance(layer, GraphLayer)
-            x = self._drop(F.relu(layer.spread(x, graph))) * inside
+            x = self._drop(F.relu(layer.spread(x, graph)))
         return x
 
     def _drop(self, x: Tensor) -> Tensor:

@@ -109,8 +109,6 @@ class ContextAttention(nn.Module):
         # Row i looks at the window's columns around it, cut at the borders.
         half, window = self.config.window // 2, self.config.window
         near = ((-steps >= -half) & (-steps < window - half)) & valid[:, None]
-        # A padded row whose window is empty looks at everything: its output is not used.
-        near = near | ~near.any(dim=2, keepdim=True)
         local = similar.masked_fill(~near, -1e9).softmax(dim=2)
         if self.alpha is None:
             return local

@@ -82,7 +82,7 @@ def _eval(case: Case) -> dict[str, Any]:
     probs, texts = torch.empty_like(found.class_probs), torch.empty_like(text)
     probs[..., order], texts[order] = found.class_probs, text
     return {
-        "similarity": model.norm(similarity.flatten(0, 1)),
+        "similarity": model.norm(similarity.flatten(0, 1).double()),
         "scores": found.scores.flatten(),
         "class_probs": probs.flatten(0, 1),
         "text_features_sub": texts[:, ::TEXT_STRIDE],

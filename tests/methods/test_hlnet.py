@@ -41,6 +41,8 @@ def test_a_video_scores_the_same_alone_and_beside_longer_ones(score: str) -> Non
         for row, length in enumerate(lengths.tolist()):
             alone = model.predict(features[row : row + 1, :length], lengths[row : row + 1]).scores[0]
             torch.testing.assert_close(together[row, :length], alone)
+        chosen = getattr(model(features, lengths, masked=True), score).sigmoid()
+        torch.testing.assert_close(together, chosen)
     assert ((together >= 0) & (together <= 1)).all()
     assert model.predict(torch.zeros(1, 3, 5), torch.tensor([3])).scores.isfinite().all()
 
@@ -100,6 +102,10 @@ def test_losses_by_hand() -> None:
 
 def test_distillation_teaches_the_online_branch_alone() -> None:
     model, batch = _model(), _batch([9, 7], 9)
+    # Nor do the online scores, as a graph, learn from the offline loss.
+    model.training_loss(batch)["offline"].backward()
+    assert model.online[2].weight.grad is None
+    model.zero_grad()
     model.training_loss(batch)["distill"].backward()
     assert model.online[2].weight.grad.abs().sum() > 0
     assert model.classifier.weight.grad is None
