@@ -1,0 +1,16 @@
+"""Every registered method passes the shared check."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.check import check_method
+from harness.registry import method_names
+
+# 20,000 snippets take a minute where attention is global; `harness check-method NAME` does that.
+SHORT = {"snippets": 5_000, "memory": 1 << 30}
+
+
+@pytest.mark.parametrize("name", method_names())
+def test_every_registered_method_passes(name: str) -> None:
+    check_method(name, **SHORT)
