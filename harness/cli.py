@@ -10,10 +10,10 @@ from typing import Annotated
 
 import typer
 
-from harness import __version__, cli_checkpoints, cli_methods, options
+from harness import __version__, cli_checkpoints, cli_compare, cli_methods, cli_run
 from harness.cli_data import app as data_app
 from harness.errors import HarnessError, UserError
-from harness.options import Device, Json, Out, Set, TextTower, TrackingUri
+from harness.options import Json, Out, TrackingUri
 
 app = typer.Typer(
     name="harness",
@@ -23,8 +23,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app, name="data")
+app.command("run")(cli_run.run)
 app.command("convert")(cli_checkpoints.convert)
 app.command("eval")(cli_checkpoints.evaluate)
+app.command("compare")(cli_compare.compare)
 app.command("check-method")(cli_methods.check_method)
 
 
@@ -86,73 +88,6 @@ def list_(
 
 
 @app.command()
-def run(
-    methods: Annotated[str, typer.Option(help="Names, aliases or groups (all, mil, clip, floor), comma-separated.")],
-    dataset: Annotated[str, typer.Option(help="Dataset card: a name or a YAML file.")] = "demo",
-    features: Annotated[str | None, typer.Option(help="Feature set of the card; default: its first.")] = None,
-    seeds: Annotated[str, typer.Option(help="Comma-separated seeds.")] = "0",
-    selection: Annotated[str, typer.Option(help="last, val, oracle or paper.")] = "last",
-    set_: Set = None,
-    preset: Annotated[str | None, typer.Option(help="fast or paper; default: the card's.")] = None,
-    ablations: Annotated[
-        bool, typer.Option("--ablations", help="Also run each method with one of its parts switched off at a time.")
-    ] = False,
-    device: Device = "cpu",
-    text_tower: TextTower = None,
-    rerun: Annotated[
-        bool, typer.Option("--rerun/--resume", help="Compute finished runs again, or skip them and go on.")
-    ] = False,
-    out: Out = Path("runs"),
-    tracking_uri: TrackingUri = None,
-    json: Json = False,
-) -> None:
-    """Train, evaluate, track and publish: one run per method and seed, then the leaderboard and the report."""
-    from harness import runner
-    from harness.console import out as screen
-    from harness.console import print_json, progress, say
-    from harness.report.board import Board, board_dict
-    from harness.report.publish import publish
-    from harness.report.terminal import print_leaderboard
-    from harness.track import Tracker, TrackingError
-
-    request = runner.Request(
-        methods=methods,
-        dataset=dataset,
-        features=features,
-        seeds=_seeds(seeds),
-        selection=options.one_of("--selection", selection, ("last", "val", "oracle", "paper")),
-        overrides=options.overrides(set_ or []),
-        preset=preset,
-        ablations=ablations,
-        device=options.device(device),
-        text_tower=text_tower,
-        rerun=rerun,
-        out=out,
-    )
-    tracker = Tracker(tracking_uri, out)
-    results = runner.run(request, tracker, say=say, progress=progress)
-    failed = [f"{result.method} seed {result.seed}: {result.error}" for result in results if result.status == "failed"]
-    boards: list[Board] = []
-    paths: list[Path] = []
-    try:
-        leaderboard, paths = publish(tracker)
-        boards = [board for board in leaderboard.boards if board.dataset in {result.dataset for result in results}]
-    except TrackingError as error:  # the runs are on disk, and the next command sends them
-        failed.append(str(error))
-    if json:
-        runs = [result.model_dump(mode="json") for result in results]
-        print_json({"runs": runs, "leaderboard": [board_dict(board) for board in boards]})
-    else:
-        print_leaderboard(boards, screen)
-        for path in paths:
-            print(f"wrote {path}")
-    for line in failed:
-        print(f"failed: {line}", file=sys.stderr)
-    if failed:
-        raise typer.Exit(1)
-
-
-@app.command()
 def report(
     out: Out = Path("runs"),
     formats: Annotated[str, typer.Option(help="Comma-separated: html, md, csv, json, tex.")] = "html,md,csv,json",
@@ -204,13 +139,3 @@ def parity(
         listing.show_parity(results)
     if not all(result.ok for result in results):
         raise typer.Exit(1)
-
-
-def _seeds(text: str) -> tuple[int, ...]:
-    try:
-        seeds = tuple(int(word) for word in text.split(","))
-    except ValueError:
-        seeds = ()
-    if not seeds or min(seeds) < 0 or len(set(seeds)) != len(seeds):
-        raise UserError(f"--seeds {text!r}: expected distinct non-negative integers such as 0,1,2")
-    return seeds

@@ -71,6 +71,7 @@ def evaluate_checkpoint(request: Request, say: Say, progress: Progress) -> RunRe
         seed=0,
         selection="given",
         device=request.device,
+        threads=torch.get_num_threads(),
         checkpoint=weights_hash(method.saved_state()),
     )
     directory = request.out / spec.run_id

@@ -15,6 +15,7 @@ import torch
 from harness.checkpoints import Header, save_checkpoint
 from harness.data.bank import Bank, Split
 from harness.data.sampling import Batches, validation_items
+from harness.errors import Unwritable
 from harness.fidelity import fidelity
 from harness.files import replacing_directory, unwritable, write_json, write_text
 from harness.method import Method, MethodConfig, Size, Task
@@ -33,6 +34,8 @@ from harness.truth import GroundTruth
 
 Tick = Callable[[int, int], None]
 CHECKPOINT = "checkpoint.safetensors"
+# Bytes that stay free for logs, the tracking store and the report.
+SPARE = 50_000_000
 
 
 def spec_of(name: str, config: MethodConfig, bank: Bank, text: TextTower | None, **rest: Any) -> RunSpec:
@@ -47,7 +50,6 @@ def spec_of(name: str, config: MethodConfig, bank: Bank, text: TextTower | None,
         feature_hash=bank.content_hash,
         scale=features.scale,
         text_tower=text.name if text else "",
-        threads=int(provenance()["threads"]),
         protocol=f"{card.alignment.kind}, {card.frame_rule} frames, primary {protocol.primary}, mAP {protocol.map}",
         code=code_hash(method_class(name)),
         **rest,
@@ -94,10 +96,12 @@ def execute(job: Job, fresh: bool, say: Callable[[str], None], progress: Tick) -
     """
     if fresh:
         shutil.rmtree(job.workspace, ignore_errors=True)
+    began = time.perf_counter()
     job.log(f"start {job.spec.run_id}")
     spec, device = job.spec, job.spec.device
     torch.use_deterministic_algorithms(True, warn_only=True)
     method = build(job)
+    _check_space(job, method)
     selector, batches = _selector(job, method)
     records: list[EpochRecord] = []
     train_seconds = 0.0
@@ -114,7 +118,15 @@ def execute(job: Job, fresh: bool, say: Callable[[str], None], progress: Tick) -
         train_seconds = time.perf_counter() - start
     selected = selector.finish(method, steps=records[-1]["step"] if records else 0)
     tested = measure(method, job.bank, device)
-    result = finished(spec, method, tested, train_seconds, selected=selected, directory=str(job.directory))
+    result = finished(
+        spec,
+        method,
+        tested,
+        train_seconds,
+        wall_seconds=time.perf_counter() - began,
+        selected=selected,
+        directory=str(job.directory),
+    )
     job.log(f"finished {tested.truth.primary} {tested.scored.metrics[tested.truth.primary]:.4f}")
     publish(
         result,
@@ -145,7 +157,14 @@ def measure(method: Method, bank: Bank, device: str, progress: Tick = lambda don
     return Tested(predictions, truth, evaluate(predictions, truth), seconds)
 
 
-def finished(spec: RunSpec, method: Method, tested: Tested, train_seconds: float = 0.0, **facts: Any) -> RunResult:
+def finished(
+    spec: RunSpec,
+    method: Method,
+    tested: Tested,
+    train_seconds: float = 0.0,
+    wall_seconds: float = 0.0,
+    **facts: Any,
+) -> RunResult:
     """Return the result of a run that went through; `facts` are further fields of it."""
     scored, size, seconds = tested.scored, Size.of(method), max(tested.seconds, 1e-9)
     return RunResult.of(
@@ -163,10 +182,24 @@ def finished(spec: RunSpec, method: Method, tested: Tested, train_seconds: float
             test_frames_per_second=scored.frames / seconds,
             parameters=size.total,
             trainable_parameters=size.trainable,
+            wall_seconds=wall_seconds,
         ),
-        provenance=provenance() | {"fidelity": fidelity(type(method))},
+        provenance=provenance() | {"threads": str(spec.threads), "fidelity": fidelity(type(method))},
         **facts,
     )
+
+
+def _check_space(job: Job, method: Method) -> None:
+    """Raise `Unwritable` before hours of training rather than after them."""
+    weights = sum(tensor.nbytes for tensor in method.saved_state().values())
+    # A resume file (weights, two moments of the optimizer, the best weights so far) twice while it is replaced, the
+    # checkpoint, and predictions of every test snippet and class.
+    test = job.bank.split("test")
+    needed = 9 * weights + 4 * int(test.offsets[-1]) * (1 + test.classes) + SPARE
+    free = shutil.disk_usage(job.workspace).free
+    if free < needed:
+        short = f"{free / 1e9:.2f} GB free, the run needs up to {needed / 1e9:.2f} GB"
+        raise Unwritable(f"{job.out}: {short}; free space or choose another directory")
 
 
 def build(job: Job) -> Method:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -83,6 +85,38 @@ def publish_directory(source: Path, target: Path) -> None:
     else:
         os.replace(source, target)
     sync(target.parent)
+
+
+@contextlib.contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Hold a lock file: one process of this machine at a time; a process that dies gives it back.
+
+    Raises:
+        Unwritable: the file cannot be made.
+    """
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise unwritable(lock, error) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def tidy(path: Path) -> None:
+    """Remove what a killed process left beside the directory `path`; an earlier `path` that it had moved comes back.
+
+    Only for the one process that may write `path` now.
+    """
+    for retired in path.parent.glob(f".{glob.escape(path.name)}.*.old"):
+        if not path.exists() and (retired / path.name).is_dir():
+            os.replace(retired / path.name, path)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        if left.suffix in (".old", ".tmp"):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

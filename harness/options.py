@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,23 +45,61 @@ def device(value: str) -> str:
     return value
 
 
+def words(option: str, text: str) -> list[str]:
+    """Return the words of a comma-separated list, each once; raises UserError if there is none."""
+    found = list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    if not found:
+        raise UserError(f"{option} {text!r}: is empty")
+    return found
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """Return the seeds of a comma-separated list; raises UserError unless they are distinct and not negative."""
+    try:
+        found = tuple(int(word) for word in text.split(","))
+    except ValueError:
+        found = ()
+    if not found or min(found) < 0 or len(set(found)) != len(found):
+        raise UserError(f"--seeds {text!r}: expected distinct non-negative integers such as 0,1,2")
+    return found
+
+
 def overrides(words: list[str]) -> dict[str, dict[str, Any]]:
     """Return method -> config key -> value of `--set` words; raises UserError if one is not METHOD.key=value."""
-    import yaml
-
-    from harness.registry import resolve
-
     found: dict[str, dict[str, Any]] = {}
     for word in words:
-        target, equals, text = word.partition("=")
-        method, dot, key = target.partition(".")
-        if not (equals and dot and method and key):
-            raise UserError(f"--set {word!r}: expected METHOD.key=value, for example dsanet.epochs=2")
-        names, _ = resolve(method)
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UserError(f"--set {word!r}: {text!r} is not a value") from error
-        for name in names:
-            found.setdefault(name, {})[key] = value
+        name, key, text = _setting("--set", word, "dsanet.epochs=2")
+        for method in name:
+            found.setdefault(method, {})[key] = _value("--set", word, text)
     return found
+
+
+def sweeps(words: list[str]) -> dict[str, dict[str, list[Any]]]:
+    """Return method -> config key -> values of `--sweep` words; raises UserError if one is not METHOD.key=a,b,..."""
+    found: dict[str, dict[str, list[Any]]] = {}
+    for word in words:
+        name, key, text = _setting("--sweep", word, "dsanet.lr=1e-5,2e-5")
+        # Inside brackets a comma separates the parts of one value: (64,128),(128,256).
+        values = [_value("--sweep", word, part) for part in re.split(r",(?![^\[(]*[\])])", text)]
+        for method in name:
+            found.setdefault(method, {})[key] = values
+    return found
+
+
+def _setting(option: str, word: str, example: str) -> tuple[list[str], str, str]:
+    from harness.registry import resolve
+
+    target, equals, text = word.partition("=")
+    method, dot, key = target.partition(".")
+    if not (equals and dot and method and key):
+        raise UserError(f"{option} {word!r}: expected METHOD.key=value, for example {example}")
+    return list(resolve(method)[0]), key, text
+
+
+def _value(option: str, word: str, text: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{option} {word!r}: {text!r} is not a value") from error

@@ -19,6 +19,27 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Matrix(_Model):
+    """Methods x data sets x feature sets x seeds x selection rules x settings: what `harness run` is asked for.
+
+    Words of `methods` are names, aliases or groups. `features` are feature sets of the cards; empty: each card's
+    first. `set` maps method -> config key -> value, `sweep` method -> config key -> values, of which every
+    combination is run. With `ablations` each method also runs with one of its parts switched off at a time.
+    """
+
+    methods: tuple[str, ...]
+    datasets: tuple[str, ...] = ("demo",)
+    features: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+    selection: tuple[SelectionRule, ...] = ("last",)
+    set: dict[str, dict[str, Any]] = {}
+    sweep: dict[str, dict[str, list[Any]]] = {}
+    preset: str | None = None
+    ablations: bool = False
+    device: str = "cpu"
+    text_tower: str | None = None
+
+
 class RunSpec(_Model):
     """Everything that decides a run's result. Equal specs give equal bits on one machine.
 
@@ -75,7 +96,11 @@ class Selection(_Model):
 
 
 class Cost(_Model):
-    """What a run cost: wall seconds, throughput of the test pass, parameters without the frozen text tower."""
+    """What a run cost: wall seconds, throughput of the test pass, parameters without the frozen text tower.
+
+    `wall_seconds` is the whole run from building the method to its published directory, without what an earlier,
+    interrupted attempt took.
+    """
 
     train_seconds: float
     predict_seconds: float
@@ -83,13 +108,14 @@ class Cost(_Model):
     test_frames_per_second: float
     parameters: int
     trainable_parameters: int
+    wall_seconds: float = 0.0
 
 
 class RunResult(_Model):
     """One finished or failed run; the content of `run.json`. Metric values are fractions in [0, 1].
 
     `origin` says whether the weights were trained here, or come from a checkpoint, there of a method that can be
-    trained or of one that cannot.
+    trained or of one that cannot. `log` is the end of the log of a failed run.
     """
 
     id: str
@@ -100,6 +126,7 @@ class RunResult(_Model):
     selection: SelectionRule
     status: Status
     error: str | None = None
+    log: str = ""
     metrics: dict[str, float] = {}
     class_auc: dict[str, float] = {}
     videos: int = 0

@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import random
 import re
 import shutil
+import sqlite3
 import tempfile
 import time
 from collections.abc import Collection, Iterator
@@ -21,12 +23,14 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 from harness.errors import HarnessError, UserError
-from harness.files import digest
+from harness.files import alone, digest, replacing
 from harness.spec import RunResult
 from harness.track_format import CONTENT, RUN_ID, Point, escape, params, points, read_run, restored, tags
 
 # MLflow refuses more than 1000 metrics, 100 params or 100 tags in one call, and 1000 of all together.
 _METRICS_PER_CALL, _PAIRS_PER_CALL = 800, 100
+# Seconds before the next try when another process is writing.
+_WAITS = (0.1, 0.3, 1.0, 3.0, 10.0)
 
 
 class TrackingError(HarnessError):
@@ -82,7 +86,7 @@ class Tracker:
         """
         result, content = read_run(directory)
         with self._reported(f"given run {result.id}"):
-            return self._write(result, content, "FINISHED", points(result, directory), directory)
+            return self._patiently(result, content, "FINISHED", points(result, directory), directory)
 
     def record_failure(self, result: RunResult) -> bool:
         """Record a failed run in place of an earlier failure of the same id; return whether it could be sent.
@@ -91,7 +95,7 @@ class Tracker:
         """
         try:
             with self._reported(f"given run {result.id}"):
-                self._write(result, digest(result.model_dump_json()), "FAILED", [], None)
+                self._patiently(result, digest(result.model_dump_json()), "FAILED", [], None)
         except TrackingError:
             self._unsent.append(result)
             return False
@@ -158,7 +162,7 @@ class Tracker:
     def _open(self) -> Any:
         if self._client is None:
             if self.uri.startswith("sqlite:///"):
-                Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+                _prepare_sqlite(Path(self.uri.removeprefix("sqlite:///")))
             client = _mlflow().MlflowClient(self.uri)
             client.search_experiments(max_results=1)
             self._client = client
@@ -187,10 +191,22 @@ class Tracker:
             # A server decides itself where artifacts lie; a bare database has no place for them.
             served = urlparse(self.uri).scheme in ("http", "https", "databricks")
             location = None if served else (self.out / "mlartifacts" / escape(name)).as_uri()
-            self._experiments[name] = (
-                found.experiment_id if found is not None else client.create_experiment(name, artifact_location=location)
-            )
+            if found is not None:
+                self._experiments[name] = found.experiment_id
+            else:
+                self._experiments[name] = _created(client, name, location)
         return self._experiments[name]
+
+    def _patiently(self, *facts: Any) -> str:
+        """Write a run, again if another process was in the way; a second try finds what the first one wrote."""
+        for wait in _WAITS:
+            try:
+                return self._write(*facts)
+            except Exception as error:
+                if not _busy(error):
+                    raise
+                time.sleep(wait * random.uniform(0.5, 1.5))
+        return self._write(*facts)
 
     def _write(self, result: RunResult, content: str, status: str, metrics: list[Point], directory: Path | None) -> str:
         client, experiment = self._open(), self._experiment(result.dataset)
@@ -239,6 +255,40 @@ class Tracker:
         for run in sorted(found, key=lambda run: (run.started, run.mlflow_id)):
             newest[run.result.id] = run
         return list(newest.values())
+
+
+def _created(client: Any, name: str, location: str | None) -> str:
+    """Create an experiment; it is no error if another process does so at the same moment."""
+    try:
+        return str(client.create_experiment(name, artifact_location=location))
+    except Exception:
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            raise
+        return str(found.experiment_id)
+
+
+def _busy(error: Exception) -> bool:
+    """Whether a store refused only because somebody else was writing."""
+    text = str(error).lower()
+    return any(phrase in text for phrase in ("database is locked", "deadlock", "could not serialize", "too many conn"))
+
+
+def _prepare_sqlite(path: Path) -> None:
+    """Create or migrate an SQLite store, one process at a time; a new one appears whole or not at all.
+
+    MLflow builds its tables step by step: two processes that meet a fresh file, or a kill in between, break it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with alone(path.with_name(f".{path.name}.lock")):
+        if path.exists():
+            _mlflow().MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
+            return
+        with replacing(path) as temporary:
+            _mlflow().MlflowClient(f"sqlite:///{temporary}").search_experiments(max_results=1)
+            with contextlib.closing(sqlite3.connect(temporary)) as connection:
+                # Readers and the writer do not wait for each other.
+                connection.execute("PRAGMA journal_mode=WAL")
 
 
 def _mlflow() -> Any:

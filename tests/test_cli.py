@@ -25,7 +25,7 @@ WRONG = {
     "override form": (["run", "--methods", "baseline", "--set", "epochs"], "METHOD.key=value"),
     "override key": (["run", "--methods", "baseline", "--set", "baseline.epoch=3"], "--set deepmil.epoch: "),
     "override value": (["run", "--methods", "baseline", "--set", "deepmil.epochs=many"], "--set deepmil.epochs: "),
-    "override of another": (["run", "--methods", "baseline", "--set", "dsanet.epochs=1"], "not among --methods"),
+    "override of another": (["run", "--methods", "baseline", "--set", "dsanet.epochs=1"], "not among the methods"),
     "not imported": (["run", "--methods", "baseline", "--dataset", "ucf-crime"], "harness data import ucf-crime"),
     "text tower": (["run", "--methods", "dsanet", "--text-tower", "./no/such/dir"], "no/such/dir"),
     "list": (["list", "models"], "methods, datasets or runs"),

@@ -1,0 +1,180 @@
+"""`harness run`: a matrix from the command line or a YAML file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness import options
+from harness.errors import UserError
+from harness.options import Device, Json, Out, Set, TextTower, TrackingUri
+
+if TYPE_CHECKING:
+    from harness.matrix import Plan
+    from harness.runner import Open
+    from harness.spec import Matrix
+
+
+def run(
+    methods: Annotated[
+        str | None, typer.Option(help="Names, aliases or groups (all, mil, clip, floor), comma-separated.")
+    ] = None,
+    dataset: Annotated[str, typer.Option(help="Dataset cards: names or YAML files, comma-separated.")] = "demo",
+    features: Annotated[
+        str | None, typer.Option(help="Feature sets of the cards, comma-separated; default: each card's first.")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Comma-separated seeds.")] = "0",
+    selection: Annotated[str, typer.Option(help="last, val, oracle or paper; several comma-separated.")] = "last",
+    set_: Set = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option("--sweep", help="METHOD.key=value,value,...; may be repeated: every combination is run."),
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="fast or paper; default: the card's.")] = None,
+    ablations: Annotated[
+        bool, typer.Option("--ablations", help="Also run each method with one of its parts switched off at a time.")
+    ] = False,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="A matrix as YAML, in place of the options above.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the runs with the time that earlier ones took, and stop.")
+    ] = False,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Runs at a time; the cores are shared out evenly.")] = 1,
+    executor: Annotated[
+        str, typer.Option(help="local (worker processes), ray, or inline (this process, for debuggers).")
+    ] = "local",
+    ray_address: Annotated[
+        str | None, typer.Option("--ray-address", help="A running Ray cluster; default: one on this machine.")
+    ] = None,
+    gpus: Annotated[float, typer.Option(help="GPUs of one run under --executor ray; fractions share one.")] = 1.0,
+    timeout: Annotated[
+        float | None, typer.Option(min=0.1, help="Seconds after which a run is ended as failed.")
+    ] = None,
+    device: Device = "cpu",
+    text_tower: TextTower = None,
+    rerun: Annotated[
+        bool, typer.Option("--rerun/--resume", help="Compute finished runs again, or skip them and go on.")
+    ] = False,
+    out: Out = Path("runs"),
+    tracking_uri: TrackingUri = None,
+    json: Json = False,
+    context: typer.Context = None,  # type: ignore[assignment]
+) -> None:
+    """Train, evaluate, track and publish: one run per method, data set and seed, then leaderboard and report."""
+    from harness.matrix import plan, read_matrix
+    from harness.spec import Matrix
+
+    if file is not None:
+        given = [name for name in _MATRIX if context.get_parameter_source(name).name == "COMMANDLINE"]  # type: ignore[union-attr]
+        if given:
+            option = "--" + given[0].rstrip("_").replace("_", "-")
+            raise UserError(f"{option} and --file: the file holds the whole matrix; write {option} into it")
+        matrix = read_matrix(file)
+        options.device(matrix.device)
+    elif methods is None:
+        raise UserError("--methods or --file is missing; see `harness list methods`")
+    else:
+        matrix = Matrix(
+            methods=tuple(methods.split(",")),
+            datasets=tuple(options.words("--dataset", dataset)),
+            features=tuple(options.words("--features", features)) if features is not None else (),
+            seeds=options.seeds(seeds),
+            selection=tuple(
+                options.one_of("--selection", word, ("last", "val", "oracle", "paper"))
+                for word in options.words("--selection", selection)
+            ),
+            set=options.overrides(set_ or []),
+            sweep=options.sweeps(sweep or []),
+            preset=preset,
+            ablations=ablations,
+            device=options.device(device),
+            text_tower=text_tower,
+        )
+    options.one_of("--executor", executor, ("local", "ray", "inline"))
+    planned = plan(matrix, out, _threads(jobs), fresh=rerun)
+    if dry_run:
+        _show(planned, jobs, json)
+        return
+    _compute(planned, _opener(executor, jobs, timeout, ray_address, gpus, matrix), jobs, tracking_uri, out, json)
+
+
+# Parameters of `run` that say what is run, not how.
+_MATRIX = (
+    *("methods", "dataset", "features", "seeds", "selection", "set_", "sweep", "preset", "ablations", "device"),
+    "text_tower",
+)
+
+
+def _threads(jobs: int) -> int:
+    """Threads of one run: what OMP_NUM_THREADS says, else an equal share of the cores."""
+    import torch
+
+    return torch.get_num_threads() if os.environ.get("OMP_NUM_THREADS") else max(torch.get_num_threads() // jobs, 1)
+
+
+def _opener(executor: str, jobs: int, timeout: float | None, address: str | None, gpus: float, matrix: Matrix) -> Open:
+    if executor == "inline":
+        from harness.executors.inline import InlineExecutor
+
+        if jobs > 1 or timeout is not None:
+            raise UserError("--executor inline: one run at a time and no --timeout; use --executor local")
+        return InlineExecutor
+    if executor == "ray":
+        from harness.executors.ray import RayExecutor
+
+        return lambda tell: RayExecutor(tell, address, gpus if matrix.device == "cuda" else 0.0, timeout)
+    from harness.executors.local import LocalExecutor
+
+    return lambda tell: LocalExecutor(tell, jobs, timeout)
+
+
+def _show(planned: Plan, jobs: int, json: bool) -> None:
+    from harness import listing
+    from harness.console import print_json
+
+    rows = listing.orders(planned.orders)
+    if json:
+        print_json({"runs": rows, "refused": [result.error for result in planned.refused]})
+        return
+    listing.show_orders(rows, jobs)
+    for line in (*planned.left_out, *dict.fromkeys(f"refused: {result.error}" for result in planned.refused)):
+        print(line)
+
+
+def _compute(planned: Plan, opener: Open, jobs: int, tracking_uri: str | None, out: Path, json: bool) -> None:
+    from harness import runner
+    from harness.console import out as screen
+    from harness.console import print_json
+    from harness.estimate import Estimates
+    from harness.live import Live
+    from harness.report.board import Board, board_dict
+    from harness.report.publish import publish
+    from harness.report.terminal import print_leaderboard
+    from harness.track import Tracker, TrackingError
+
+    tracker = Tracker(tracking_uri, out)
+    with Live(planned.orders, Estimates(out), jobs) as live:
+        results = runner.run(planned, opener, tracker, live)
+    failed = [f"{result.method} seed {result.seed}: {result.error}" for result in results if result.status == "failed"]
+    boards: list[Board] = []
+    paths: list[Path] = []
+    try:
+        leaderboard, paths = publish(tracker)
+        boards = [board for board in leaderboard.boards if board.dataset in {result.dataset for result in results}]
+    except TrackingError as error:  # the runs are on disk, and the next command sends them
+        failed.append(str(error))
+    if json:
+        runs: list[dict[str, Any]] = [result.model_dump(mode="json") for result in results]
+        print_json({"runs": runs, "leaderboard": [board_dict(board) for board in boards]})
+    else:
+        print_leaderboard(boards, screen)
+        for path in paths:
+            print(f"wrote {path}")
+    for line in failed:
+        typer.echo(f"failed: {line}", err=True)
+    if failed:
+        raise typer.Exit(1)

@@ -1,0 +1,64 @@
+"""The faulty method, installed as a third party's package in this process and in those that it starts."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import registry
+from harness.data.bank import Bank
+
+ROOT = Path(__file__).resolve().parents[2]
+Document = dict
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The directory of the installed plugin, on the path of this process and of its children."""
+    place = tmp_path / "plugin"
+    info = place / "faulty_method-1.dist-info"
+    info.mkdir(parents=True)
+    shutil.copy(Path(__file__).with_name("faulty_method.py"), place)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty-method\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[harness.methods]\nfaulty = faulty_method:Faulty\n")
+    monkeypatch.setenv("PYTHONPATH", f"{place}{os.pathsep}{ROOT}")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.syspath_prepend(str(place))
+    registry._entries.cache_clear()
+    registry.method_class.cache_clear()
+    yield place
+    sys.modules.pop("faulty_method", None)
+    registry._entries.cache_clear()
+    registry.method_class.cache_clear()
+
+
+@pytest.fixture
+def command(plugin: Path, demo: Bank) -> Callable[..., subprocess.Popen[str]]:
+    """Start `harness run` in a process of its own, at the head of a group of its own."""
+
+    def start(out: Path, *arguments: str) -> subprocess.Popen[str]:
+        line = [sys.executable, "-m", "harness", "run", "--out", str(out), "--json", *arguments]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(line, text=True, cwd=ROOT, start_new_session=True, **pipes)
+
+    return start
+
+
+@pytest.fixture
+def run(plugin: Path, demo: Bank, harness: Callable[..., tuple[int, str, str]]) -> Callable[..., Any]:
+    """Run `harness run` in this process, with workers: exit code, JSON document, standard error."""
+
+    def call(out: Path, *arguments: str) -> tuple[int, Document, str]:
+        executor = () if "--executor" in arguments else ("--executor", "local")
+        code, stdout, stderr = harness("run", "--out", str(out), "--json", *executor, *arguments)
+        return code, json.loads(stdout) if stdout else {}, stderr
+
+    return call

@@ -1,0 +1,39 @@
+"""Two commands beside each other share the work."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+Command = Callable[..., "subprocess.Popen[str]"]
+MATRIX = ("--methods", "faulty,random", "--seeds", "0,1", "--set", "faulty.pause=0.3")
+
+
+def test_no_run_is_computed_twice_and_a_dead_one_is_taken_over(command: Command, tmp_path: Path) -> None:
+    one = command(tmp_path, *MATRIX)
+    claims = tmp_path / ".claims"
+    deadline = time.monotonic() + 60
+    while not list(claims.glob("faulty*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    two = command(tmp_path, *MATRIX)
+    three = command(tmp_path, *MATRIX)
+    time.sleep(1)
+    one.send_signal(signal.SIGKILL)
+    documents, errors = [], []
+    for process in (two, three):
+        stdout, stderr = process.communicate(timeout=200)
+        assert process.returncode == 0, stderr
+        documents.append(json.loads(stdout))
+        errors.append(stderr)
+    one.communicate()
+    computed = [run["id"] for document in documents for run in document["runs"] if run["status"] == "ok"]
+    assert len(computed) == len(set(computed)), "no run twice"
+    for document in documents:
+        assert {run["status"] for run in document["runs"]} <= {"ok", "skipped"}
+        assert all(run["metrics"] for run in document["runs"])
+        assert len(document["leaderboard"][0]["rows"]) == 2
+    assert "another command computes it" in "".join(errors)

@@ -1,0 +1,91 @@
+"""Killed at random moments, parent or worker, a matrix ends complete, with no run twice, in the same bits."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.track import Tracker
+
+Command = Callable[..., "subprocess.Popen[str]"]
+MATRIX = (
+    *("--methods", "faulty,deepmil,linear-probe", "--seeds", "0,1", "--jobs", "2"),
+    *("--set", "faulty.pause=0.05", "--sweep", "faulty.epochs=3,6,9", "--set", "deepmil.epochs=3"),
+)
+# HARNESS_SCALE=1 kills a hundred times, which takes a quarter of an hour.
+KILLS = 100 if os.environ.get("HARNESS_SCALE") else 5
+
+
+def test_killed_at_random(command: Command, tmp_path: Path) -> None:
+    rng = random.Random(0)
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    stdout, stderr = command(whole, *MATRIX).communicate(timeout=300)
+    expected = {run["id"]: run for run in json.loads(stdout)["runs"]}
+    assert {run["status"] for run in expected.values()} == {"ok"}, stderr
+    killed = 0
+    while killed < KILLS:
+        # Later starts find more finished; the last ones would only kill idle time.
+        if killed % 10 == 9:
+            _forget(cut)
+        process = command(cut, *MATRIX)
+        deadline = time.monotonic() + rng.uniform(1, 12)
+        while time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.02)
+        victims = [process.pid, *_children(process.pid)]
+        if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(rng.choice(victims), signal.SIGKILL)
+                killed += 1
+        stdout, stderr = process.communicate(timeout=300)
+        assert "Traceback" not in stderr
+        assert not [pid for pid in victims if _alive(pid)], "workers go with their parent"
+    process = command(cut, *MATRIX)
+    stdout, stderr = process.communicate(timeout=300)
+    found = {run["id"]: run for run in json.loads(stdout)["runs"]}
+    assert process.returncode == 0, stderr
+    assert found.keys() == expected.keys()
+    for name, run in found.items():
+        for file in ("predictions.npz", "checkpoint.safetensors", "truth.json"):
+            one, two = Path(run["directory"]) / file, Path(expected[name]["directory"]) / file
+            assert one.exists() == two.exists()
+            assert not one.exists() or one.read_bytes() == two.read_bytes(), one
+    tracker = Tracker(None, cut)
+    assert sorted(run.result.id for run in tracker.runs()) == sorted(expected)
+    assert tracker.failures() == []
+    left = {path.name for path in cut.iterdir() if not path.name.startswith((".", "mlflow.db"))}
+    assert left == {*expected, "mlartifacts", "report"}
+    assert not list(cut.glob(".*.tmp")), "nothing half-written stays"
+    assert not list((cut / ".work").iterdir())
+
+
+def _forget(out: Path) -> None:
+    """Take away some finished runs, so that there is something left to kill."""
+    import shutil
+
+    for path in sorted(out.glob("*/run.json"))[::2]:
+        shutil.rmtree(path.parent)
+
+
+def _children(pid: int) -> list[int]:
+    with contextlib.suppress(OSError):
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
+def _alive(pid: int) -> bool:
+    for _ in range(100):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return False
+        if state == "Z":
+            return False
+        time.sleep(0.05)
+    return True
