@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -36,6 +38,9 @@ class RayExecutor:
         Raises:
             UserError: Ray is not installed, or there is no such cluster.
         """
+        # Ray prints what happens to its workers on standard output, which belongs to our results.
+        self._aside = contextlib.redirect_stdout(sys.stderr)
+        self._aside.__enter__()
         self._ray = _connect(address)
         self._tell = tell
         self._gpus = gpus
@@ -73,6 +78,7 @@ class RayExecutor:
         for task in self._running:
             self._ray.cancel(task, force=True)
         self._ray.shutdown()
+        self._aside.__exit__(None, None, None)
 
     def _answer(self, order: Order, task: Any) -> RunResult:
         try:
