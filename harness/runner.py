@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.claims import Claims
-from harness.errors import HarnessError, Unwritable
+from harness.errors import Unwritable
 from harness.executors import Ended, Event, Executor, Moved, Said, Tell
 from harness.files import read_json, replacing, tidy
 from harness.matrix import Plan
@@ -78,7 +78,7 @@ def run(plan: Plan, open_executor: Open, tracker: Tracker, display: Display) -> 
             del state.running[event.run]
             state.results[event.run] = event.result
             claims.release(event.run)
-            _record(event.result, tracker)
+            tracker.send(event.result)
             display.ended(event.result)
         else:
             stop.append(event.text)
@@ -141,17 +141,6 @@ def stored(order: Order) -> RunResult:
     """The result of a finished run, marked as skipped."""
     result = RunResult.model_validate(read_json(order.directory / "run.json"))
     return result.model_copy(update={"status": "skipped", "directory": str(order.directory)})
-
-
-def _record(result: RunResult, tracker: Tracker) -> None:
-    """Send a result as soon as it is there; what cannot be sent now is sent by the last `sync`."""
-    if result.status == "failed":
-        tracker.record_failure(result)
-        return
-    try:
-        tracker.record(Path(result.directory))
-    except HarnessError:
-        return
 
 
 def _check_writable(out: Path) -> None:

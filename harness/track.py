@@ -1,4 +1,4 @@
-"""MLflow, the one place that leaderboards read. The only module that imports it, and only when a store is opened.
+"""MLflow, the one place that leaderboards read.
 
 The run directories stay the source of truth: MLflow is a mirror that `sync` can complete at any time. One process
 writes. A run is recorded exactly once because its MLflow run carries the hash of its `run.json`: the same content is
@@ -13,7 +13,6 @@ import os
 import random
 import re
 import shutil
-import sqlite3
 import tempfile
 import time
 from collections.abc import Collection, Iterator
@@ -23,14 +22,17 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 from harness.errors import HarnessError, UserError
-from harness.files import alone, digest, replacing
+from harness.files import alone, digest, read_json, write_json
 from harness.spec import RunResult
+from harness.store import busy, created, log, open_store, pages
 from harness.track_format import CONTENT, RUN_ID, Point, escape, params, points, read_run, restored, tags
 
-# MLflow refuses more than 1000 metrics, 100 params or 100 tags in one call, and 1000 of all together.
-_METRICS_PER_CALL, _PAIRS_PER_CALL = 800, 100
 # Seconds before the next try when another process is writing.
 _WAITS = (0.1, 0.3, 1.0, 3.0, 10.0)
+# Seconds for which a store that did not answer is not asked again while runs go on.
+_SILENCE = 60.0
+# Where failures wait that could not be sent, below `out`.
+_UNSENT = ".unsent"
 
 
 class TrackingError(HarnessError):
@@ -59,7 +61,7 @@ class Tracker:
         self.uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.out / 'mlflow.db'}"
         self._client: Any = None
         self._experiments: dict[str, str] = {}
-        self._unsent: list[RunResult] = []
+        self._silent_until = 0.0
 
     @property
     def store(self) -> str:
@@ -91,15 +93,30 @@ class Tracker:
     def record_failure(self, result: RunResult) -> bool:
         """Record a failed run in place of an earlier failure of the same id; return whether it could be sent.
 
-        Never raises for an unreachable store: `sync` tries once more and reports it.
+        Never raises for an unreachable store: what it could not send is kept in `out` until `sync` can.
         """
+        kept = self.out / _UNSENT / f"{escape(result.id)}.json"
         try:
             with self._reported(f"given run {result.id}"):
                 self._patiently(result, digest(result.model_dump_json()), "FAILED", [], None)
         except TrackingError:
-            self._unsent.append(result)
+            write_json(kept, result.model_dump(mode="json"))
             return False
+        kept.unlink(missing_ok=True)
         return True
+
+    def send(self, result: RunResult) -> None:
+        """Record a result now if the store answers; one that does not is left alone for a while, then `sync` sends.
+
+        Never raises for an unreachable store.
+        """
+        if result.status == "failed":
+            self.record_failure(result)
+        elif time.monotonic() >= self._silent_until:
+            try:
+                self.record(Path(result.directory))
+            except TrackingError:
+                self._silent_until = time.monotonic() + _SILENCE
 
     def sync(self, out: Path | None = None) -> list[str]:
         """Record every finished run directory below `out` (default: the tracker's) that the store lacks.
@@ -118,8 +135,14 @@ class Tracker:
                     self.record(path.parent)
             except HarnessError as error:
                 problems.append(str(error))
-        waiting, self._unsent = self._unsent, []
-        problems += [f"failure of {r.id} could not be recorded" for r in waiting if not self.record_failure(r)]
+        for path in sorted((self.out / _UNSENT).glob("*.json")):
+            try:
+                failure = RunResult.model_validate(read_json(path))
+            except (HarnessError, ValueError):  # of another version; it cannot be sent any more
+                path.unlink(missing_ok=True)
+                continue
+            if not self.record_failure(failure):
+                problems.append(f"failure of {failure.id} could not be recorded")
         return problems
 
     def runs(self, datasets: Collection[str] | None = None) -> list[TrackedRun]:
@@ -161,11 +184,7 @@ class Tracker:
 
     def _open(self) -> Any:
         if self._client is None:
-            if self.uri.startswith("sqlite:///"):
-                _prepare_sqlite(Path(self.uri.removeprefix("sqlite:///")))
-            client = _mlflow().MlflowClient(self.uri)
-            client.search_experiments(max_results=1)
-            self._client = client
+            self._client = open_store(self.uri)
         return self._client
 
     @contextlib.contextmanager
@@ -194,23 +213,25 @@ class Tracker:
             if found is not None:
                 self._experiments[name] = found.experiment_id
             else:
-                self._experiments[name] = _created(client, name, location)
+                self._experiments[name] = created(client, name, location)
         return self._experiments[name]
 
     def _patiently(self, *facts: Any) -> str:
         """Write a run, again if another process was in the way; a second try finds what the first one wrote."""
-        for wait in _WAITS:
-            try:
-                return self._write(*facts)
-            except Exception as error:
-                if not _busy(error):
-                    raise
-                time.sleep(wait * random.uniform(0.5, 1.5))
-        return self._write(*facts)
+        # Another command that syncs the same directory may be about to send this very run. Few files, many runs.
+        with alone(self.out / ".sending" / digest(facts[0].id)[0]):
+            for wait in _WAITS:
+                try:
+                    return self._write(*facts)
+                except Exception as error:
+                    if not busy(error):
+                        raise
+                    time.sleep(wait * random.uniform(0.5, 1.5))
+            return self._write(*facts)
 
     def _write(self, result: RunResult, content: str, status: str, metrics: list[Point], directory: Path | None) -> str:
         client, experiment = self._open(), self._experiment(result.dataset)
-        earlier = list(_pages(client, [experiment], f"tags.`{RUN_ID}` = '{result.id}'"))
+        earlier = list(pages(client, [experiment], f"tags.`{RUN_ID}` = '{result.id}'"))
         same = [r for r in earlier if r.info.status == status and r.data.tags.get(CONTENT) == content]
         if same:
             kept = same[0].info.run_id
@@ -218,7 +239,7 @@ class Tracker:
             # Tagged from the start, so that what a crash leaves is found and removed.
             run = client.create_run(experiment, run_name=result.id, tags={RUN_ID: result.id})
             kept = run.info.run_id
-            _log(client, kept, metrics, params(result), tags(result, content))
+            log(client, kept, metrics, params(result), tags(result, content))
             if directory is not None:
                 client.log_artifacts(kept, str(directory))
             client.set_terminated(kept, status)  # the end mark: what lacks it is made anew
@@ -246,7 +267,7 @@ class Tracker:
         # An empty list of experiments is refused by some stores.
         if experiments:
             chosen = f"tags.`{RUN_ID}` != '' and attributes.status = '{status}'"
-            yield from _pages(client, experiments, chosen)
+            yield from pages(client, experiments, chosen)
 
     def _tracked(self, status: str, datasets: Collection[str] | None) -> list[TrackedRun]:
         newest: dict[str, TrackedRun] = {}
@@ -255,81 +276,6 @@ class Tracker:
         for run in sorted(found, key=lambda run: (run.started, run.mlflow_id)):
             newest[run.result.id] = run
         return list(newest.values())
-
-
-def _created(client: Any, name: str, location: str | None) -> str:
-    """Create an experiment; it is no error if another process does so at the same moment."""
-    try:
-        return str(client.create_experiment(name, artifact_location=location))
-    except Exception:
-        found = client.get_experiment_by_name(name)
-        if found is None:
-            raise
-        return str(found.experiment_id)
-
-
-def _busy(error: Exception) -> bool:
-    """Whether a store refused only because somebody else was writing."""
-    text = str(error).lower()
-    return any(phrase in text for phrase in ("database is locked", "deadlock", "could not serialize", "too many conn"))
-
-
-def _prepare_sqlite(path: Path) -> None:
-    """Create or migrate an SQLite store, one process at a time; a new one appears whole or not at all.
-
-    MLflow builds its tables step by step: two processes that meet a fresh file, or a kill in between, break it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with alone(path.with_name(f".{path.name}.lock")):
-        if path.exists():
-            _mlflow().MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
-            return
-        with replacing(path) as temporary:
-            _mlflow().MlflowClient(f"sqlite:///{temporary}").search_experiments(max_results=1)
-            with contextlib.closing(sqlite3.connect(temporary)) as connection:
-                # Readers and the writer do not wait for each other.
-                connection.execute("PRAGMA journal_mode=WAL")
-
-
-def _mlflow() -> Any:
-    for name, value in {
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_CONFIGURE_LOGGING": "false",
-        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-        # The default is minutes of retries; an unreachable server must not hold up finished work.
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-        "GIT_PYTHON_REFRESH": "quiet",
-    }.items():
-        os.environ.setdefault(name, value)
-    import mlflow
-
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    return mlflow
-
-
-def _pages(client: Any, experiments: list[str], chosen: str) -> Iterator[Any]:
-    token = None
-    while True:
-        page = client.search_runs(experiments, chosen, max_results=1000, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
-
-
-def _log(client: Any, run: str, metrics: list[Point], params: dict[str, str], tags: dict[str, str]) -> None:
-    from mlflow.entities import Metric, Param, RunTag
-
-    now = int(time.time() * 1000)
-    numbers = [Metric(key, value, now, step) for key, value, step in metrics]
-    fields = [Param(key, value) for key, value in params.items()]
-    labels = [RunTag(key, value) for key, value in tags.items()]
-    while numbers or fields or labels:
-        client.log_batch(run, numbers[:_METRICS_PER_CALL], fields[:_PAIRS_PER_CALL], labels[:_PAIRS_PER_CALL])
-        numbers, fields, labels = numbers[_METRICS_PER_CALL:], fields[_PAIRS_PER_CALL:], labels[_PAIRS_PER_CALL:]
 
 
 def _tracked(run: Any) -> TrackedRun | None:
