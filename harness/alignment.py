@@ -13,7 +13,8 @@ class Alignment(BaseModel):
     """How the T snippets of a video cover its frames.
 
     `stride`: snippet i covers frames [stride*i, stride*(i+1)), the last one cut at the video's end.
-    `segments`: the T snippets are T uniform segments, segment i covers [floor(iF/T), floor((i+1)F/T)).
+    `segments`: the T snippets are T uniform segments, frame f of F belongs to segment floor(fT/F); so segment i covers
+    [ceil(iF/T), ceil((i+1)F/T)).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -26,4 +27,4 @@ class Alignment(BaseModel):
         steps = np.arange(snippets + 1, dtype=np.int64)
         if self.kind == "stride":
             return np.minimum(steps * self.stride, frames)
-        return steps * frames // max(snippets, 1)
+        return -(-steps * frames // max(snippets, 1))

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from harness import __version__, cli_checkpoints, cli_compare, cli_methods, cli_run
+from harness import __version__, cli_checkpoints, cli_compare, cli_methods, cli_run, cli_score
 from harness.cli_data import app as data_app
 from harness.errors import HarnessError, UserError
 from harness.options import Json, Out, TrackingUri
@@ -27,6 +27,7 @@ app.command("run")(cli_run.run)
 app.command("convert")(cli_checkpoints.convert)
 app.command("eval")(cli_checkpoints.evaluate)
 app.command("compare")(cli_compare.compare)
+app.command("score")(cli_score.score)
 app.command("check-method")(cli_methods.check_method)
 
 

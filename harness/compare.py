@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.comparison import ClassDifference, Comparison, PairVideos, Standing, Verdict
 from harness.errors import UserError
-from harness.metrics.frame import SnippetTable, snippet_table
+from harness.metrics.bootstrap import multiplicities
+from harness.metrics.concordance import auc, concordance
+from harness.metrics.curves import curves
+from harness.metrics.frame import Floats, Ints, SnippetTable, snippet_table
 from harness.metrics.paired import Difference, deciding_videos, differences, holm, influences
+from harness.metrics.protocol import Evaluation, evaluate
 from harness.predictions import Predictions
 from harness.truth import GroundTruth
 
-LEVEL = 0.05
 # Videos that are shown at either end of the list.
 ENDS = 5
 
@@ -29,96 +32,13 @@ class Contestant:
     predictions: tuple[Predictions, ...]
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """One metric of one pair. `p_value` is corrected for the number of pairs; `p_alone` is not."""
-
-    a: str
-    b: str
-    metric: str
-    difference: Difference
-    p_value: float
-
-    @property
-    def verdict(self) -> str:
-        """ "A ahead", "B ahead" (interval and corrected p-value agree), or "no evidence of a difference"."""
-        sure = self.p_value < LEVEL and (self.difference.low > 0 or self.difference.high < 0)
-        if not sure:
-            return "no evidence of a difference"
-        return f"{self.a if self.difference.value > 0 else self.b} ahead"
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        d = self.difference
-        return {
-            **{"a": self.a, "b": self.b, "metric": self.metric, "difference": d.value, "interval": [d.low, d.high]},
-            **{"p_value": self.p_value, "p_alone": d.p_value, "ahead": d.ahead, "verdict": self.verdict},
-        }
-
-
-@dataclass(frozen=True)
-class ClassDifference:
-    """Frame AUC of A minus that of B over the videos of one class and all normal ones; an interval, no test."""
-
-    a: str
-    b: str
-    name: str
-    difference: Difference
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        d = self.difference
-        return {
-            **{"a": self.a, "b": self.b, "class": self.name, "difference": d.value, "interval": [d.low, d.high]},
-            "ahead": d.ahead,
-        }
-
-
-@dataclass(frozen=True)
-class PairVideos:
-    """What single videos do to a pair's frame AUC: `gains` and `losses` of A (video, share of the difference).
-
-    `deciding` are few videos without which the leader leads no more, None where nobody leads.
-    """
-
-    a: str
-    b: str
-    gains: tuple[tuple[str, float], ...]
-    losses: tuple[tuple[str, float], ...]
-    deciding: tuple[str, ...] | None
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Everything that `harness compare` shows."""
-
-    verdicts: tuple[Verdict, ...]
-    classes: tuple[ClassDifference, ...]
-    videos: tuple[PairVideos, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        videos = [
-            {
-                **{"a": pair.a, "b": pair.b, "gains": [list(v) for v in pair.gains]},
-                **{"losses": [list(v) for v in pair.losses], "deciding": pair.deciding and list(pair.deciding)},
-            }
-            for pair in self.videos
-        ]
-        return {
-            "pairs": [verdict.as_json() for verdict in self.verdicts],
-            "classes": [each.as_json() for each in self.classes],
-            "videos": videos,
-        }
-
-
 def compare(
     contestants: Sequence[Contestant], truth: GroundTruth, resamples: int = 1000, permutations: int = 1000
 ) -> Comparison:
     """Compare every pair on the same resamples of the test videos.
 
-    Metrics: frame AUC and AP over all frames and over abnormal videos; per class, the frame AUC over the videos of
-    the class together with all normal ones.
+    Metrics: frame AUC and AP over all frames and over abnormal videos, and the video-level AUC; per class, the frame
+    AUC over the videos of the class together with all normal ones. Predictions count by their own alignment.
 
     Raises:
         UserError: fewer than two contestants, a name twice, or predictions of another test set.
@@ -126,23 +46,31 @@ def compare(
     names = [contestant.name for contestant in contestants]
     if len(names) < 2 or len(set(names)) < len(names):
         raise UserError(f"compare needs two or more different sets of predictions; got {', '.join(names) or 'none'}")
-    tables = {each.name: [snippet_table(p, truth) for p in each.predictions] for each in contestants}
+    standings, tables = [], {}
+    for each in contestants:
+        seen = [(p, replace(truth, alignment=p.alignment)) for p in each.predictions]
+        try:
+            own = [snippet_table(p, matching) for p, matching in seen]
+        except UserError as error:
+            raise UserError(f"{each.name}: {error}") from error
+        standings.append(_standing(each.name, own, [evaluate(p, matching) for p, matching in seen]))
+        tables[each.name] = _different(own)
     abnormal = np.array([video.abnormal for video in truth.videos.values()], dtype=bool)
-    everything = np.ones(len(abnormal), dtype=bool)
-    whole = {"frame_auc": "frame_auc", "frame_ap": "frame_ap"}
-    inside = {"frame_auc": "abnormal_auc", "frame_ap": "abnormal_ap"}
+    parts = {name: [_among(table, abnormal) for table in own] for name, own in tables.items()}
+    tops = {name: [_tops(table, abnormal) for table in own] for name, own in tables.items()}
     verdicts: list[Verdict] = []
-    for keep, metrics in ((everything, whole), (abnormal, inside)):
-        verdicts += _verdicts(_pairs(tables, keep, ~abnormal, resamples, permutations), metrics)
-    classes: list[ClassDifference] = []
-    for label, name in enumerate(truth.classes):
-        shows = np.array([label in video.labels for video in truth.videos.values()], dtype=bool)
-        if label > 0 and shows.any() and len(truth.classes) > 2:
-            found = _pairs(tables, shows | ~abnormal, ~abnormal, resamples, permutations=0)
-            classes += [ClassDifference(a, b, name, each["frame_auc"]) for (a, b), each in found.items() if each]
+    for compared, normal, metrics in (
+        (tables, ~abnormal, {"frame_auc": "frame_auc", "frame_ap": "frame_ap"}),
+        (parts, ~abnormal[abnormal], {"frame_auc": "abnormal_auc", "frame_ap": "abnormal_ap"}),
+        (tops, ~abnormal, {"frame_auc": "video_auc"}),
+    ):
+        verdicts += _verdicts(differences(compared, normal, resamples, permutations), metrics)
     return Comparison(
+        resamples,
+        permutations,
+        tuple(standings),
         tuple(sorted(verdicts, key=lambda v: (names.index(v.a), names.index(v.b)))),
-        tuple(sorted(classes, key=lambda v: (names.index(v.a), names.index(v.b)))),
+        tuple(_classes(tables, truth, abnormal, resamples)),
         tuple(_videos(a, b, tables, list(truth.videos)) for a, b in combinations(names, 2)),
     )
 
@@ -150,16 +78,25 @@ def compare(
 _Pairs = dict[tuple[str, str], dict[str, Difference]]
 
 
-def _pairs(
-    tables: Mapping[str, Sequence[SnippetTable]],
-    keep: NDArray[np.bool_],
-    normal: NDArray[np.bool_],
-    resamples: int,
-    permutations: int,
-) -> _Pairs:
-    """Differences of all pairs on the videos in `keep`."""
-    parts = {name: [_among(table, keep) for table in each] for name, each in tables.items()}
-    return differences(parts, normal[keep], resamples, permutations)
+def _standing(name: str, tables: Sequence[SnippetTable], scored: Sequence[Evaluation]) -> Standing:
+    shared = [metric for metric in scored[0].metrics if all(metric in each.metrics for each in scored)]
+    metrics = {metric: tuple(each.metrics[metric] for each in scored) for metric in shared}
+    classes = [label for label in scored[0].class_auc if all(label in each.class_auc for each in scored)]
+    class_auc = {label: float(np.mean([each.class_auc[label] for each in scored])) for label in classes}
+    return Standing(name, metrics, class_auc, curves(tables), min(each.frames for each in scored))
+
+
+def _different(tables: Sequence[SnippetTable]) -> Sequence[SnippetTable]:
+    """One table where all are the same, as the seeds of a method without chance are: means and p-values stay."""
+    first = tables[0].scores
+    return tables[:1] if all(np.array_equal(first, table.scores) for table in tables) else tables
+
+
+def _tops(table: SnippetTable, abnormal: NDArray[np.bool_]) -> SnippetTable:
+    """Every video as one frame with the video's highest score, so that a frame metric is the video-level one."""
+    video, first = np.unique(table.video, return_index=True)
+    positive = abnormal[video].astype(np.int64)
+    return SnippetTable(np.maximum.reduceat(table.scores, first), positive, 1 - positive, video)
 
 
 def _verdicts(found: _Pairs, metrics: Mapping[str, str]) -> list[Verdict]:
@@ -176,6 +113,50 @@ def _among(table: SnippetTable, keep: NDArray[np.bool_]) -> SnippetTable:
     """The snippets of the videos in `keep`, which are numbered anew."""
     part = table.where(keep[table.video])
     return SnippetTable(part.scores, part.positives, part.negatives, (np.cumsum(keep) - 1)[part.video])
+
+
+def _classes(
+    tables: Mapping[str, Sequence[SnippetTable]], truth: GroundTruth, abnormal: NDArray[np.bool_], resamples: int
+) -> list[ClassDifference]:
+    if len(truth.classes) < 3:
+        return []
+    shows = {
+        name: np.array([label in video.labels for video in truth.videos.values()], dtype=bool)
+        for label, name in enumerate(truth.classes)
+        if label > 0
+    }
+    draws = {}
+    for name, members in shows.items():
+        kept = np.flatnonzero(members | ~abnormal)
+        draws[name] = np.zeros((1 + resamples, len(abnormal)), dtype=np.int64)
+        draws[name][:, kept] = np.vstack([np.ones_like(kept), multiplicities(~abnormal[kept], resamples, seed=0)])
+    means = {name: _class_aucs(own, draws) for name, own in tables.items()}
+    found = []
+    for a, b in combinations(tables, 2):
+        for name, members in shows.items():
+            spread = means[a][name] - means[b][name]
+            if not np.isfinite(spread[0]):
+                continue
+            drawn = spread[1:][np.isfinite(spread[1:])]
+            low, high = np.quantile(drawn, [0.025, 0.975])
+            ahead = float(np.mean((drawn > 0) + 0.5 * (drawn == 0)))
+            found.append(
+                ClassDifference(a, b, name, int(members.sum()), float(spread[0]), float(low), float(high), ahead)
+            )
+    return found
+
+
+def _class_aucs(tables: Sequence[SnippetTable], draws: Mapping[str, Ints]) -> dict[str, Floats]:
+    """Frame AUC by class `[draws]`, averaged over the tables."""
+    videos = next(iter(draws.values())).shape[1]
+    found: dict[str, list[Floats]] = {name: [] for name in draws}
+    for table in tables:
+        pairs = concordance(table, videos)
+        positives = np.bincount(table.video, table.positives, videos).astype(np.float64)
+        negatives = np.bincount(table.video, table.negatives, videos).astype(np.float64)
+        for name, drawn in draws.items():
+            found[name].append(auc(pairs, positives, negatives, drawn))
+    return {name: np.mean(values, axis=0) for name, values in found.items()}
 
 
 def _videos(a: str, b: str, tables: Mapping[str, Sequence[SnippetTable]], names: Sequence[str]) -> PairVideos:

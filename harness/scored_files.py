@@ -42,8 +42,8 @@ class ScoredFile:
         """The scores as predictions; `alignment` counts where the file says none."""
         return Predictions(self.videos, self.offsets, self.scores, self.alignment or alignment, classes)
 
-    def own_truth(self) -> GroundTruth:
-        """Ground truth from the file's own labels: every row counts as one frame.
+    def own_truth(self, frames_per_row: int = 1) -> GroundTruth:
+        """Ground truth from the file's own labels: every row counts as `frames_per_row` frames.
 
         Raises:
             UserError: the file has no labels.
@@ -54,9 +54,11 @@ class ScoredFile:
         for index, name in enumerate(self.videos):
             own = self.labels[self.offsets[index] : self.offsets[index + 1]]
             steps = np.flatnonzero(np.diff(np.concatenate([[0], own, [0]])))
-            events = tuple(Event(int(a), int(b), 1) for a, b in zip(steps[::2], steps[1::2], strict=True))
-            videos[name] = VideoTruth(len(own), (1,) if events else (0,), events)
-        return GroundTruth(self.path.name, ("normal", "abnormal"), Alignment(kind="stride", stride=1), videos)
+            edges = (steps * frames_per_row).tolist()
+            events = tuple(Event(start, end, 1) for start, end in zip(edges[::2], edges[1::2], strict=True))
+            videos[name] = VideoTruth(len(own) * frames_per_row, (1,) if events else (0,), events)
+        alignment = Alignment(kind="stride", stride=frames_per_row)
+        return GroundTruth(self.path.name, ("normal", "abnormal"), alignment, videos)
 
 
 def read_scores(path: Path) -> ScoredFile | Predictions:
@@ -93,10 +95,16 @@ def _read(path: Path, kind: str) -> pd.DataFrame:
 
 
 def _table(path: Path, table: pd.DataFrame, first_line: int) -> ScoredFile:
+    import pandas as pd
+
     video, score = _column(path, table, _VIDEO), _column(path, table, _SCORE)
     if not len(table):
         raise UserError(f"{path}: holds no row")
-    names = table[video].astype(str).to_numpy()
+    nameless = np.flatnonzero(table[video].isna() | (table[video] == ""))
+    if len(nameless):
+        raise UserError(f"{path}:{first_line + nameless[0]}: {video} is empty, expected the name of a video")
+    # Videos in the order of their first row.
+    rank, names = pd.factorize(table[video].astype(str).to_numpy(dtype=object))
     scores = _numbers(path, table[score], score, first_line)
     labels = None
     if "gt" in table:
@@ -104,9 +112,6 @@ def _table(path: Path, table: pd.DataFrame, first_line: int) -> ScoredFile:
         bad = np.flatnonzero((labels != 0) & (labels != 1))
         if len(bad):
             raise UserError(f"{path}:{first_line + bad[0]}: gt is {labels[bad[0]]:g}, expected 0 or 1")
-    # Rows of one video together, videos in the order of their first row.
-    _, first, number = np.unique(names, return_index=True, return_inverse=True)
-    rank = np.argsort(np.argsort(first))[number]
     counts = np.bincount(rank)
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     segmented = "segment" in table
@@ -114,19 +119,19 @@ def _table(path: Path, table: pd.DataFrame, first_line: int) -> ScoredFile:
         place = _numbers(path, table["segment"], "segment", first_line)
         order = np.lexsort((place, rank))
         # Segments count from 0 or from 1; a missing or repeated one would shift all later ones.
-        expected = np.arange(len(order)) - np.repeat(offsets[:-1], counts) + place.min()
+        expected = np.arange(len(order)) - np.repeat(offsets[:-1], counts) + (place.min() == 1)
         wrong = np.flatnonzero(place[order] != expected)
         if len(wrong):
-            line = first_line + order[wrong[0]]
+            row = order[wrong[0]]
             raise UserError(
-                f"{path}:{line}: segment {place[order[wrong[0]]]:g} of {names[order[wrong[0]]]}, expected "
+                f"{path}:{first_line + row}: segment {place[row]:g} of {names[rank[row]]}, expected "
                 f"{expected[wrong[0]]:g}; every video needs its segments once each, counted from 0 or 1"
             )
     else:
         order = np.argsort(rank, kind="stable")
     return ScoredFile(
         path=path,
-        videos=tuple(names[np.sort(first)].tolist()),
+        videos=tuple(names.tolist()),
         offsets=offsets,
         scores=scores[order],
         alignment=Alignment(kind="segments") if segmented else None,
@@ -155,9 +160,13 @@ def _numbers(path: Path, column: pd.Series[Any], name: str, first_line: int) -> 
 
 def _text_files(path: Path) -> ScoredFile:
     """One text file per video, one score per line: uniform segments, as Sultani et al. published theirs."""
-    files = sorted(path.glob("*.txt"))
+    files = sorted(path.rglob("*.txt"))
     if not files:
         raise UserError(f"{path}: holds no .txt file; expected one per video, a score in each line")
+    first: dict[str, Path] = {}
+    for file in files:
+        if first.setdefault(file.stem, file) != file:
+            raise UserError(f"{file}: video {file.stem} has scores in {first[file.stem]} as well; keep one")
     scores = []
     for file in files:
         words = file.read_text(encoding="utf-8", errors="replace").split()

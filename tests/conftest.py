@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -46,6 +49,35 @@ def demo(demo_home: Path, monkeypatch: pytest.MonkeyPatch) -> Bank:
     """The demo bank, with HARNESS_HOME set to where it lies."""
     monkeypatch.setenv("HARNESS_HOME", str(demo_home))
     return open_bank(find_card("demo"), None)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh SQLite store of MLflow; making one takes ten seconds."""
+    from harness.store import open_store
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    open_store(f"sqlite:///{path}")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _ready_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stores that this process opens begin as a copy of the fresh one."""
+    from harness import store
+
+    original = store._prepare_sqlite
+
+    def prepare(path: Path) -> None:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(request.getfixturevalue("empty_store"), path)
+        original(path)
+
+    if "empty_store" not in request.fixturenames:
+        monkeypatch.setattr(store, "_prepare_sqlite", prepare)
 
 
 @pytest.fixture(autouse=True)

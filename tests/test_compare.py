@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from harness.alignment import Alignment
 from harness.compare import Contestant, compare
 from harness.errors import UserError
+from harness.metrics.frame import snippet_table
+from harness.metrics.paired import differences
+from harness.metrics.protocol import evaluate
 from harness.predictions import Predictions
 from harness.truth import Event, GroundTruth, VideoTruth
 
@@ -38,15 +43,67 @@ def _contestant(name: str, signal: float, seeds: int = 1, broken: int | None = N
 def test_every_pair_and_metric_gets_a_verdict() -> None:
     found = compare([_contestant("good", 2.0), _contestant("poor", 0.0, seeds=2), _contestant("fair", 1.0)], TRUTH)
     document = found.as_json()
-    assert [(p["a"], p["b"]) for p in document["pairs"][::4]] == [("good", "poor"), ("good", "fair"), ("poor", "fair")]
+    assert [(p["a"], p["b"]) for p in document["pairs"][::5]] == [("good", "poor"), ("good", "fair"), ("poor", "fair")]
     first = {p["metric"]: p for p in document["pairs"] if (p["a"], p["b"]) == ("good", "poor")}
-    assert set(first) == {"frame_auc", "frame_ap", "abnormal_auc", "abnormal_ap"}
+    assert list(first) == ["frame_auc", "frame_ap", "abnormal_auc", "abnormal_ap", "video_auc"]
     assert first["frame_auc"]["verdict"] == "good ahead"
     assert first["frame_auc"]["interval"][0] > 0
     assert first["frame_auc"]["p_value"] == pytest.approx(3 * first["frame_auc"]["p_alone"])
     backward = next(p for p in document["pairs"] if (p["a"], p["metric"]) == ("poor", "frame_auc"))
     assert backward["verdict"] == "fair ahead"
     assert {c["class"] for c in document["classes"]} == {"Fire", "Fight"}
+    assert "for 3 pair" in document["statistics"]["p_value"]
+
+
+def test_differences_are_those_of_the_protocol() -> None:
+    sets = [_contestant("good", 1.0, seeds=2), _contestant("poor", 0.2)]
+    scored = [[evaluate(p, TRUTH) for p in each.predictions] for each in sets]
+    found = compare(sets, TRUTH, resamples=100, permutations=100)
+    for verdict in found.verdicts:
+        means = [np.mean([e.metrics[verdict.metric] for e in each]) for each in scored]
+        assert verdict.difference.value == pytest.approx(means[0] - means[1], abs=1e-12)
+        assert found.standings[0].mean(verdict.metric) == pytest.approx(means[0])
+    for each in found.classes:
+        means = [np.mean([e.class_auc[each.name] for e in own]) for own in scored]
+        assert each.value == pytest.approx(means[0] - means[1], abs=1e-12)
+        assert each.low <= each.value <= each.high
+
+
+def test_class_intervals_are_those_of_resampled_snippets() -> None:
+    sets = [_contestant("good", 1.0), _contestant("poor", 0.2)]
+    tables = {each.name: [snippet_table(p, TRUTH) for p in each.predictions] for each in sets}
+    normal = np.array([not video.abnormal for video in TRUTH.videos.values()])
+    keep = normal | np.array([1 in video.labels for video in TRUTH.videos.values()])
+    number = np.cumsum(keep) - 1
+    for name, (table,) in tables.items():
+        part = table.where(keep[table.video])
+        tables[name] = [replace(part, video=number[part.video])]
+    expected = differences(tables, normal[keep], resamples=200, permutations=0)["good", "poor"]["frame_auc"]
+    fire = next(c for c in compare(sets, TRUTH, resamples=200, permutations=10).classes if c.name == "Fire")
+    assert (fire.value, fire.low, fire.high) == pytest.approx((expected.value, expected.low, expected.high), abs=1e-12)
+
+
+def test_seeds_of_one_method_are_not_told_apart() -> None:
+    one, other = _contestant("one", 0.5, seeds=2).predictions
+    for verdict in compare([Contestant("s0", (one,)), Contestant("s1", (other,))], TRUTH).verdicts:
+        assert verdict.verdict == "no evidence of a difference"
+
+
+def test_the_same_set_twice_changes_no_number() -> None:
+    rival = _contestant("rival", 0.3, seeds=2)
+    (own,) = _contestant("own", 1.0).predictions
+    once, twice = (compare([Contestant("own", sets), rival], TRUTH, 100, 100) for sets in ((own,), (own, own)))
+    assert [v.difference for v in once.verdicts] == [v.difference for v in twice.verdicts]
+    assert twice.standings[0].sd("frame_auc") == 0
+
+
+def test_segments_meet_snippets_of_fixed_length() -> None:
+    snippets = _contestant("snippets", 1.0)
+    (p,) = snippets.predictions
+    segments = replace(p, alignment=Alignment(kind="segments"))  # ten segments of 160 frames are the same frames
+    found = compare([snippets, Contestant("segments", (segments,))], TRUTH, 100, 100)
+    assert all(verdict.difference.value == 0 for verdict in found.verdicts)
+    assert found.videos[0].deciding is None
 
 
 def test_the_video_that_makes_the_difference_is_named() -> None:

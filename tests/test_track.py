@@ -16,13 +16,6 @@ from harness.track_format import escape, metric_key, metric_name, unescape
 from tests.fakes import fake_result, fake_run
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("store")
-    Tracker(None, out).prepare()
-    return out / "mlflow.db"
-
-
 @pytest.fixture
 def tracker(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from harness.alignment import Alignment
 from harness.data.card_parts import (
@@ -32,7 +32,7 @@ class DatasetCard(Part):
     """A data set. `family` names whose per-dataset method defaults apply; `preset` is the default preset.
 
     `name_label`: expression that finds a video's label in its name: the named group that matches, else the text of the
-    unnamed one.
+    unnamed one. `fps`: frames per second of its videos, for what is counted in seconds or hours (0: not known).
     """
 
     name: Name
@@ -45,6 +45,7 @@ class DatasetCard(Part):
     splits: dict[Literal["train", "test"], SplitCard]
     alignment: Alignment
     frame_counts: str = ""
+    fps: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 0
     annotations: AnnotationCard | None = None
     features: dict[Name, FeatureCard]
     protocol: ProtocolCard = ProtocolCard()
@@ -139,9 +140,10 @@ class DatasetCard(Part):
     def digest_of(self, features: str) -> str:
         """Hash of what can change a result with one feature set.
 
-        Left out: prose, the default preset, how names are read, other feature sets and other protocols.
+        Left out: prose, the default preset, how names are read, frames per second (a run's metrics count frames), other
+        feature sets and other protocols.
         """
-        prose = {"title", "preset", "licence", "source", "notes", "name_label"}
+        prose = {"title", "preset", "licence", "source", "notes", "name_label", "fps"}
         content = self.model_dump(mode="json", exclude=prose)
         content["features"] = {features: content["features"][features]}
         content["protocol"].pop("variants")

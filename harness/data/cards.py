@@ -42,16 +42,23 @@ def open_bank(card: DatasetCard, features: str | None) -> Bank:
         UserError: it has not been imported, or was imported with another version of the card.
     """
     name, spec = card.feature_set(features)
+    path = bank_path(card.base_name, name)
+    there = (path / "bank.json").exists()
+    if there:
+        bank = Bank(path, card.name.partition("@")[2])
+        if bank.features_name == name and bank.card.digest_of(name) == card.digest_of(name):
+            return bank
     if spec.generated:
         from harness.data.synthetic import generate
 
         return generate(card)
-    path = bank_path(card.base_name, name)
     option = "" if name == next(iter(card.features)) else f" --features {name}"
     again = f"run `harness data import {card.base_name} --root DIR{option}` (or the path of its YAML file)"
-    if not (path / "bank.json").exists():
+    if not there:
         raise UserError(f"dataset {card.name}/{name} has not been imported; {again}")
-    bank = Bank(path, card.name.partition("@")[2])
-    if bank.features_name != name or bank.card.digest_of(name) != card.digest_of(name):
-        raise UserError(f"dataset {card.name}/{name} was imported with another version of its card; {again} again")
-    return bank
+    raise UserError(f"dataset {card.name}/{name} was imported with another version of its card; {again} again")
+
+
+def imported_set(card: DatasetCard) -> str | None:
+    """Return the first feature set of a card that has been imported, None if none has."""
+    return next((name for name in card.features if (bank_path(card.base_name, name) / "bank.json").exists()), None)

@@ -4,28 +4,63 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.data.annotations import Annotation
 from harness.data.card import DatasetCard
+from harness.data.lists import find_input, frame_number, read_table
 from harness.errors import UserError
 from harness.truth import Event, GroundTruth, VideoTruth
 
 
 @dataclass(frozen=True)
 class Tested:
-    """What is known of a test video: its classes, snippets, frames if counted, and where it is listed."""
+    """What is known of a test video: its classes, its snippets and frames if counted, and where it is listed."""
 
     labels: tuple[int, ...]
-    snippets: int
+    snippets: int | None
     counted: int | None
     where: str
 
 
+@dataclass(frozen=True)
+class Count:
+    """Frames of one video and where they are counted (`file:line`)."""
+
+    frames: int
+    where: str
+
+
+def frame_counts(card: DatasetCard, root: Path) -> dict[str, Count]:
+    """Return the frames of every video that the card's file of frame counts names; none if the card has no such file.
+
+    Raises:
+        UserError: the file is missing, a count is no positive whole number, or a video has two.
+    """
+    if not card.frame_counts:
+        return {}
+    counts: dict[str, Count] = {}
+    for where, row in read_table(find_input(root, card.frame_counts), ("video", "frames")):
+        if not row["frames"].isdecimal() or int(row["frames"]) == 0:
+            raise UserError(f"{where}: frames {row['frames']!r} is not a positive whole number")
+        video, frames = row["video"].removesuffix(".mp4"), frame_number(where, row["frames"])
+        if counts.setdefault(video, Count(frames, where)).frames != frames:
+            raise UserError(f"{where}: video {video} has {frames} frames, an earlier line says {counts[video].frames}")
+    return counts
+
+
 def build_truth(
-    card: DatasetCard, videos: Mapping[str, Tested], annotations: Mapping[str, Annotation], excluded: tuple[str, ...]
+    card: DatasetCard,
+    videos: Mapping[str, Tested],
+    annotations: Mapping[str, Annotation],
+    excluded: tuple[str, ...],
+    featured: bool = True,
 ) -> tuple[GroundTruth, list[str]]:
     """Return the ground truth of `videos`, in their order, and a line for each event that is odd, such as one
     that reaches beyond its video.
+
+    The card's totals are those of the videos with features. Where it is others (`featured` is False), all of them with
+    other totals are such a line, and some of them are not compared.
 
     Raises:
         UserError: an abnormal video has no event, frame counts disagree, or totals are not those of the card.
@@ -51,8 +86,10 @@ def build_truth(
         map_variant=card.protocol.map,
         excluded=excluded,
     )
-    _check_totals(card, ground)
-    return ground, warnings
+    odd = _odd_totals(card, ground) if featured or not excluded else []
+    if odd and featured:
+        raise UserError(odd[0])
+    return ground, warnings + odd
 
 
 def frames_of(card: DatasetCard, name: str, video: Tested, annotation: Annotation | None) -> int:
@@ -67,9 +104,16 @@ def frames_of(card: DatasetCard, name: str, video: Tested, annotation: Annotatio
     where = annotation.where if annotation else video.where
     if annotated not in (None, counted):
         raise UserError(f"{where}: {annotated} frames, {card.frame_counts} says {counted}")
-    if counted is not None and card.alignment.kind == "stride" and abs(video.snippets * stride - counted) > stride:
+    if (
+        counted is not None
+        and video.snippets is not None
+        and card.alignment.kind == "stride"
+        and abs(video.snippets * stride - counted) > stride
+    ):
         raise UserError(f"{where}: {counted} frames of {name} do not fit its {video.snippets} snippets of {stride}")
     if rule == "snippets":
+        if video.snippets is None:
+            raise UserError(f"{where}: no number of snippets of {name}, which the frame rule {rule!r} needs")
         return video.snippets * stride
     if counted is None:
         raise UserError(f"{where}: no frame count of {name}, which the frame rule {rule!r} needs")
@@ -99,13 +143,15 @@ def _placed(card: DatasetCard, name: str, frames: int, annotation: Annotation) -
     return tuple(events), warnings
 
 
-def _check_totals(card: DatasetCard, truth: GroundTruth) -> None:
+def _odd_totals(card: DatasetCard, truth: GroundTruth) -> list[str]:
     if truth.excluded and card.base_name != card.name:
-        return  # a variant's totals are those of all videos
+        return []  # a variant's totals are those of all videos
     positives = sum(int(video.mask().sum()) for video in truth.videos.values())
-    for what, found, expected in (
-        ("frames", truth.frames, card.protocol.frames),
-        ("positive frames", positives, card.protocol.positives),
-    ):
-        if expected and found != expected:
-            raise UserError(f"{card.name}: {found:,} test {what}, the card expects {expected:,}; check annotations")
+    return [
+        f"{card.name}: {found:,} test {what}, the card expects {expected:,}; check annotations"
+        for what, found, expected in (
+            ("frames", truth.frames, card.protocol.frames),
+            ("positive frames", positives, card.protocol.positives),
+        )
+        if expected and found != expected
+    ]

@@ -10,8 +10,8 @@ from harness.data.annotations import Annotation, read_annotations
 from harness.data.arrays import read_features
 from harness.data.bank import Bank, BankWriter, Item, SplitName, bank_path
 from harness.data.card import DatasetCard
-from harness.data.ground_truth import Tested, build_truth
-from harness.data.lists import find_input, frame_number, read_table
+from harness.data.ground_truth import Count, Tested, build_truth, frame_counts
+from harness.data.lists import find_input
 from harness.data.sources import ALL_CROPS, Crops, Source, read_sources
 from harness.errors import UserError
 from harness.files import replacing_directory
@@ -27,14 +27,6 @@ class ImportReport:
     bank: Bank
     excluded: Mapping[SplitName, tuple[str, ...]]
     warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Count:
-    """Frames of one video and where they are counted (`file:line`)."""
-
-    frames: int
-    where: str
 
 
 def import_features(
@@ -56,7 +48,7 @@ def import_features(
         raise UserError(f"--root {root}: no such directory")
     sources = read_sources(card, name, root, crops)
     labels = {source.file.video: source.labels for rows in sources.values() for source in rows}
-    counts = _frame_counts(card, root)
+    counts = frame_counts(card, root)
     annotations = _annotations(card, root, labels)
     total = sum(map(len, sources.values()))
     done = 0
@@ -112,7 +104,7 @@ def _variants(
     return built, reasons
 
 
-def _tested(sources: list[Source], snippets: Mapping[str, int], counts: Mapping[str, _Count]) -> dict[str, Tested]:
+def _tested(sources: list[Source], snippets: Mapping[str, int], counts: Mapping[str, Count]) -> dict[str, Tested]:
     tested = {}
     for source in sources:
         video = source.file.video
@@ -122,21 +114,8 @@ def _tested(sources: list[Source], snippets: Mapping[str, int], counts: Mapping[
     return tested
 
 
-def _frame_counts(card: DatasetCard, root: Path) -> dict[str, _Count]:
-    if not card.frame_counts:
-        return {}
-    counts: dict[str, _Count] = {}
-    for where, row in read_table(find_input(root, card.frame_counts), ("video", "frames")):
-        if not row["frames"].isdecimal() or int(row["frames"]) == 0:
-            raise UserError(f"{where}: frames {row['frames']!r} is not a positive whole number")
-        video, frames = row["video"].removesuffix(".mp4"), frame_number(where, row["frames"])
-        if counts.setdefault(video, _Count(frames, where)).frames != frames:
-            raise UserError(f"{where}: video {video} has {frames} frames, an earlier line says {counts[video].frames}")
-    return counts
-
-
 def _check_length(
-    card: DatasetCard, source: Source, length: int, snippets: dict[str, int], counts: Mapping[str, _Count]
+    card: DatasetCard, source: Source, length: int, snippets: dict[str, int], counts: Mapping[str, Count]
 ) -> None:
     """Crops of one video must agree, and so must snippets and frames where both are known."""
     video, path = source.file.video, source.file.path

@@ -41,10 +41,13 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def command(plugin: Path, demo: Bank) -> Callable[..., subprocess.Popen[str]]:
+def command(plugin: Path, demo: Bank, empty_store: Path) -> Callable[..., subprocess.Popen[str]]:
     """Start `harness run` in a process of its own, at the head of a group of its own."""
 
     def start(out: Path, *arguments: str) -> subprocess.Popen[str]:
+        if not (out / "mlflow.db").exists():
+            out.mkdir(parents=True, exist_ok=True)
+            shutil.copy(empty_store, out / "mlflow.db")
         line = [sys.executable, "-m", "harness", "run", "--out", str(out), "--json", *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(line, text=True, cwd=ROOT, start_new_session=True, **pipes)

@@ -37,3 +37,18 @@ def test_no_run_is_computed_twice_and_a_dead_one_is_taken_over(command: Command,
         assert all(run["metrics"] for run in document["runs"])
         assert len(document["leaderboard"][0]["rows"]) == 2
     assert "another command computes it" in "".join(errors)
+
+
+def test_ctrl_c_says_how_to_go_on(command: Command, tmp_path: Path) -> None:
+    arguments = ("--methods", "faulty", "--set", "faulty.pause=0.3", "--set", "faulty.epochs=20")
+    process = command(tmp_path, *arguments)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".work/faulty*/resume.pt")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (130, "")
+    assert "interrupted; the same command continues from its last epoch" in stderr
+    assert "Traceback" not in stderr
+    assert not list(tmp_path.glob(".claims/faulty*"))
+    assert list(tmp_path.glob(".work/faulty*/resume.pt"))

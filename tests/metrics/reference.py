@@ -67,12 +67,11 @@ def owners(predictions: Predictions, truth: GroundTruth, name: str) -> list[int]
     """For every scored frame of a video, in order, the row of its snippet; by the definition of the alignments."""
     rows = predictions.rows(predictions.videos.index(name))
     count, frames = rows.stop - rows.start, truth.videos[name].frames
+    if truth.alignment.kind == "segments":
+        return [rows.start + frame * count // frames for frame in range(frames)] if count else []
     result = []
     for snippet in range(count):
-        if truth.alignment.kind == "stride":
-            begin, end = snippet * truth.alignment.stride, (snippet + 1) * truth.alignment.stride
-        else:
-            begin, end = snippet * frames // count, (snippet + 1) * frames // count
+        begin, end = snippet * truth.alignment.stride, (snippet + 1) * truth.alignment.stride
         result += [rows.start + snippet] * len(range(begin, min(end, frames)))
     return result
 

@@ -30,8 +30,7 @@ def test_equals_sklearn_on_real_frames(real: Path, name: str) -> None:
             owner = frames // 16
             partial += len(frames) % 16 > 0
         else:
-            edges = np.array([i * len(frames) // len(rows) for i in range(len(rows) + 1)])
-            owner = np.searchsorted(edges, frames, side="right") - 1
+            owner = frames * len(rows) // len(frames)
         labels.append(truth.videos[video].mask())
         values.append(rows[owner])
     expected, expanded = np.concatenate(labels), np.concatenate(values)

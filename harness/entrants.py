@@ -1,0 +1,233 @@
+"""What one word of `harness compare` stands for: one set of predictions, or one for each seed."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from harness.data.card import DatasetCard
+from harness.data.cards import find_card
+from harness.data.video_names import match_videos
+from harness.errors import UserError
+from harness.evaluate import Progress, Request, Say, evaluate_checkpoint
+from harness.files import read_json
+from harness.predictions import Predictions
+from harness.scored_files import ScoredFile, read_scores
+from harness.spec import RunResult
+from harness.truth import GroundTruth
+
+_WEIGHTS = (".safetensors", ".pt", ".pth", ".pkl", ".ckpt", ".bin", ".tar")
+# What the seeds of one contestant share; what follows from the data set may differ where one data set is named.
+_SETTING = ("method", "config", "preset", "selection", "text_tower", "scale", "checkpoint", "features", "feature_hash")
+_DATA = ("dataset", "dataset_hash", "protocol")
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """What `harness compare` was asked for."""
+
+    words: tuple[str, ...]
+    dataset: str | None = None
+    features: str | None = None
+    text_tower: str | None = None
+    device: str = "cpu"
+    out: Path = Path("runs")
+
+    @cached_property
+    def card(self) -> DatasetCard | None:
+        """The card of the data set that was named."""
+        return find_card(self.dataset) if self.dataset else None
+
+
+@dataclass(frozen=True)
+class Source:
+    """One set of predictions. `facts` name it, the shortest name first; `truth` is what it brings along."""
+
+    where: str
+    facts: tuple[str, ...]
+    scores: Predictions | ScoredFile
+    truth: GroundTruth | None
+    result: RunResult | None = None
+
+    def predictions(self, truth: GroundTruth, card: DatasetCard | None) -> Predictions:
+        """The scores as predictions of the test set of `truth`; a card tells which video a foreign name means.
+
+        Raises:
+            UserError: several names mean the same video.
+        """
+        if not isinstance(self.scores, ScoredFile):
+            return self.scores
+        found = self.scores.predictions(truth.alignment, truth.classes)
+        if card is None:
+            return found
+        places, _ = match_videos(card, found.videos, {*truth.videos, *truth.excluded}, self.where)
+        meant = {index: video for video, index in places.items()}
+        return replace(found, videos=tuple(meant.get(index, name) for index, name in enumerate(found.videos)))
+
+
+def entrants(word: str, invitation: Invitation, say: Say, progress: Progress) -> list[Source]:
+    """Return the sets of predictions that a word stands for, by seed where it names a method.
+
+    Raises:
+        UserError: it names nothing, or the runs of a method with several settings.
+    """
+    # os.path: a word that is too long for a file name, such as many run ids joined, is not a file either.
+    path, recorded = Path(word), invitation.out / word
+    for directory in (path, recorded):
+        if os.path.isfile(directory / "run.json"):
+            return [_run(directory)]
+    method, colon, official = word.partition(":")
+    if os.path.isfile(path) and path.suffix in _WEIGHTS:
+        return [_evaluated(path, None, invitation, say, progress)]
+    if os.path.isfile(path):
+        return [_file(path)]
+    if found := _runs_of(word, invitation):
+        return found
+    if os.path.isdir(path):
+        return [_file(path)]
+    if colon and os.path.isfile(official):
+        return [_evaluated(Path(official), method, invitation, say, progress)]
+    parts = word.split("+")
+    if len(parts) > 1 and all(parts):
+        return [source for part in parts for source in entrants(part, invitation, say, progress)]
+    raise UserError(
+        f"{word}: no such file, no run below {invitation.out}, and no method; "
+        "expected a run id, a method with runs, a checkpoint, METHOD:FILE, or a prediction file"
+    )
+
+
+def _run(directory: Path) -> Source:
+    """A run directory's predictions."""
+    result = _result(directory)
+    if result.status != "ok":
+        raise UserError(f"{directory}: this run {result.status}; compare needs finished ones")
+    spec = result.spec
+    method = f"{result.method} without {spec.ablation}" if spec and spec.ablation else result.method
+    preset = spec.preset if spec else ""
+    return Source(
+        where=str(directory),
+        facts=(method, result.selection, preset, result.features, f"seed {result.seed}", result.id.rpartition("-")[2]),
+        scores=Predictions.load(directory / "predictions.npz"),
+        truth=GroundTruth.load(directory / "truth.json"),
+        result=result,
+    )
+
+
+def _result(directory: Path) -> RunResult:
+    try:
+        return RunResult.model_validate(read_json(directory / "run.json"))
+    except ValidationError as error:
+        raise UserError(f"{directory / 'run.json'}: not the record of a run ({error.errors()[0]['msg']})") from error
+
+
+def _runs_of(word: str, invitation: Invitation) -> list[Source]:
+    """The finished runs of a method below --out, seed by seed; of a seed run twice the newest. Empty if no method."""
+    results = {path.parent: _result(path.parent) for path in sorted(invitation.out.glob("*/run.json"))}
+    name = word if any(result.method == word for result in results.values()) else _method(word)
+    if name is None:
+        return []
+    card, newest = invitation.card, dict[tuple[str, int], Path]()
+    for directory, result in results.items():
+        fits = card is None or result.dataset.partition("@")[0] == card.base_name
+        fits &= invitation.features in (None, result.features)
+        if result.method != name or result.status != "ok" or not fits:
+            continue
+        key = (_setting(result, invitation), result.seed)
+        if key not in newest or _age(directory) >= _age(newest[key]):
+            newest[key] = directory
+    if not newest:
+        where = f" on {card.name}" if card else ""
+        raise UserError(
+            f"{word}: no finished run of {name}{where} below {invitation.out}; make one with `harness run "
+            f"--methods {name} --dataset {card.name if card else 'NAME'} --out {invitation.out}`"
+        )
+    settings = list(dict.fromkeys(setting for setting, _ in newest))
+    if len(settings) > 1:
+        choices = ["+".join(path.name for key, path in newest.items() if key[0] == setting) for setting in settings]
+        differing = _differing([results[path] for path in newest.values()], invitation)
+        raise UserError(
+            f"{word}: its runs below {invitation.out} have {len(settings)} settings (they differ in {differing}); "
+            f"name those of one: {' or '.join(choices)}"
+        )
+    return [_run(directory) for (_, _), directory in sorted(newest.items(), key=lambda item: item[0][1])]
+
+
+def _method(word: str) -> str | None:
+    from harness.registry import one_method
+
+    try:
+        return one_method(word)
+    except UserError:
+        return None
+
+
+def _age(directory: Path) -> float:
+    return (directory / "run.json").stat().st_mtime
+
+
+def _evaluated(path: Path, method: str | None, invitation: Invitation, say: Say, progress: Progress) -> Source:
+    """What a checkpoint predicts on the data set."""
+    from harness.checkpoints import read_header
+
+    header = read_header(path)
+    if header is None and method is None:
+        raise UserError(f"{path}: does not say whose weights these are; write METHOD:{path}")
+    if invitation.dataset is None:
+        raise UserError(f"{path}: name the data set to evaluate this checkpoint on with --dataset")
+    with tempfile.TemporaryDirectory() as scratch:
+        request = Request(
+            checkpoints=(str(path),),
+            dataset=invitation.dataset,
+            method=method,
+            features=invitation.features,
+            text_tower=invitation.text_tower,
+            device=invitation.device,
+            record=True,
+            out=Path(scratch),
+        )
+        result = evaluate_checkpoint(request, say, progress)
+        run = _run(Path(result.directory))
+    facts = (result.method, "given", "", result.features, path.stem, str(path.parent))
+    return replace(run, where=str(path), facts=facts, result=result)
+
+
+def _file(path: Path) -> Source:
+    """A prediction file's scores and, if it has any, its own labels."""
+    scores = read_scores(path)
+    truth = scores.own_truth() if isinstance(scores, ScoredFile) and scores.labels is not None else None
+    stem = path.name.partition(".")[0] or path.name
+    return Source(str(path), (stem, path.name, str(path.parent)), scores, truth)
+
+
+def _setting(result: RunResult, invitation: Invitation) -> str:
+    return repr([getattr(result.spec, name, None) for name in _shared(invitation)])
+
+
+def _shared(invitation: Invitation) -> tuple[str, ...]:
+    return _SETTING if invitation.card else (*_SETTING, *_DATA)
+
+
+def _differing(results: Sequence[RunResult], invitation: Invitation) -> str:
+    def values(name: str) -> set[str]:
+        return {repr(getattr(result.spec, name, None)) for result in results}
+
+    return ", ".join(name.replace("_", " ") for name in _shared(invitation) if len(values(name)) > 1)
+
+
+def check_one_setting(word: str, group: Sequence[Source], invitation: Invitation) -> None:
+    """Raise UserError unless the runs of one contestant differ in the seed alone and are of the data set."""
+    results = [source.result for source in group if source.result]
+    if different := _differing(results, invitation):
+        raise UserError(f"{word}: joined by + are seeds of one setting; these differ in {different}; name them apart")
+    for result in results:
+        card = invitation.card
+        if card and result.dataset.partition("@")[0] != card.base_name:
+            raise UserError(
+                f"{word}: is a run on {result.dataset}; to evaluate its weights on {card.name}, name its checkpoint"
+            )

@@ -1,0 +1,92 @@
+"""The page and the terminal form of a comparison."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from harness.compare import Contestant, compare
+from harness.comparison import Comparison
+from harness.report.comparison import chance, deciding, headline, page, share
+from harness.report.comparison_terminal import print_comparison
+from harness.report.overlays import overlays
+from harness.truth import GroundTruth
+from tests.fakes import fake_predictions, fake_truth
+from tests.report.test_write import CLASSES, HOSTILE, Page
+
+TRUTH = fake_truth("toy", CLASSES)
+NAMES = ("alpha", HOSTILE, "gamma")
+
+
+def _contestants(truth: GroundTruth = TRUTH) -> list[Contestant]:
+    return [Contestant(name, tuple(fake_predictions(truth, seed, name) for seed in (0, 1))) for name in NAMES]
+
+
+@pytest.fixture(scope="module")
+def found() -> Comparison:
+    return compare(_contestants(), TRUTH, resamples=100, permutations=100)
+
+
+def test_the_page_loads_nothing_and_shows_names_as_text(found: Comparison) -> None:
+    text = page(found, _contestants(), [("run",), (HOSTILE,), ("runs/x",)], TRUTH, ["mind " + HOSTILE])
+    shown = Page(text)
+    assert shown.loads == []
+    assert shown.handlers == []
+    assert "img" not in shown.tags
+    assert len(shown.scripts) == 3
+    assert not re.search(r"url\(|@import|fetch\(|XMLHttpRequest", text)
+    assert "mind " + HOSTILE in shown.text
+    data = json.loads(shown.scripts[0])
+    assert data["names"] == list(NAMES)
+    assert [pair["names"] for pair in data["pairs"]] == [[v.a, v.b] for v in found.videos]
+    for pair, videos in zip(data["pairs"], found.videos, strict=True):
+        assert [video["name"] for video in pair["videos"]] == [name for name, _ in videos.shown]
+
+
+def test_every_verdict_stands_on_the_page_and_in_the_terminal(found: Comparison) -> None:
+    text = page(found, _contestants(), [()] * 3, TRUTH, [])
+    assert sorted(Page(text).values) == sorted(verdict.difference.value for verdict in found.verdicts)
+    assert text.count("corrected for 3 pairs within each metric (Holm)") >= 2
+    console = Console(width=100, record=True, file=io.StringIO())
+    print_comparison(found, TRUTH, ["mind"], console)
+    plain = console.export_text()
+    for verdict in found.verdicts:
+        assert f"{100 * verdict.difference.value:+.2f}" in plain
+    assert "caution: mind" in plain
+    assert "corrected for 3 pairs" in " ".join(plain.split())
+
+
+def test_sentences_name_the_leader_first(found: Comparison) -> None:
+    standings = {standing.name: standing for standing in found.standings}
+    for verdict in found.verdicts:
+        sentence = headline(verdict, standings[verdict.a], standings[verdict.b])
+        leader = verdict.a if verdict.difference.value >= 0 else verdict.b
+        start = f"{leader} is ahead of" if verdict.sure else f"No evidence of a difference between {leader} and"
+        assert sentence.startswith(start)
+    pair = found.videos[0]
+    first = next(v for v in found.verdicts if (v.a, v.b, v.metric) == (pair.a, pair.b, "frame_auc"))
+    assert pair.deciding is not None
+    assert deciding(pair, first, 12).startswith(f"Without {len(pair.deciding)} of 12 videos the lead of ")
+
+
+def test_overlays_hold_scores_and_ranks_on_shared_steps(found: Comparison) -> None:
+    contestants = _contestants()
+    (video, *_), *_ = overlays(found.videos, contestants, TRUTH)
+    line = video["lines"][0]
+    assert len(video["edges"]) == len(line["scores"]) + 1 == len(line["ranks"]) + 1
+    assert video["edges"][-1] == video["frames"]
+    pooled = np.mean([p.scores.astype(float) for p in contestants[0].predictions], axis=0)
+    index = contestants[0].predictions[0].videos.index(video["name"])
+    own = pooled[contestants[0].predictions[0].rows(index)]
+    assert line["scores"] == [round(float(value), 3) for value in own]
+    assert line["ranks"][int(np.argmax(own))] == pytest.approx(np.mean(pooled < own.max()), abs=0.02)
+
+
+def test_probabilities_are_never_certain() -> None:
+    assert (share(0.0), share(0.5), share(0.996), share(1.0)) == ("<1%", "50%", ">99%", ">99%")
+    assert (chance(0.0001), chance(0.014)) == ("<0.001", "0.014")
