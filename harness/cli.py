@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from harness import __version__, cli_checkpoints, cli_compare, cli_methods, cli_run, cli_score
+from harness import __version__, cli_bench, cli_checkpoints, cli_compare, cli_methods, cli_run, cli_score
 from harness.cli_data import app as data_app
 from harness.errors import HarnessError, UserError
 from harness.options import Json, Out, TrackingUri
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.command("run")(cli_run.run)
+app.command("bench")(cli_bench.bench)
 app.command("convert")(cli_checkpoints.convert)
 app.command("eval")(cli_checkpoints.evaluate)
 app.command("compare")(cli_compare.compare)
@@ -95,7 +96,7 @@ def report(
     tracking_uri: TrackingUri = None,
     json: Json = False,
 ) -> None:
-    """Write the leaderboards of all recorded runs to OUT/report."""
+    """Write all recorded runs to OUT/report: a site that opens from disk (index.html), and the same as tables."""
     from harness.console import out as screen
     from harness.console import print_json
     from harness.report.board import board_dict

@@ -25,7 +25,7 @@ from harness.errors import HarnessError, UserError
 from harness.files import alone, digest, read_json, write_json
 from harness.spec import RunResult
 from harness.store import busy, created, log, open_store, pages
-from harness.track_format import CONTENT, RUN_ID, Point, escape, params, points, read_run, restored, tags
+from harness.track_format import CONTENT, RUN_ID, Point, escape, flattened, params, points, read_run, restored, tags
 
 # Seconds before the next try when another process is writing.
 _WAITS = (0.1, 0.3, 1.0, 3.0, 10.0)
@@ -33,6 +33,8 @@ _WAITS = (0.1, 0.3, 1.0, 3.0, 10.0)
 _SILENCE = 60.0
 # Where failures wait that could not be sent, below `out`.
 _UNSENT = ".unsent"
+# The experiment of benchmarks; its runs are no runs of a data set.
+BENCH = "bench"
 
 
 class TrackingError(HarnessError):
@@ -117,6 +119,24 @@ class Tracker:
                 self.record(Path(result.directory))
             except TrackingError:
                 self._silent_until = time.monotonic() + _SILENCE
+
+    def record_bench(self, document: dict[str, Any], path: Path) -> None:
+        """Record a benchmark as one MLflow run per method in the experiment `bench`, with the document at each.
+
+        Raises:
+            TrackingError: the store cannot be reached.
+        """
+        with self._reported("given a benchmark"):
+            client, experiment = self._open(), self._experiment(BENCH)
+            for row in document["rows"]:
+                facts = {"harness.bench": row["method"], **{f"machine.{k}": v for k, v in document["machine"].items()}}
+                run = client.create_run(experiment, run_name=f"{row['method']}-{document['time']}", tags=facts)
+                flat = {key: value for key, value in flattened(row).items() if isinstance(value, (int, float))}
+                numbers = [(escape(key), float(value), 0) for key, value in flat.items()]
+                rest = {key: str(value) for key, value in flattened(row).items() if key not in flat}
+                log(client, run.info.run_id, numbers, rest, {})
+                client.log_artifact(run.info.run_id, str(path))
+                client.set_terminated(run.info.run_id, "FINISHED")
 
     def sync(self, out: Path | None = None) -> list[str]:
         """Record every finished run directory below `out` (default: the tracker's) that the store lacks.

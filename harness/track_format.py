@@ -127,3 +127,15 @@ def _flat(prefix: str, value: Any) -> dict[str, str]:
     if isinstance(value, dict) and value:
         return {k: v for key, part in value.items() for k, v in _flat(f"{prefix}.{key}".lstrip("."), part).items()}
     return {prefix: value if isinstance(value, str) else json.dumps(value, default=str)}
+
+
+def flattened(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, keys joined by dots; None is left out."""
+    found: dict[str, Any] = {}
+    for key, part in value.items():
+        name = f"{prefix}.{key}".lstrip(".")
+        if isinstance(part, Mapping):
+            found |= flattened(part, name)
+        elif part is not None:
+            found[name] = part
+    return found

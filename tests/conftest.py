@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from harness import store
 from harness.data.bank import Bank
 from harness.data.cards import find_card, open_bank
 
+MAKE_STORE = store._prepare_sqlite
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -54,10 +56,8 @@ def demo(demo_home: Path, monkeypatch: pytest.MonkeyPatch) -> Bank:
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh SQLite store of MLflow; making one takes ten seconds."""
-    from harness.store import open_store
-
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    open_store(f"sqlite:///{path}")
+    MAKE_STORE(path)
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return path
@@ -66,15 +66,12 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _ready_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stores that this process opens begin as a copy of the fresh one."""
-    from harness import store
-
-    original = store._prepare_sqlite
 
     def prepare(path: Path) -> None:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(request.getfixturevalue("empty_store"), path)
-        original(path)
+        MAKE_STORE(path)
 
     if "empty_store" not in request.fixturenames:
         monkeypatch.setattr(store, "_prepare_sqlite", prepare)

@@ -1,0 +1,7 @@
+"""How fast methods are and what they need: test pass, latency, growth with length, memory, training steps."""
+
+from __future__ import annotations
+
+from harness.bench.measure import Bench, Plan, bench_method
+
+__all__ = ["Bench", "Plan", "bench_method"]

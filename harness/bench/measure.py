@@ -1,0 +1,219 @@
+"""One method's row of the throughput leaderboard."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from harness.bench.subject import Subject
+from harness.bench.timing import Timing, timed
+from harness.check.process import peak_growth
+from harness.data.card import DatasetCard
+from harness.method import Size
+
+# Snippets of a video of the throughput measurement, and of a batch at most.
+VIDEO, LARGEST_BATCH = 256, 8192
+SECONDS = (10, 600)
+LENGTHS = tuple(64 * 2**power for power in range(10))
+# Points of the fitted exponent: at short lengths fixed costs hide how the cost grows.
+FITTED = 4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured. `budget` bounds the seconds of one measurement of a method; there are about twenty."""
+
+    card: DatasetCard
+    dim: int
+    preset: str = "paper"
+    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    text_tower: str | None = None
+    device: str = "cpu"
+    budget: float = 2.0
+    training: bool = True
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A method's figures. Throughput in video frames and snippets per second, latency in milliseconds.
+
+    `latency_ms` is that of a 10-second video, `long_latency_ms` that of a 10-minute one; `streaming_ms` the time for
+    one new snippet of a method whose score of a snippet depends on nothing else, None for others. `flops` are those
+    of a video of 256 snippets. `growth` maps snippets of a video to seconds, `exponent` is fitted to the longest
+    four. `full_training_hours` is extrapolated from single steps. `spread` is that of the batch-1 throughput.
+    """
+
+    method: str
+    preset: str
+    text_tower: str
+    device: str
+    threads: int
+    dim: int
+    frames_per_second: float
+    snippets_per_second: float
+    spread: float
+    best_batch: int
+    best_frames_per_second: float
+    latency_ms: dict[str, float]
+    long_latency_ms: dict[str, float]
+    streaming_ms: float | None
+    peak_memory_mb: float | None
+    parameters: int
+    trainable_parameters: int
+    flops: int
+    growth: dict[int, float]
+    exponent: float | None
+    step_seconds: float | None = None
+    training_steps: int | None = None
+    full_training_hours: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return asdict(self)
+
+
+def bench_method(name: str, plan: Plan) -> Bench:
+    """Measure one method.
+
+    Raises:
+        Unsupported: it cannot run on the features.
+        UserError: a setting is wrong.
+    """
+    subject = Subject(
+        name, plan.card, plan.dim, plan.preset, plan.overrides.get(name, {}), plan.text_tower, plan.device
+    )
+    if subject.method.card.training == "closed-form":
+        subject.fit()
+    stride = plan.card.alignment.stride
+    one = _pass(subject, 1, plan)
+    best_batch, best = 1, one.median
+    for batch in _batches():
+        timing = _pass(subject, batch, plan)
+        if timing.median / batch < best:
+            best_batch, best = batch, timing.median / batch
+        if timing.median > plan.budget:
+            break
+    fps = plan.card.fps or 30
+    short, long = (max(round(seconds * fps / stride), 1) for seconds in SECONDS)
+    growth = _growth(subject, plan)
+    step, steps = _training(subject, plan) if plan.training else (None, None)
+    size = Size.of(subject.method)
+    return Bench(
+        method=name,
+        preset=plan.preset,
+        text_tower=subject.tower,
+        device=plan.device,
+        threads=torch.get_num_threads(),
+        dim=plan.dim,
+        frames_per_second=VIDEO * stride / one.median,
+        snippets_per_second=VIDEO / one.median,
+        spread=one.spread,
+        best_batch=best_batch,
+        best_frames_per_second=VIDEO * stride / best,
+        latency_ms=_latency(subject, short, plan),
+        long_latency_ms=_latency(subject, long, plan),
+        streaming_ms=_streaming(subject, plan),
+        peak_memory_mb=_memory(subject, long),
+        parameters=size.total,
+        trainable_parameters=size.trainable,
+        flops=_flops(subject),
+        growth=growth,
+        exponent=_exponent(growth),
+        step_seconds=step,
+        training_steps=steps,
+        full_training_hours=step * steps / 3600 if step is not None and steps is not None else None,
+    )
+
+
+def _batches() -> list[int]:
+    return [2**power for power in range(1, 12) if 2**power * VIDEO <= LARGEST_BATCH]
+
+
+def _pass(subject: Subject, batch: int, plan: Plan) -> Timing:
+    videos = subject.features(batch, VIDEO)
+    return timed(lambda: subject.read(videos), plan.device, least=5, budget=plan.budget)
+
+
+def _latency(subject: Subject, snippets: int, plan: Plan) -> dict[str, float]:
+    video = subject.features(1, snippets)
+    timing = timed(lambda: subject.read(video), plan.device, least=20, budget=2 * plan.budget)
+    return {f"p{share}": 1000 * timing.percentile(share / 100) for share in (50, 95, 99)}
+
+
+def _streaming(subject: Subject, plan: Plan) -> float | None:
+    """Milliseconds for one more snippet, where a snippet's score is the same alone and within its video."""
+    if subject.window is not None:
+        return None
+    video = subject.features(1, 16)
+    whole = subject.read(video)[0]
+    alone = torch.cat([subject.read(video[:, index : index + 1])[0] for index in range(16)])
+    if not torch.allclose(whole, alone, rtol=1e-5, atol=1e-6):
+        return None
+    snippet = video[:, :1]
+    return 1000 * timed(lambda: subject.read(snippet), plan.device, least=50, budget=plan.budget).median
+
+
+def _memory(subject: Subject, snippets: int) -> float | None:
+    """Megabytes that reading a 10-minute video takes beyond the method itself."""
+    video = subject.features(1, snippets)
+    if subject.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        subject.read(video)
+        return (torch.cuda.max_memory_allocated() - before) / 1e6
+    with peak_growth() as growth:
+        subject.read(video)
+        grown = growth()
+    return None if grown is None else grown / 1e6
+
+
+def _flops(subject: Subject) -> int:
+    video = subject.features(1, VIDEO)
+    with FlopCounterMode(display=False) as counter:
+        subject.read(video)
+    return int(counter.get_total_flops())
+
+
+def _growth(subject: Subject, plan: Plan) -> dict[int, float]:
+    """Seconds by length; lengths beyond the budget are left out."""
+    found: dict[int, float] = {}
+    for snippets in LENGTHS:
+        video = subject.features(1, snippets)
+        found[snippets] = timed(lambda v=video: subject.read(v), plan.device, least=3, budget=plan.budget / 2).median
+        # Twice the length may take four times as long.
+        if found[snippets] > 4 * plan.budget:
+            break
+    return found
+
+
+def _exponent(growth: dict[int, float]) -> float | None:
+    """The power of the length with which the seconds grow, over the longest videos."""
+    lengths, seconds = (np.log(list(values)[-FITTED:]) for values in (growth, growth.values()))
+    return float(np.polyfit(lengths, seconds, 1)[0]) if len(lengths) == FITTED else None
+
+
+def _training(subject: Subject, plan: Plan) -> tuple[float | None, int | None]:
+    """Seconds of a step and number of steps in a full training."""
+    if subject.method.card.training != "gradient":
+        return None, None
+    schedule = subject.training_plan()
+    (first,) = subject.train(1)
+    if first > 5 * plan.budget:
+        return first, schedule.epochs * schedule.steps_per_epoch
+    seconds = subject.train(5)[1:]
+    return float(np.median(seconds)), schedule.epochs * schedule.steps_per_epoch
+
+
+def machine() -> dict[str, str]:
+    """What the figures depend on besides the code."""
+    from harness.provenance import provenance
+
+    facts = provenance()
+    kept = ("processor", "gpu", "platform", "python", "torch", "threads", "git_commit", "git_dirty", "harness")
+    return {**{name: facts.get(name, "") for name in kept}, "cores": str(len(os.sched_getaffinity(0)))}

@@ -1,0 +1,90 @@
+"""Two benchmarks of one machine side by side: what became slower."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UserError
+from harness.files import read_json
+
+# What a repeated measurement of the same code changes by on a quiet machine.
+NOISE = 0.1
+# Figures of a row, and whether more is better.
+_FIGURES = {
+    "frames_per_second": True,
+    "best_frames_per_second": True,
+    "latency_ms.p50": False,
+    "long_latency_ms.p50": False,
+    "step_seconds": False,
+    "peak_memory_mb": False,
+    "flops": False,
+}
+_SAME = ("preset", "text_tower", "device", "threads", "dim")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One figure of one method; `ratio` above 1 is better than before."""
+
+    method: str
+    figure: str
+    before: float
+    after: float
+    ratio: float
+    slower: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return asdict(self)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return a benchmark's document.
+
+    Raises:
+        UserError: the file is missing or not one of `harness bench`.
+    """
+    value = read_json(path)
+    rows = value.get("rows") if isinstance(value, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and "method" in row for row in rows):
+        raise UserError(f"{path}: not a document of harness bench; expected rows of methods")
+    return dict(value)
+
+
+def changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
+    """Return what changed of every method that both measured in the same way.
+
+    A figure is slower if it is worse by more than the noise and by more than the spread of either measurement.
+
+    Raises:
+        UserError: the two come from different machines, or share no method.
+    """
+    for name in ("processor", "gpu", "cores"):
+        one, two = (document.get("machine", {}).get(name) for document in (before, after))
+        if one != two:
+            raise UserError(f"the benchmarks come from different machines ({name}: {one} and {two})")
+    earlier = {row["method"]: row for row in before["rows"]}
+    found = []
+    for row in after["rows"]:
+        other = earlier.get(row["method"])
+        if other is None or any(other.get(name) != row.get(name) for name in _SAME):
+            continue
+        spread = max(NOISE, 2 * other.get("spread", 0), 2 * row.get("spread", 0))
+        for figure, more in _FIGURES.items():
+            one, two = _figure(other, figure), _figure(row, figure)
+            if not one or not two:
+                continue
+            ratio = two / one if more else one / two
+            found.append(Change(row["method"], figure, one, two, ratio, slower=ratio < 1 / (1 + spread)))
+    if not found:
+        raise UserError("the benchmarks share no method measured with the same preset, width, device and threads")
+    return found
+
+
+def _figure(row: dict[str, Any], name: str) -> float | None:
+    value: Any = row
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return float(value) if isinstance(value, (int, float)) else None

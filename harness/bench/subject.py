@@ -1,0 +1,113 @@
+"""A method at its real size on made-up features: what the measurements run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from harness.data.bank import Item, Split
+from harness.data.card import DatasetCard
+from harness.data.sampling import Batches
+from harness.method import Method, Task, TrainingPlan
+from harness.registry import method_class, setting_errors
+from harness.seeds import derive
+from harness.selection import Selector
+from harness.text import load_text_tower
+from harness.train import train, training_videos
+
+# Mean norm of a made-up feature, that of CLIP's.
+NORM = 10.0
+# Snippets of a made-up training video; most methods bring it to their own length.
+TRAINING_SNIPPETS = 256
+
+
+class Subject:
+    """A method configured for a data set, with weights drawn from a fixed seed."""
+
+    def __init__(
+        self,
+        name: str,
+        card: DatasetCard,
+        dim: int,
+        preset: str,
+        overrides: Mapping[str, Any],
+        text_tower: str | None,
+        device: str,
+    ) -> None:
+        """Raises UserError for a wrong setting, Unsupported where the method cannot run on the features."""
+        cls = method_class(name)
+        with setting_errors(cls, "--set"):
+            config = cls.configure(card.settings_family, preset, overrides)
+        tower = load_text_tower(text_tower) if cls.card.needs_text else None
+        task = Task(card.name, card.class_names, card.prompts, dim, tower)
+        cls.check(task)
+        self.card, self.device, self.dim = card, device, dim
+        self.tower = tower.name if tower else ""
+        with torch.random.fork_rng():
+            torch.manual_seed(derive(0, card.name, "init"))
+            self.method: Method = cls(config, task).to(device)
+        self.method.eval()
+        self.window = self.method.reading().window
+
+    def features(self, rows: int, snippets: int) -> Tensor:
+        """Made-up features `[rows, snippets, D]` on the device."""
+        generator = torch.Generator().manual_seed(rows * 100_003 + snippets)
+        drawn = torch.randn(rows, snippets, self.dim, generator=generator) * (NORM / self.dim**0.5)
+        return drawn.to(self.device)
+
+    def read(self, videos: Tensor) -> Tensor:
+        """Scores `[B, T]` of whole videos `[B, T, D]`, in windows if the method has one, all of a kind in one batch."""
+        rows, snippets, dim = videos.shape
+        if self.window is None:
+            lengths = torch.full((rows,), snippets, device=self.device)
+            with torch.inference_mode():
+                return self.method.predict(videos, lengths).scores
+        count = -(-snippets // self.window)
+        padded = torch.zeros(rows, count * self.window, dim, device=self.device)
+        padded[:, :snippets] = videos
+        ends = torch.arange(1, count + 1, device=self.device) * self.window
+        lengths = (self.window - (ends - snippets).clamp(min=0)).repeat(rows)
+        with torch.inference_mode():
+            scores = self.method.predict(padded.view(rows * count, self.window, dim), lengths).scores
+        return scores.view(rows, -1)[:, :snippets]
+
+    def training_plan(self) -> TrainingPlan:
+        """The full training of this preset on the data set's own number of training videos."""
+        split = self.card.splits["train"]
+        normal = (split.classes or {}).get(self.card.class_names[0], split.videos // 2)
+        labels = [0] * normal + [1] * (split.videos - normal)
+        items = tuple(Item(f"v{i}", 0, 1, (label,)) for i, label in enumerate(labels))
+        none = np.zeros((len(items), self.dim), dtype=np.float32)
+        training = Split(items, np.arange(len(items)), none, 1.0, len(self.card.classes))
+        return Batches(training, np.arange(len(items)), self.method.sampling(), 0, self.card.name).plan
+
+    def train(self, steps: int) -> list[float]:
+        """Seconds of each of `steps` training steps at the preset's own batch and length."""
+        sampling = dataclasses.replace(self.method.sampling(), epochs=steps, steps_per_epoch=1)
+        split = self._training_split(sampling.batch)
+        self.method.prepare(training_videos(split, np.arange(len(split.items))))
+        batches = Batches(split, np.arange(len(split.items)), sampling, 0, self.card.name)
+        records = train(self.method, batches, Selector("last", self.method.looks(), None, ""), self.device)
+        self.method.eval()
+        return [float(record["seconds"]) for record in records]
+
+    def fit(self) -> None:
+        """Let a method that learns in closed form do so on a few videos."""
+        split = self._training_split(8)
+        self.method.fit(training_videos(split, np.arange(len(split.items))))
+
+    def _training_split(self, each: int) -> Split:
+        count, classes = 2 * each, len(self.card.classes)
+        rows: NDArray[np.float32] = np.random.default_rng(0).standard_normal(
+            (count * TRAINING_SNIPPETS, self.dim), dtype=np.float32
+        )
+        rows *= np.float32(NORM / self.dim**0.5)
+        labels = [0 if index % 2 == 0 else 1 + index // 2 % (classes - 1) for index in range(count)]
+        items = tuple(Item(f"v{i}", 0, TRAINING_SNIPPETS, (label,)) for i, label in enumerate(labels))
+        return Split(items, np.arange(count) * TRAINING_SNIPPETS, rows, 1.0, classes)

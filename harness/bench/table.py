@@ -1,0 +1,65 @@
+"""A benchmark in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from harness.bench.regressions import Change
+
+
+def show(document: dict[str, Any], changes: Sequence[Change] | None) -> None:
+    """Print the rows, and what changed against an earlier benchmark (None: there is none)."""
+    from rich import box
+    from rich.table import Table
+
+    from harness.console import out
+    from harness.report.figures import count
+
+    table = Table("method", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in (
+        *("frames\n/s", "best\nbatch", "10 s\np50 ms", "\np99", "10 min\np50 ms", "snippet\nms", "MB", "params"),
+        *("G\nFLOP", "growth", "step\ns", "train\nh"),
+    ):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in document["rows"]:
+        table.add_row(
+            row["method"],
+            count(row["frames_per_second"]),
+            f"{count(row['best_frames_per_second'])} ({row['best_batch']})",
+            _short(row["latency_ms"]["p50"], 1),
+            _short(row["latency_ms"]["p99"], 1),
+            _short(row["long_latency_ms"]["p50"], 1),
+            _short(row["streaming_ms"], 2),
+            _short(row["peak_memory_mb"], 0),
+            count(row["parameters"]),
+            f"{row['flops'] / 1e9:.3g}",
+            "-" if row["exponent"] is None else f"T^{row['exponent']:.2f}",
+            _short(row["step_seconds"], 3),
+            _short(row["full_training_hours"], 2),
+        )
+    out.print(table)
+    first, machine = document["rows"][0], document["machine"]
+    out.print(
+        f"videos of 256 snippets of {first['dim']}-d features, preset {first['preset']}, {first['threads']} threads on "
+        f"{machine.get('gpu') if first['device'] == 'cuda' else machine.get('processor')}; MB: beyond the method, for "
+        "10 minutes; snippet: one more, where no other changes its score; train: the whole schedule, extrapolated "
+        "from single steps",
+        highlight=False,
+    )
+    if changes is None:
+        return
+    for change in changes:
+        if change.slower or change.ratio > 1.1:
+            word = "SLOWER" if change.slower else "faster"
+            out.print(
+                f"{word} {change.method} {change.figure}: x{change.ratio:.2f} ({change.before:.4g} -> "
+                f"{change.after:.4g})",
+                highlight=False,
+            )
+    slower = sum(change.slower for change in changes)
+    out.print(f"{len(changes)} figures compared, {slower} slower", highlight=False)
+
+
+def _short(value: float | None, decimals: int) -> str:
+    return "-" if value is None else f"{value:.{decimals}f}"

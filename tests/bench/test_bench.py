@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness.bench import Plan, bench_method
+from harness.bench.regressions import changes
+from harness.bench.subject import Subject
+from harness.bench.timing import Timing, timed
+from harness.data.cards import find_card
+from harness.errors import UserError
+from harness.track import BENCH, Tracker
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+def test_document_table_store_and_comparison(harness: Call, tmp_path: Path) -> None:
+    line = ("bench", "--methods", "random,deepmil", "--budget", "0.02", "--preset", "fast", "--out", str(tmp_path))
+    code, stdout, stderr = harness(*line, "--json")
+    assert code == 0, stderr
+    document = json.loads(stdout)
+    rows = {row["method"]: row for row in document["rows"]}
+    assert rows.keys() == {"random", "deepmil"}
+    mil = rows["deepmil"]
+    assert mil["frames_per_second"] == pytest.approx(16 * mil["snippets_per_second"])
+    assert mil["best_frames_per_second"] >= mil["frames_per_second"]
+    assert 0 < mil["latency_ms"]["p50"] <= mil["latency_ms"]["p95"] <= mil["latency_ms"]["p99"]
+    assert mil["streaming_ms"] > 0, "a snippet's score depends on nothing else"
+    assert mil["flops"] > 2 * 256 * mil["parameters"] * 0.9
+    assert mil["full_training_hours"] == pytest.approx(mil["step_seconds"] * mil["training_steps"] / 3600)
+    assert rows["random"]["step_seconds"] is None
+    (path,) = (tmp_path / "bench").glob("*.json")
+    assert json.loads(path.read_text()) == {key: value for key, value in document.items() if key != "changes"}
+    client = Tracker(None, tmp_path)._open()
+    recorded = client.search_runs([client.get_experiment_by_name(BENCH).experiment_id])
+    assert {run.data.tags["harness.bench"]: run.data.metrics["flops"] for run in recorded} == {
+        name: row["flops"] for name, row in rows.items()
+    }
+    assert Tracker(None, tmp_path).runs() == [], "a benchmark is no run of a leaderboard"
+    slow = json.loads(path.read_text())
+    for row in slow["rows"]:
+        row["frames_per_second"] /= 10
+    (tmp_path / "slow.json").write_text(json.dumps(slow))
+    code, stdout, _ = harness("bench", "--compare", str(path), "--compare", str(tmp_path / "slow.json"))
+    assert code == 1
+    assert "SLOWER deepmil frames_per_second: x0.10" in stdout
+    code, stdout, _ = harness("bench", "--compare", str(path), "--compare", str(path))
+    assert code == 0
+    assert "0 slower" in stdout
+
+
+def test_other_machines_and_settings_are_not_compared() -> None:
+    row = {"method": "a", "preset": "fast", "device": "cpu", "threads": 1, "dim": 64, "frames_per_second": 10.0}
+    one = {"machine": {"processor": "A"}, "rows": [row]}
+    with pytest.raises(UserError, match="different machines"):
+        changes(one, {"machine": {"processor": "B"}, "rows": [row]})
+    with pytest.raises(UserError, match="share no method"):
+        changes(one, {"machine": {"processor": "A"}, "rows": [{**row, "threads": 2}]})
+    (change,) = changes(one, {"machine": {"processor": "A"}, "rows": [{**row, "frames_per_second": 9.5}]})
+    assert (change.slower, change.ratio) == (False, 0.95)
+    (change,) = changes(one, {"machine": {"processor": "A"}, "rows": [{**row, "frames_per_second": 8.0}]})
+    assert change.slower
+
+
+@pytest.mark.parametrize("method", ["vadclip", "hlnet"])
+def test_reading_a_video_equals_the_harness(method: str) -> None:
+    """In windows as well as whole."""
+    from harness.data.bank import Item, Split
+    from harness.predict import predict
+
+    subject = Subject(method, find_card("demo"), 512, "fast", {}, None, "cpu")
+    video = subject.features(1, 300)
+    import numpy as np
+
+    split = Split((Item("v", 0, 300),), np.zeros(1, dtype=np.int64), video[0].numpy(), 1.0, 14)
+    expected, _ = predict(subject.method, split, find_card("demo").alignment)
+    assert torch.allclose(subject.read(video)[0], torch.from_numpy(expected.scores), atol=1e-6)
+
+
+def test_streaming_only_where_a_score_depends_on_its_snippet_alone() -> None:
+    plan = Plan(find_card("demo"), 512, preset="fast", budget=0.01, training=False)
+    assert bench_method("hlnet", plan).streaming_ms is None
+    assert bench_method("clip-zeroshot", plan).streaming_ms is not None
+
+
+def test_timing_leaves_out_the_warm_up() -> None:
+    calls: list[int] = []
+    timing = timed(lambda: calls.append(1), "cpu", least=7, budget=0)
+    assert len(calls) in (1, 8)
+    assert Timing((1.0, 2.0, 3.0)).median == 2
+    assert Timing((1.0, 2.0, 3.0)).spread == pytest.approx(0.25)
+    assert Timing(tuple(range(101))).percentile(0.95) == 95
+    assert len(timing.seconds) in (1, 7)
