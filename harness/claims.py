@@ -76,7 +76,7 @@ class Claims:
             return False
         if owner is None or idle > self._dead_after:
             return False
-        return owner["host"] != self._me["host"] or _born(owner["pid"]) == owner["born"]
+        return bool(owner["host"] != self._me["host"] or _born(owner["pid"]) == owner["born"])
 
     def _beat(self) -> None:
         while not self._stop.wait(self._dead_after / 6):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -184,8 +185,8 @@ def _growth(subject: Subject, plan: Plan) -> dict[int, float]:
     """Seconds by length; lengths beyond the budget are left out."""
     found: dict[int, float] = {}
     for snippets in LENGTHS:
-        video = subject.features(1, snippets)
-        found[snippets] = timed(lambda v=video: subject.read(v), plan.device, least=3, budget=plan.budget / 2).median
+        read = partial(subject.read, subject.features(1, snippets))
+        found[snippets] = timed(read, plan.device, least=3, budget=plan.budget / 2).median
         # Twice the length may take four times as long.
         if found[snippets] > 4 * plan.budget:
             break

@@ -58,7 +58,7 @@ class Subject:
     def features(self, rows: int, snippets: int) -> Tensor:
         """Made-up features `[rows, snippets, D]` on the device."""
         generator = torch.Generator().manual_seed(rows * 100_003 + snippets)
-        drawn = torch.randn(rows, snippets, self.dim, generator=generator) * (NORM / self.dim**0.5)
+        drawn: Tensor = torch.randn(rows, snippets, self.dim, generator=generator) * (NORM / self.dim**0.5)
         return drawn.to(self.device)
 
     def read(self, videos: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ class Subject:
         ends = torch.arange(1, count + 1, device=self.device) * self.window
         lengths = (self.window - (ends - snippets).clamp(min=0)).repeat(rows)
         with torch.inference_mode():
-            scores = self.method.predict(padded.view(rows * count, self.window, dim), lengths).scores
+            scores: Tensor = self.method.predict(padded.view(rows * count, self.window, dim), lengths).scores
         return scores.view(rows, -1)[:, :snippets]
 
     def training_plan(self) -> TrainingPlan:
