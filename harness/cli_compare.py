@@ -26,6 +26,10 @@ def compare(
         typer.Option(help="Dataset card: a name or a YAML file; default: the ground truth that runs and files bring."),
     ] = None,
     features: Annotated[str | None, typer.Option(help="Feature set of the card; default: that of the runs.")] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option(help="Directory of the card's annotation files: compare prediction files without importing."),
+    ] = None,
     html: Annotated[Path | None, typer.Option(help="Also write one self-contained page to this file.")] = None,
     resamples: Annotated[int, typer.Option(help="Resamples of the test videos, and permutations.", min=100)] = 1000,
     text_tower: TextTower = None,
@@ -44,9 +48,11 @@ def compare(
 
     if len(contestants) < 2:
         raise UserError(f"compare {' '.join(contestants)}: expected two or more contestants")
+    if root is not None and dataset is None:
+        raise UserError("--root: holds the annotation files of a data set; name it with --dataset")
     if html is not None and html.is_dir():
         raise UserError(f"--html {html}: is a directory; name the file to write")
-    invitation = Invitation(tuple(contestants), dataset, features, text_tower, options.device(device), out)
+    invitation = Invitation(tuple(contestants), dataset, features, root, text_tower, options.device(device), out)
     lineup = line_up(invitation, say, progress)
     truth = lineup.truth
     found = compared(lineup.contestants, truth, resamples, permutations=resamples)

@@ -57,7 +57,7 @@ def line_up(invitation: Invitation, say: Say, progress: Progress) -> Lineup:
             f"One set of predictions each: {', '.join(single)}. A verdict speaks of these weights, not of other seeds."
         )
     for name, group in zip(names, groups, strict=True):
-        kept = [_tested(source.predictions(truth, invitation.card), truth) for source in group]
+        kept = [_tested(source.predictions(truth), truth) for source in group]
         contestants.append(Contestant(name, tuple(predictions for predictions, _ in kept)))
         cautions += _cautions(name, group, dropped=max(count for _, count in kept))
     return Lineup(tuple(contestants), tuple(places), truth, tuple(cautions))
@@ -71,7 +71,7 @@ def _notes(dataset: str) -> list[str]:
 
 def _truth(invitation: Invitation, sources: Sequence[Source]) -> GroundTruth:
     """That of the data set that was named, else the one that the contestants bring along."""
-    if invitation.card is not None:
+    if invitation.card is not None and invitation.root is None:
         used = [source.result.features for source in sources if source.result]
         features = invitation.features or next((name for name in used if name in invitation.card.features), None)
         return open_bank(invitation.card, features).truth()
@@ -81,7 +81,8 @@ def _truth(invitation: Invitation, sources: Sequence[Source]) -> GroundTruth:
     first, truth = own[0]
     for where, other in own[1:]:
         if (other.videos, other.classes) != (truth.videos, truth.classes):
-            raise UserError(f"{first} and {where} have different ground truth; name the data set with --dataset")
+            hint = "of other videos or annotations" if invitation.root else "name the data set with --dataset"
+            raise UserError(f"{first} and {where} have different ground truth; {hint}")
     return truth
 
 
@@ -129,6 +130,7 @@ def _cautions(name: str, group: Sequence[Source], dropped: int) -> list[str]:
     rules = {source.result.selection for source in group if source.result}
     if rules & {"oracle", "paper"}:
         found.append(f"{name} chose its weights on the test set, which flatters it.")
+    found += [f"{name}: {note}" for source in group for note in source.notes]
     if dropped:
         found.append(f"{name}: {dropped} videos left out that the data set has no features for.")
     return found

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from harness import score
 from harness.data.card import DatasetCard
 from harness.data.cards import find_card
-from harness.data.video_names import match_videos
 from harness.errors import UserError
 from harness.evaluate import Progress, Request, Say, evaluate_checkpoint
 from harness.files import read_json
@@ -30,11 +30,12 @@ _DATA = ("dataset", "dataset_hash", "protocol")
 
 @dataclass(frozen=True)
 class Invitation:
-    """What `harness compare` was asked for."""
+    """What `harness compare` was asked for; `root` holds annotation files in place of an imported bank."""
 
     words: tuple[str, ...]
     dataset: str | None = None
     features: str | None = None
+    root: Path | None = None
     text_tower: str | None = None
     device: str = "cpu"
     out: Path = Path("runs")
@@ -47,28 +48,23 @@ class Invitation:
 
 @dataclass(frozen=True)
 class Source:
-    """One set of predictions. `facts` name it, the shortest name first; `truth` is what it brings along."""
+    """One set of predictions. `facts` name it, the shortest name first; `truth` is what it brings along.
+
+    `notes` are what a reader must know of it.
+    """
 
     where: str
     facts: tuple[str, ...]
     scores: Predictions | ScoredFile
     truth: GroundTruth | None
     result: RunResult | None = None
+    notes: tuple[str, ...] = ()
 
-    def predictions(self, truth: GroundTruth, card: DatasetCard | None) -> Predictions:
-        """The scores as predictions of the test set of `truth`; a card tells which video a foreign name means.
-
-        Raises:
-            UserError: several names mean the same video.
-        """
+    def predictions(self, truth: GroundTruth) -> Predictions:
+        """The scores as predictions of the test set of `truth`."""
         if not isinstance(self.scores, ScoredFile):
             return self.scores
-        found = self.scores.predictions(truth.alignment, truth.classes)
-        if card is None:
-            return found
-        places, _ = match_videos(card, found.videos, {*truth.videos, *truth.excluded}, self.where)
-        meant = {index: video for video, index in places.items()}
-        return replace(found, videos=tuple(meant.get(index, name) for index, name in enumerate(found.videos)))
+        return self.scores.predictions(truth.alignment, truth.classes)
 
 
 def entrants(word: str, invitation: Invitation, say: Say, progress: Progress) -> list[Source]:
@@ -86,11 +82,11 @@ def entrants(word: str, invitation: Invitation, say: Say, progress: Progress) ->
     if os.path.isfile(path) and path.suffix in _WEIGHTS:
         return [_evaluated(path, None, invitation, say, progress)]
     if os.path.isfile(path):
-        return [_file(path)]
+        return [_file(path, invitation)]
     if found := _runs_of(word, invitation):
         return found
     if os.path.isdir(path):
-        return [_file(path)]
+        return [_file(path, invitation)]
     if colon and os.path.isfile(official):
         return [_evaluated(Path(official), method, invitation, say, progress)]
     parts = word.split("+")
@@ -197,12 +193,17 @@ def _evaluated(path: Path, method: str | None, invitation: Invitation, say: Say,
     return replace(run, where=str(path), facts=facts, result=result)
 
 
-def _file(path: Path) -> Source:
-    """A prediction file's scores and, if it has any, its own labels."""
+def _file(path: Path, invitation: Invitation) -> Source:
+    """A prediction file's scores, and the ground truth that it meets: that of the data set, else its own labels."""
+    stem = path.name.partition(".")[0] or path.name
+    facts = (stem, path.name, str(path.parent))
+    if invitation.dataset is not None:
+        asked = score.Request(path, invitation.dataset, invitation.features, invitation.root)
+        test = score.against_data_set(asked)
+        return Source(str(path), facts, test.predictions, test.truth, notes=test.warnings)
     scores = read_scores(path)
     truth = scores.own_truth() if isinstance(scores, ScoredFile) and scores.labels is not None else None
-    stem = path.name.partition(".")[0] or path.name
-    return Source(str(path), (stem, path.name, str(path.parent)), scores, truth)
+    return Source(str(path), facts, scores, truth)
 
 
 def _setting(result: RunResult, invitation: Invitation) -> str:

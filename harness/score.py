@@ -70,7 +70,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class _Test:
+class Test:
     """Predictions and ground truth of the same videos."""
 
     predictions: Predictions
@@ -108,7 +108,17 @@ def score(request: Request) -> Score:
     )
 
 
-def _by_own_labels(found: ScoredFile | Predictions, request: Request) -> _Test:
+def against_data_set(request: Request) -> Test:
+    """Return a file's predictions and the ground truth that they meet; `request.dataset` is given.
+
+    Raises:
+        UserError: as `score`.
+    """
+    assert request.dataset is not None
+    return _by_data_set(read_scores(request.path), find_card(request.dataset), request)
+
+
+def _by_own_labels(found: ScoredFile | Predictions, request: Request) -> Test:
     given = [f"--{name}" for name in ("features", "root", "partial") if getattr(request, name)]
     if given:
         raise UserError(f"{given[0]}: belongs to a data set; name it with --dataset")
@@ -121,10 +131,10 @@ def _by_own_labels(found: ScoredFile | Predictions, request: Request) -> _Test:
         raise UserError("--fps: a row of a file with labels of its own may be a frame or a snippet; add --rows")
     truth = found.own_truth(rows.stride if rows else 1)
     predictions = replace(found, alignment=truth.alignment).predictions(truth.alignment, truth.classes)
-    return _Test(predictions, truth)
+    return Test(predictions, truth)
 
 
-def _by_data_set(found: ScoredFile | Predictions, card: DatasetCard, request: Request) -> _Test:
+def _by_data_set(found: ScoredFile | Predictions, card: DatasetCard, request: Request) -> Test:
     where = str(request.path)
     given = parse_rows(request.rows) if request.rows else None
     if isinstance(found, Predictions):
@@ -143,7 +153,7 @@ def _by_data_set(found: ScoredFile | Predictions, card: DatasetCard, request: Re
     if isinstance(found, ScoredFile) and alignment.kind == "segments":
         warnings += _uneven(rows)
     truth = replace(meeting.truth, alignment=alignment)
-    return _Test(_chosen(found, meeting.places, truth), truth, meeting.ignored, warnings)
+    return Test(_chosen(found, meeting.places, truth), truth, meeting.ignored, warnings)
 
 
 @dataclass(frozen=True)
@@ -223,12 +233,12 @@ def _check_videos(
     if missing:
         raise UserError(
             f"{request.path}: {len(missing)} of the {len(videos)} test videos of {card.name} have no scores, such as "
-            f"{missing[0]!r}; --partial scores the others"
+            f"{missing[0]!r}; `harness score --partial` scores the others"
         )
     if ignored:
         raise UserError(
             f"{request.path}: {len(ignored)} videos are no test videos of {card.name}, such as {ignored[0]!r}; "
-            "--partial leaves them out"
+            "`harness score --partial` leaves them out"
         )
 
 
@@ -278,7 +288,7 @@ def _chosen(found: ScoredFile | Predictions, places: Mapping[str, int], truth: G
     return replace(found, videos=tuple(places), offsets=offsets, scores=found.scores[rows], class_probs=probs)
 
 
-def _alarms(test: _Test, request: Request, fps: float) -> tuple[Rated, ...]:
+def _alarms(test: Test, request: Request, fps: float) -> tuple[Rated, ...]:
     wanted: list[tuple[float, float | None]] = [(threshold, None) for threshold in request.thresholds]
     wanted += [(threshold_at_rate(test.predictions, test.truth, rate, fps), rate) for rate in request.rates]
     if not wanted:

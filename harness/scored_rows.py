@@ -86,7 +86,7 @@ def check_fit(
     more = f", and {len(wrong) - 1} other videos do not fit" if len(wrong) > 1 else ""
     hints = [f"--rows says what a row is ({_CHOICES})"]
     if not slack and not misfits(alignment, rows, frames, slack=True):
-        hints.insert(0, "--partial allows for a last snippet too few or too many")
+        hints.insert(0, "`harness score --partial` allows for a last snippet too few or too many")
     raise UserError(
         f"{where}: {video} has {rows[video]} rows; its {frames[video]} frames are {' or '.join(map(str, asked))} "
         f"{describe(alignment)}{more}; {'; '.join(hints)}"

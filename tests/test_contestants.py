@@ -143,7 +143,7 @@ def test_names_of_other_programs_are_matched_to_the_card(harness: Call, tmp_path
     last = list(rows)[-1]
     some = pd.read_csv(files[1])
     some[~some["video"].str.contains(last)].to_csv(files[1], index=False)
-    assert f"scores1: predictions: video '{last}'" in refused(harness, "compare", *files, "--dataset", card)
+    assert f"have no scores, such as '{last}'" in refused(harness, "compare", *files, "--dataset", card)
 
 
 def test_videos_without_features_are_left_out_of_files(harness: Call, tmp_path: Path) -> None:
@@ -193,3 +193,19 @@ def test_wrong_input_is_one_line(harness: Call, runs: Path, tmp_path: Path) -> N
     failed = fake_run(runs, method="delta")
     write_json(runs / failed.id / "run.json", failed.model_copy(update={"status": "failed"}).model_dump())
     assert "this run failed" in refused(harness, "compare", "alpha", failed.id, *out)
+
+
+def test_files_meet_on_annotation_files_alone(harness: Call, tmp_path: Path, shared: Path) -> None:
+    real = shared / "real"
+    file = real / "predictions" / "ucf-crime-c3d-mil.csv.gz"
+    other = tmp_path / "shuffled.csv"
+    table = pd.read_csv(file)
+    column = "pred" if "pred" in table else "score"
+    table[column] = np.random.default_rng(0).permutation(table[column].to_numpy())
+    table.to_csv(other, index=False)
+    line = ("--dataset", "ucf-crime-c3d", "--root", str(real / "ucf-crime-r3d34"))
+    document = compared(harness, str(file), str(other), *line)
+    assert document["test"] == {"dataset": "ucf-crime-c3d", "videos": 290, "frames": 1_111_808, "excluded": []}
+    auc = next(pair for pair in document["pairs"] if pair["metric"] == "frame_auc")  # type: ignore[attr-defined]
+    assert auc["verdict"] == "ucf-crime-c3d-mil ahead"
+    assert "name it with --dataset" in refused(harness, "compare", str(file), str(other), "--root", str(real))
