@@ -33,8 +33,8 @@ def fake_truth(dataset: str, classes: tuple[str, ...] = CLASSES, excluded: tuple
     return GroundTruth(dataset, classes, ALIGNMENT, videos, excluded=excluded)
 
 
-def fake_predictions(truth: GroundTruth, seed: int, method: str = "") -> Predictions:
-    """Scores that follow the truth, with noise drawn from `seed` and `method`."""
+def fake_predictions(truth: GroundTruth, seed: int, method: str = "", classify: bool = False) -> Predictions:
+    """Scores that follow the truth, with noise drawn from `seed` and `method`; random class probabilities if asked."""
     rng = np.random.default_rng([seed, *method.encode()])
     noise = rng.uniform(0.2, 0.4)
     parts = []
@@ -44,7 +44,8 @@ def fake_predictions(truth: GroundTruth, seed: int, method: str = "") -> Predict
         parts.append(np.clip(0.2 + 0.5 * video.mask()[centre] + rng.normal(0, noise, snippets), 0, 1))
     offsets = np.cumsum([0, *(len(part) for part in parts)])
     scores = np.concatenate(parts).astype(np.float32)
-    return Predictions(tuple(truth.videos), offsets, scores, truth.alignment, truth.classes)
+    probs = rng.dirichlet(np.ones(len(truth.classes)), len(scores)).astype(np.float32) if classify else None
+    return Predictions(tuple(truth.videos), offsets, scores, truth.alignment, truth.classes, probs)
 
 
 def fake_result(
@@ -109,15 +110,21 @@ def fake_result(
     )
 
 
-def fake_run(out: Path, *, classes: tuple[str, ...] = CLASSES, **fields: Any) -> RunResult:
-    """Write one finished run directory below `out` and return its result; frame metrics fit the predictions."""
+def fake_run(out: Path, *, classes: tuple[str, ...] = CLASSES, classify: bool = False, **fields: Any) -> RunResult:
+    """Write one finished run directory below `out` and return its result; metrics fit the predictions.
+
+    Without `classify` there are no class probabilities, and mAP is made up.
+    """
     result = fake_result(classes=classes, **fields)
     directory = out / result.id
     truth = fake_truth(result.dataset, classes, tuple(result.excluded))
     truth.save(directory / "truth.json")
-    predictions = fake_predictions(truth, result.seed, result.method)
+    predictions = fake_predictions(truth, result.seed, result.method, classify)
     predictions.save(directory / "predictions.npz")
-    result = result.model_copy(update={"metrics": {**result.metrics, **evaluate(predictions, truth).metrics}})
+    found = evaluate(predictions, truth)
+    result = result.model_copy(
+        update={"metrics": {**result.metrics, **found.metrics}, "class_auc": {**result.class_auc, **found.class_auc}}
+    )
     assert result.spec is not None
     write_json(directory / "config.json", result.spec.config)
     epochs = [

@@ -48,7 +48,8 @@ def test_main_job_writes_runs_leaderboard_and_report(harness: Call, tmp_path: Pa
     (board,) = document["leaderboard"]
     assert len(board["rows"]) == 4
     assert {path.name for path in (tmp_path / "report").iterdir()} == {
-        *("leaderboard.html", "leaderboard.md", "leaderboard.csv", "leaderboard.json")
+        *("index.html", "leaderboard.md", "leaderboard.csv", "leaderboard.json"),
+        *("assets", "boards", "data", "methods", "runs"),
     }
     assert not list((tmp_path / ".work").glob("*")), "nothing unfinished stays"
     code, stdout, _ = harness("list", "runs", "--out", str(tmp_path), "--json")

@@ -37,7 +37,8 @@ def test_it_holds_cards_and_assets_inside_harness_and_no_top_level_datasets(whee
     names = zipfile.ZipFile(wheel).namelist()
     for expected in (
         "harness/cards/demo.yaml",
-        "harness/assets/leaderboard.html.j2",
+        "harness/assets/index.html.j2",
+        "harness/assets/timeline.js",
         "harness/assets/published.csv",
         "harness/assets/vendor/uPlot.iife.min.js",
         "methods/dsanet.py",

@@ -25,6 +25,8 @@ class Figure:
 class Row:
     """One method with one config, preset, selection rule, text tower, scale and origin, over its seeds.
 
+    `family` is "mil", "clip" or "floor", "" for a method that is not installed here. `rank` counts from 1; rows that
+    cannot be told apart share it, those that chose their weights on the test set have none.
     `origin` says whether the weights were trained here ("trained") or given: "checkpoint", or "inference-only" where
     the method's training was never published. `checkpoint` is the hash of given weights.
     Metrics are fractions. `oracle_gap` is what choosing the weights on the test set gains in the primary metric.
@@ -34,6 +36,7 @@ class Row:
 
     method: str
     title: str
+    family: str
     ablation: str
     preset: str
     selection: str
@@ -56,6 +59,12 @@ class Row:
     code: tuple[str, ...]
     provenance: dict[str, tuple[str, ...]]
     members: tuple[TrackedRun, ...] = field(repr=False, compare=False)
+    rank: int | None = None
+
+    @property
+    def honest(self) -> bool:
+        """Whether its weights were chosen without a look at the test set."""
+        return self.selection not in ("oracle", "paper")
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,11 @@ def percent(value: float | None, decimals: int = 2) -> str:
     return "-" if value is None else f"{100 * value:.{decimals}f}"
 
 
+def signed(difference: float | None) -> str:
+    """Return a difference of fractions in points, with its sign; "-" for None."""
+    return "-" if difference is None else f"{100 * difference:+.2f}"
+
+
 def chosen(selection: str, origin: str) -> str:
     """Return how a row's weights came about: the selection rule, or that they were given."""
     if selection != "given":

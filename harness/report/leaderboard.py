@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import statistics
 from collections import defaultdict
@@ -14,10 +15,14 @@ from harness.files import digest
 from harness.report.board import Board, Failure, Figure, Leaderboard, Row
 from harness.report.figures import ordered
 from harness.report.published import published
-from harness.report.uncertainty import Artifact, Ranges, ranges
+from harness.report.ranking import ranks
+from harness.report.uncertainty import Artifact, Ranges, outdated, ranges
 from harness.spec import RunResult, RunSpec
 from harness.track import TrackedRun, Tracker
 from harness.truth import GroundTruth
+
+# Where costly statistics are kept, below the tracker's directory.
+CACHE = ".statistics"
 
 _Member = tuple[TrackedRun, RunSpec]
 
@@ -60,7 +65,7 @@ def read(
     runs, failures = tracker.runs(datasets), tracker.failures(datasets)
     if not runs and not failures:
         raise UserError(f"{tracker.store}: no finished run is recorded there; start with `harness run --methods all`")
-    return build(runs, failures, tracker.artifact, notes, tracker.out / ".intervals")
+    return build(runs, failures, tracker.artifact, notes, tracker.out / CACHE)
 
 
 def build(
@@ -101,7 +106,7 @@ def _board(
         truth = GroundTruth.load(artifact(members[-1][0], "truth.json"))
     except HarnessError as error:
         cautions.append(f"Ground truth could not be read, so there are no intervals: {error}")
-    rows = []
+    rows, old = [], list[str]()
     for (training, selection), by_seed in groups.items():
         chosen = [by_seed[seed] for seed in sorted(by_seed)]
         # The same trainings looked at on the test set tell what the honest row leaves out.
@@ -109,12 +114,25 @@ def _board(
         gap = _gap([run for run, _ in looked.values()]) if looked.keys() == by_seed.keys() else None
         spread: Ranges = {}
         try:
-            spread = ranges([run for run, _ in chosen], truth, artifact, cache) if truth else {}
+            if truth:
+                runs = [run for run, _ in chosen]
+                spread = ranges(runs, truth, artifact, cache)
+                old += [training.method] if outdated(runs, truth, artifact, cache) else []
         except HarnessError as error:
             cautions.append(f"No interval for {training.method}: {error}")
         rows.append(_row(chosen, gap, spread))
+    if old:
+        cautions.append(
+            "Recorded with another version of the evaluation, so the numbers do not fit the predictions as they are "
+            f"scored now; compute again with --rerun: {', '.join(dict.fromkeys(old))}."
+        )
     primary = truth.primary if truth else "frame_auc"
     rows.sort(key=lambda row: (-row.metrics[primary].mean if primary in row.metrics else 1, row.method, row.selection))
+    if truth:
+        try:
+            rows = _ranked(rows, primary, truth, artifact, cache)
+        except HarnessError as error:
+            cautions.append(f"No ranks: {error}")
     return Board(
         title=_title(key, siblings),
         dataset=key.dataset,
@@ -132,6 +150,14 @@ def _board(
     )
 
 
+def _ranked(rows: list[Row], primary: str, truth: GroundTruth, artifact: Artifact, cache: Path | None) -> list[Row]:
+    # Who looked at the test set competes with nobody.
+    honest = [row for row in rows if row.honest and primary in row.metrics]
+    found = ranks([row.members for row in honest], primary, truth, artifact, cache)
+    rank = {row.runs: value for row, value in zip(honest, found, strict=True)}
+    return [dataclasses.replace(row, rank=rank.get(row.runs)) for row in rows]
+
+
 def _config_hash(spec: RunSpec) -> str:
     return digest(json.dumps(spec.config, sort_keys=True))[:10]
 
@@ -140,10 +166,11 @@ def _row(chosen: list[_Member], gap: float | None, spread: Ranges) -> Row:
     results, spec = [run.result for run, _ in chosen], chosen[-1][1]
     costs = [result.cost for result in results if result.cost is not None]
     facts = {name for result in results for name in result.provenance}
-    title, published_as = _names(spec.method)
+    title, family, published_as = _names(spec.method)
     return Row(
         method=spec.method,
         title=f"{title} without {spec.ablation}" if spec.ablation else title,
+        family=family,
         ablation=spec.ablation,
         preset=spec.preset,
         selection=spec.selection,
@@ -185,15 +212,15 @@ def _gap(runs: list[TrackedRun]) -> float | None:
     return statistics.fmean(gaps) if len(gaps) == len(runs) else None
 
 
-def _names(method: str) -> tuple[str, str]:
-    """Title and published name; a method of another installation has only its name."""
+def _names(method: str) -> tuple[str, str, str]:
+    """Title, family and published name; a method of another installation has only its name."""
     from harness.registry import method_class
 
     try:
         card = method_class(method).card
     except (KeyError, UserError):
-        return method, ""
-    return card.title, card.published_as
+        return method, "", ""
+    return card.title, card.family, card.published_as
 
 
 def _title(key: _Key, siblings: list[_Key]) -> str:
@@ -212,7 +239,7 @@ def _cautions(rows: list[Row], siblings: list[_Key]) -> list[str]:
     found = []
     if len(siblings) > 1:
         found.append("Other tables of this data set differ in features, card, protocol or excluded videos; see titles.")
-    if any(row.selection in ("oracle", "paper") for row in rows):
+    if not all(row.honest for row in rows):
         found.append(
             "Rows with selection oracle or paper chose their weights on the test set; only last and val did not."
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.errors import UserError
 from harness.report.board import Leaderboard
-from harness.report.leaderboard import read
+from harness.report.leaderboard import CACHE, read
 from harness.report.write import FORMATS, check_formats, write_report
 from harness.track import Tracker
 
@@ -20,7 +20,9 @@ def publish(tracker: Tracker, formats: Sequence[str] = FORMATS[:4]) -> tuple[Lea
     """
     check_formats(formats)
     leaderboard = read(tracker, notes=_notes())
-    return leaderboard, write_report(leaderboard, tracker.artifact, tracker.out / "report", formats)
+    return leaderboard, write_report(
+        leaderboard, tracker.artifact, tracker.out / "report", formats, tracker.out / CACHE
+    )
 
 
 def _notes() -> dict[str, str]:

@@ -13,7 +13,7 @@ from harness.paths import report_assets_dir
 class Published:
     """A number from a paper: a fraction in [0, 1], the features it was made with, its source.
 
-    `doubtful`: the source itself says that the number is unverified or disputed.
+    `doubtful`: no source is named, or it says itself that the number is unverified or disputed.
     """
 
     value: float
@@ -33,7 +33,8 @@ def published(method: str, dataset: str, features: str) -> dict[str, Published]:
         if not method or (row["method"], row["dataset"]) != (method, dataset):
             continue
         same = row["feature"].lower().startswith(features.lower().split("-")[0])
-        doubtful = any(word in row["source"].lower() for word in ("warning", "unverified"))
+        source = row["source"].strip().lower()
+        doubtful = not source or any(word in source for word in ("warning", "unverified"))
         venue = f"{row['venue']} {row['year']}".strip()
         number = Published(float(row["value"]) / 100, row["feature"], venue, row["source"], doubtful)
         rank = (not same, doubtful)

@@ -20,7 +20,7 @@ def markdown(leaderboard: Leaderboard) -> str:
         lines += [f"> {_md(caution)}" for caution in board.cautions] + [""]
         lines += [
             _md_row(head),
-            _md_row(["---", "---", "---", "---", *["---:"] * (len(head) - 4)]),
+            _md_row(["---", "---:", "---", "---", "---", *["---:"] * (len(head) - 5)]),
             *map(_md_row, rows),
             "",
         ]
@@ -30,21 +30,76 @@ def markdown(leaderboard: Leaderboard) -> str:
 
 
 def latex(leaderboard: Leaderboard) -> str:
-    """Return one booktabs table per board."""
-    parts = []
-    for board in leaderboard.boards:
-        head, rows = _cells(board)
-        lines = [" & ".join(map(_tex, row)) + r" \\" for row in (head, *rows)]
-        body = "\n".join([r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"])
-        columns = "ll" + "r" * (len(head) - 2)
-        parts.append(f"% {_line(board.title)}\n\\begin{{tabular}}{{{columns}}}\n{body}\n\\end{{tabular}}\n")
-    return "\n".join(parts)
+    """Return one booktabs table per board, for the `booktabs` package alone.
+
+    Best mean of a column in bold, second underlined, 95% interval over videos as subscript. Rows that chose their
+    weights on the test set are neither.
+    """
+    return "\n".join([r"% \usepackage{booktabs}", *map(_tex_table, leaderboard.boards)])
+
+
+def _tex_table(board: Board) -> str:
+    shown = [name for name in board.metrics if is_main(name) or name == board.primary]
+    order = {name: _best_two(board, name) for name in shown}
+    references = [row.published.get(board.primary) for row in board.rows]
+    lines = [["Method", "Selection", "Seeds", *(_tex(label(name)) for name in shown), "Published"]]
+    for row, reported in zip(board.rows, references, strict=True):
+        mark = r"$^{?}$" if reported and reported.doubtful else ""
+        lines.append(
+            [
+                _tex(row.title),
+                _tex(chosen(row.selection, row.origin)),
+                str(len(row.seeds)),
+                *(_tex_figure(row.metrics.get(name), order[name]) for name in shown),
+                percent(reported.value) + mark if reported else "--",
+            ]
+        )
+    if not any(references):
+        lines = [line[:-1] for line in lines]
+    head, *body = [" & ".join(line) + r" \\" for line in lines]
+    caption = (
+        f"{_tex(board.title)}: {board.videos} test videos, percent, mean over seeds, subscript: 95\\% interval over "
+        f"test videos. Best in bold, second underlined, ordered by {_tex(label(board.primary))}."
+    )
+    if any(reported and reported.doubtful for reported in references):
+        caption += " Published numbers marked ? are unverified."
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering\footnotesize\setlength{\tabcolsep}{2.5pt}",
+            rf"\caption{{{caption}}}",
+            rf"\begin{{tabular}}{{ll{'r' * (len(lines[0]) - 2)}}}",
+            r"\toprule",
+            head,
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _best_two(board: Board, metric: str) -> list[float]:
+    """The two highest means, as printed, of the rows that did not look at the test set."""
+    honest = [row.metrics.get(metric) for row in board.rows if row.honest]
+    return sorted({round(figure.mean, 4) for figure in honest if figure is not None}, reverse=True)[:2]
+
+
+def _tex_figure(figure: Figure | None, best: list[float]) -> str:
+    if figure is None:
+        return "--"
+    place = best.index(round(figure.mean, 4)) if round(figure.mean, 4) in best else -1
+    text = {0: r"\mathbf{%s}", 1: r"\underline{%s}"}.get(place, "%s") % percent(figure.mean)
+    low = f"_{{[{percent(figure.low, 1)},\\,{percent(figure.high, 1)}]}}" if figure.low is not None else ""
+    return f"${text}{low}$"
 
 
 def comma_separated(leaderboard: Leaderboard) -> str:
     """Return one CSV for all boards: fractions in full precision, one line per row."""
     metrics = list(dict.fromkeys(name for board in leaderboard.boards for name in board.metrics))
-    identity = ("method", "ablation", "preset", "selection", "origin", "checkpoint")
+    identity = ("rank", "method", "family", "ablation", "preset", "selection", "origin", "checkpoint")
     facts = (*identity, "text_tower", "scale", "config_hash", "fidelity")
     costs = ("oracle_gap", "parameters", "train_seconds", "test_frames_per_second")
     parts = ("mean", "sd", "low", "high")
@@ -52,7 +107,8 @@ def comma_separated(leaderboard: Leaderboard) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     shared = ("dataset", "features", "feature_hash", "protocol", "videos", "frames")
-    writer.writerow([*shared, "excluded", *facts, "seeds", *numbers, *costs, "published", "published_source"])
+    reference = ("published", "published_source", "unverified")
+    writer.writerow([*shared, "excluded", *facts, "seeds", *numbers, *costs, *reference])
     for board in leaderboard.boards:
         for row in board.rows:
             reported = row.published.get(board.primary)
@@ -64,7 +120,7 @@ def comma_separated(leaderboard: Leaderboard) -> str:
                     " ".join(map(str, row.seeds)),
                     *(getattr(row.metrics.get(name), part, None) for name in metrics for part in parts),
                     *(getattr(row, name) for name in costs),
-                    *((reported.value, reported.source) if reported else (None, None)),
+                    *((reported.value, reported.source, reported.doubtful) if reported else (None, None, None)),
                 ]
             )
     return stream.getvalue()
@@ -72,7 +128,7 @@ def comma_separated(leaderboard: Leaderboard) -> str:
 
 def _cells(board: Board) -> tuple[list[str], list[list[str]]]:
     shown = [name for name in board.metrics if is_main(name) or name == board.primary]
-    head = ["Method", "Selection", "Preset", "Text tower", "Seeds", *map(label, shown)]
+    head = ["Method", "Rank", "Selection", "Preset", "Text tower", "Seeds", *map(label, shown)]
     head += ["Oracle gap", "Published", "Parameters", "Training", "Frames/s", "Fidelity"]
     return head, [_row(board, row, shown) for row in board.rows]
 
@@ -81,6 +137,7 @@ def _row(board: Board, row: Row, shown: list[str]) -> list[str]:
     reported = row.published.get(board.primary)
     return [
         row.title,
+        str(row.rank or "-"),
         chosen(row.selection, row.origin),
         row.preset or "-",
         row.text_tower or "-",
@@ -122,8 +179,9 @@ def _md(text: str) -> str:
 
 def _tex(text: str) -> str:
     special = {"\\": r"\textbackslash{}", "±": r"$\pm$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    special |= {c: "\\" + c for c in "&%$#_{}"}
-    return "".join(special.get(c, c) for c in _line(text))
+    special |= {c: "\\" + c for c in "&%$#_{}"} | {"·": r"$\cdot$", "<": r"$<$", ">": r"$>$", "|": r"$|$"}
+    # A letter that plain LaTeX has no glyph for would stop it.
+    return "".join(special.get(c, c if ord(c) < 0x180 else f"[U+{ord(c):04X}]") for c in _line(text))
 
 
 def _line(text: str) -> str:

@@ -1,9 +1,10 @@
-"""Scores over time of a few test videos, one line per row of a board, beside the ground truth."""
+"""Scores over time of every test video, one line per row of a board, in parts that a page loads one at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import zip_longest
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,86 +14,114 @@ from harness.errors import HarnessError
 from harness.predictions import Predictions
 from harness.report.board import Board, Row
 from harness.report.uncertainty import Artifact
-from harness.truth import GroundTruth
+from harness.truth import GroundTruth, VideoTruth
 
-# What keeps a page small: videos in all, normal ones among them, and score values of one board.
-VIDEOS, NORMAL, VALUES = 24, 4, 120_000
+# What keeps a video's part small: longer ones are drawn by means over adjacent snippets.
+SCORES, PROBABILITIES = 1200, 240
+# Class probabilities are written as one character each, from the first one on.
+_FIRST, _LEVELS = 35, 90
 
-
-def timelines(board: Board, artifact: Artifact) -> dict[str, Any]:
-    """Return the JSON-ready scores of the chosen videos, averaged over the seeds of each row, to 3 decimals.
-
-    `chosen` says in words which videos these are; `videos` holds per video its frames, classes, events
-    [start, end, class], snippet edges in frames, and one list of scores per row (None where a row's are not there).
-    """
-    try:
-        truth = GroundTruth.load(artifact(board.rows[0].members[0], "truth.json"))
-    except HarnessError as error:
-        return {"chosen": f"Ground truth is not there: {error}", "videos": []}
-    scores = [_mean_scores(row, artifact) for row in board.rows]
-    first = next((each for each in scores if each), {})
-    chosen = choose(truth, {name: len(values) for name, values in first.items()}, max(len(board.rows), 1))
-    videos = []
-    for name in chosen:
-        video = truth.videos[name]
-        edges = truth.alignment.edges(len(first[name]), video.frames)
-        series = [each.get(name) for each in scores]
-        videos.append(
-            {
-                "name": name,
-                "frames": video.frames,
-                "classes": [truth.classes[label] for label in video.labels],
-                "events": [
-                    [event.start, min(event.end, video.frames), truth.classes[event.label]] for event in video.events
-                ],
-                "edges": edges.tolist(),
-                "scores": [
-                    None if one is None or len(one) != len(edges) - 1 else [round(float(v), 3) for v in one]
-                    for one in series
-                ],
-            }
-        )
-    return {"chosen": _statement(len(chosen), truth), "videos": videos}
+Values = NDArray[np.float64]
 
 
-def choose(truth: GroundTruth, snippets: dict[str, int], rows: int) -> list[str]:
-    """Return the names of up to `VIDEOS` videos, chosen without a look at any score.
+@dataclass(frozen=True, eq=False)
+class _Line:
+    """Means over a row's seeds: `scores` `[N]`, scaled to 0..1 where they leave that range, and `probs` `[N, K]`."""
 
-    Classes take turns, each giving its videos in the test list's order, after the normal class gave `NORMAL`; a video
-    that would exceed `VALUES` score values in all is passed over.
-    """
-    by_class: dict[int, list[str]] = {}
-    for name, video in truth.videos.items():
-        if name in snippets:
-            by_class.setdefault(video.labels[0] if video.labels else 0, []).append(name)
-    normal = by_class.pop(0, [])[:NORMAL]
-    turns: Iterable[tuple[str | None, ...]] = zip_longest(*(by_class[label] for label in sorted(by_class)))
-    abnormal = [name for turn in turns for name in turn if name is not None]
-    left, chosen = VALUES, list[str]()
-    for name in [*normal, *abnormal]:
-        if len(chosen) < VIDEOS and snippets[name] * rows <= left:
-            chosen.append(name)
-            left -= snippets[name] * rows
-    return sorted(chosen, key=lambda name: (not truth.videos[name].abnormal, truth.videos[name].labels, name))
+    predictions: Predictions
+    scores: Values
+    probs: Values | None
+    scaled: bool
 
 
-def _statement(count: int, truth: GroundTruth) -> str:
-    if count == len(truth.videos):
-        return f"All {count} test videos."
-    return (
-        f"{count} of {len(truth.videos)} test videos: {NORMAL} normal ones, then the abnormal classes in turn, each in "
-        "the test list's order, chosen without a look at any score; very long videos are passed over."
-    )
+@dataclass(frozen=True, eq=False)
+class Timelines:
+    """The score timelines of a board: `index` for the page, and per video the JSON of its part."""
+
+    truth: GroundTruth
+    lines: tuple[_Line | None, ...]
+    names: tuple[str, ...]
+
+    @property
+    def index(self) -> dict[str, Any]:
+        """JSON-ready: the rows, the classes, and the videos with frames and classes, in the test list's order."""
+        return {
+            "rows": [
+                {"name": name, "there": line is not None, "scaled": bool(line and line.scaled),
+                 "classes": line is not None and line.probs is not None}
+                for name, line in zip(self.names, self.lines, strict=True)
+            ],
+            "classes": self.truth.classes,
+            "videos": [
+                {"name": name, "frames": video.frames, "classes": [self.truth.classes[label] for label in video.labels]}
+                for name, video in self.truth.videos.items()
+            ],
+        }  # fmt: skip
+
+    def parts(self) -> Iterator[str]:
+        """Yield one script per video, in the order of `index`."""
+        for number, (name, video) in enumerate(self.truth.videos.items()):
+            part = {"number": number, **self._part(name, video)}
+            yield f"harnessVideo({json.dumps(part, separators=(',', ':'), allow_nan=False)});\n"
+
+    def _part(self, name: str, video: VideoTruth) -> dict[str, Any]:
+        """Events [start, end, class], edges in frames, scores in thousandths by row, probabilities by row."""
+        found: dict[str, Any] = {
+            "events": [[e.start, min(e.end, video.frames), self.truth.classes[e.label]] for e in video.events]
+        }
+        scores: list[list[int] | None] = []
+        probs: list[list[str] | None] = []
+        for line in self.lines:
+            rows = None if line is None else _rows(line.predictions, name)
+            if line is None or rows is None or rows.start == rows.stop:
+                scores.append(None)
+                probs.append(None)
+                continue
+            edges = self.truth.alignment.edges(rows.stop - rows.start, video.frames)
+            means, places = _thinned(line.scores[rows], edges, SCORES)
+            # A row that cuts this video otherwise has no place on the others' axis.
+            fits = found.setdefault("edges", places.tolist()) == places.tolist()
+            scores.append(np.rint(1000 * means).astype(int).tolist() if fits else None)
+            probs.append(None)
+            if line.probs is not None and fits:
+                means, places = _thinned(line.probs[rows], edges, PROBABILITIES)
+                found["probabilityEdges"] = places.tolist()
+                levels = np.rint(_LEVELS * np.clip(means, 0, 1)).astype(int) + _FIRST
+                probs[-1] = ["".join(map(chr, column)) for column in levels.T]
+        return {**found, "scores": scores, "probabilities": probs}
 
 
-def _mean_scores(row: Row, artifact: Artifact) -> dict[str, NDArray[np.float64]]:
-    """Snippet scores by video, averaged over the row's seeds; empty if predictions are missing or differ in length."""
+def timelines(board: Board, names: Sequence[str], truth: GroundTruth, artifact: Artifact) -> Timelines:
+    """Return the timelines of a board's rows, which the page calls `names`."""
+    return Timelines(truth, tuple(_line(row, truth, artifact) for row in board.rows), tuple(names))
+
+
+def _line(row: Row, truth: GroundTruth, artifact: Artifact) -> _Line | None:
+    """None where predictions are missing, differ in length between seeds or have other classes."""
     try:
         loaded = [Predictions.load(artifact(member, "predictions.npz")) for member in row.members]
     except HarnessError:
-        return {}
+        return None
     first = loaded[0]
     if any(p.videos != first.videos or (p.offsets != first.offsets).any() for p in loaded):
-        return {}
-    mean = np.stack([p.scores for p in loaded]).astype(np.float64).mean(axis=0)
-    return {name: mean[first.rows(index)] for index, name in enumerate(first.videos)}
+        return None
+    scores = np.asarray(np.mean([p.scores for p in loaded], axis=0, dtype=np.float64))
+    scaled = bool(len(scores)) and bool(scores.min() < 0 or scores.max() > 1)
+    if scaled:
+        scores = (scores - scores.min()) / max(float(np.ptp(scores)), 1e-12)
+    given = [p.class_probs for p in loaded if p.class_probs is not None and p.classes == truth.classes]
+    probs = np.asarray(np.mean(given, axis=0, dtype=np.float64)) if len(given) == len(loaded) else None
+    return _Line(first, scores, None if probs is None or not np.isfinite(probs).all() else probs, scaled)
+
+
+def _rows(predictions: Predictions, video: str) -> slice | None:
+    return predictions.rows(predictions.videos.index(video)) if video in predictions.videos else None
+
+
+def _thinned(values: Values, edges: NDArray[np.int64], most: int) -> tuple[Values, NDArray[np.int64]]:
+    """Means over runs of adjacent snippets, so that at most `most` are left, and their edges in frames."""
+    step = -(-len(values) // most)
+    starts = np.arange(0, len(values), step)
+    counts = np.diff(np.append(starts, len(values)))
+    means = np.add.reduceat(values, starts, axis=0) / counts.reshape(-1, *[1] * (values.ndim - 1))
+    return means, np.append(edges[starts], edges[-1])

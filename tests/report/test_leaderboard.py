@@ -6,20 +6,25 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from harness.errors import UserError
+from harness.predictions import Predictions
 from harness.report import leaderboard
 from harness.report.board import Leaderboard
+from harness.report.critical import diagram
 from harness.report.leaderboard import build
 from harness.report.published import published
+from harness.report.ranking import grouped
+from harness.report.reproduce import command
 from harness.report.terminal import print_leaderboard
-from harness.report.timelines import NORMAL, VIDEOS, choose
+from harness.report.timelines import timelines
 from harness.spec import RunResult
 from harness.track import TrackedRun
-from harness.truth import GroundTruth, VideoTruth
-from tests.fakes import ALIGNMENT, fake_result, fake_run
+from harness.truth import Event, GroundTruth, VideoTruth
+from tests.fakes import ALIGNMENT, CLASSES, fake_result, fake_run
 
 
 def tracked(results: list[RunResult]) -> list[TrackedRun]:
@@ -120,7 +125,7 @@ def test_published_numbers_prefer_the_same_features() -> None:
 
 
 def test_published_number_stands_beside_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leaderboard, "_names", lambda method: ("DSANet", "DSANet"))
+    monkeypatch.setattr(leaderboard, "_names", lambda method: ("DSANet", "clip", "DSANet"))
     (board,) = built(tmp_path, {"dataset": "ucf-crime"}).boards
     assert board.rows[0].published["frame_auc"].value == pytest.approx(0.8944)
     assert board.rows[0].published["frame_auc"].source
@@ -137,12 +142,91 @@ def test_terminal_table_fits_a_hundred_columns(tmp_path: Path) -> None:
     assert f"{100 * figure.mean:.2f} ± {100 * (figure.sd or 0):.2f}" in stream.getvalue()
 
 
-def test_chosen_videos_cover_every_class_without_scores() -> None:
-    videos = {f"v{i:03d}": VideoTruth(160, (i % 14,)) for i in range(280)}
-    truth = GroundTruth("toy", tuple(map(str, range(14))), ALIGNMENT, videos)
-    chosen = choose(truth, dict.fromkeys(videos, 10), 3)
-    labels = [videos[name].labels[0] for name in chosen]
-    assert len(chosen) == VIDEOS
-    assert labels.count(0) == NORMAL
-    assert set(labels) == set(range(14))
-    assert "v001" not in choose(truth, {**dict.fromkeys(videos, 10), "v001": 10**6}, 3)
+def test_timelines_hold_every_video_with_means_over_seeds(tmp_path: Path) -> None:
+    (board,) = built(tmp_path, {"classify": True}, {"method": "beta"}).boards
+    first = board.rows[0].members[0]
+    truth = GroundTruth.load(tmp_path / first.result.id / "truth.json")
+    found = timelines(board, ["one", "two"], truth, lambda run, name: tmp_path / run.result.id / name)
+    assert [video["name"] for video in found.index["videos"]] == list(truth.videos)
+    parts = [json.loads(part.removeprefix("harnessVideo(").removesuffix(");\n")) for part in found.parts()]
+    assert [part["number"] for part in parts] == list(range(12))
+    for key, row in enumerate(board.rows):
+        loaded = [Predictions.load(tmp_path / run.result.id / "predictions.npz") for run in row.members]
+        mean = np.mean([each.scores[each.rows(4)] for each in loaded], axis=0)
+        assert np.allclose(np.array(parts[4]["scores"][key]) / 1000, mean, atol=6e-4)
+        if loaded[0].class_probs is None:
+            assert parts[4]["probabilities"][key] is None
+            continue
+        probs = np.mean([each.class_probs[each.rows(4)] for each in loaded], axis=0)  # type: ignore[index]
+        drawn = np.array([[ord(letter) - 35 for letter in column] for column in parts[4]["probabilities"][key]]) / 90
+        assert np.allclose(drawn.T, probs, atol=6e-3)
+    assert parts[4]["edges"][-1] == truth.videos["video_04"].frames
+    assert len(parts[4]["edges"]) == len(parts[4]["scores"][0]) + 1
+
+
+def test_long_videos_and_other_ranges_are_thinned_and_scaled(tmp_path: Path) -> None:
+    result = fake_run(tmp_path)
+    place = tmp_path / result.id
+    videos = {"long": VideoTruth(16 * 3001, (0,)), "short": VideoTruth(160, (1,), (Event(16, 50, 1),))}
+    truth = GroundTruth("toy", CLASSES, ALIGNMENT, videos)
+    scores = np.linspace(-5, 5, 3011, dtype=np.float32)
+    Predictions(tuple(videos), np.array([0, 3001, 3011]), scores, ALIGNMENT, CLASSES).save(place / "predictions.npz")
+    truth.save(place / "truth.json")
+    (board,) = build(tracked([result]), [], lambda run, name: place / name).boards
+    found = timelines(board, ["one"], truth, lambda run, name: place / name)
+    long, short = (json.loads(part[len("harnessVideo(") : -3]) for part in found.parts())
+    assert found.index["rows"][0]["scaled"]
+    assert (len(long["scores"][0]), long["edges"][:2], long["edges"][-1]) == (1001, [0, 48], 48016)
+    assert long["scores"][0] == sorted(long["scores"][0])
+    assert (short["scores"][0][-1], short["events"]) == (1000, [[16, 50, "Fight"]])
+
+
+def test_rows_that_cannot_be_told_apart_share_a_rank() -> None:
+    runs = [(run,) for run in tracked([fake_result(method=name) for name in "abcde"])]
+    p_values = {"ab": 0.5, "ac": 0.004, "ad": 0.3, "ae": 0.001, "cd": 0.2, "ce": 0.04}
+
+    def p_value(one: Any, other: Any) -> float:
+        return p_values[one[0].result.method + other[0].result.method]
+
+    # Holm among the four below a: e 0.004, c 0.012. Among the two below c: e 0.08.
+    assert grouped(runs, p_value) == [1, 1, 3, 3, 3]
+    assert grouped(runs, lambda one, other: None) == [None] * 5
+    assert grouped(runs[:1], p_value) == [1]
+
+
+def test_who_looked_at_the_test_set_has_no_rank(tmp_path: Path) -> None:
+    (board,) = built(tmp_path, {}, {"selection": "oracle"}, {"method": "beta"}).boards
+    assert {row.selection: row.rank is None for row in board.rows} == {"last": False, "oracle": True}
+    assert min(row.rank for row in board.rows if row.rank) == 1
+
+
+def test_paired_tests_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "cache"
+    first = built(tmp_path, {}, {"method": "beta"}, cache=cache)
+    monkeypatch.setattr("harness.metrics.histograms.exchange_p_values", None)
+    assert built(tmp_path, {}, {"method": "beta"}, cache=cache).to_dict() == first.to_dict()
+
+
+def test_the_command_names_what_differs_from_the_preset(tmp_path: Path) -> None:
+    (board,) = built(tmp_path, {"method": "deepmil", "config": {"lr": 0.5}}, {"method": "it's"}).boards
+    texts = {row.method: command(board, row, row.seeds) for row in board.rows}
+    assert "--seeds 0,1 --selection last --preset fast --set deepmil.lr=0.5" in texts["deepmil"]
+    assert "--methods 'it'\"'\"'s'" in texts["it's"]
+
+
+def test_average_ranks_over_data_sets(tmp_path: Path) -> None:
+    changes = [{"method": m, "dataset": d} for d in ("one", "two") for m in ("alpha", "beta", "gamma")]
+    boards = built(tmp_path, *changes, {"method": "alpha", "dataset": "one", "config": {"lr": 1.0}}).boards
+    assert diagram(boards) is None, "alpha has two rows on one board, so only two methods are left"
+    found = diagram(built(tmp_path, *changes).boards)
+    assert found is not None
+    assert {entry.method for entry in found.entries} == {"alpha", "beta", "gamma"}
+    assert sum(entry.rank for entry in found.entries) == pytest.approx(6)
+    assert [entry.rank for entry in found.entries] == sorted(entry.rank for entry in found.entries)
+
+
+def test_numbers_of_another_version_are_pointed_out(tmp_path: Path) -> None:
+    fresh, old = fake_run(tmp_path), fake_run(tmp_path, method="beta")
+    old = old.model_copy(update={"metrics": {**old.metrics, "frame_auc": old.metrics["frame_auc"] + 1e-6}})
+    (board,) = build(tracked([fresh, old]), [], lambda run, name: tmp_path / run.result.id / name).boards
+    assert [text.rpartition(": ")[2] for text in board.cautions if "another version" in text] == ["beta."]

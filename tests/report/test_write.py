@@ -1,137 +1,237 @@
+"""The files of the report: what is in them, and that every number is the one of the predictions."""
+
 from __future__ import annotations
 
 import csv
 import io
 import json
 import re
+import shutil
 import statistics
+import subprocess
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from harness.alignment import Alignment
 from harness.errors import UserError
+from harness.metrics.protocol import Evaluation, evaluate
+from harness.predictions import Predictions
+from harness.report import leaderboard as boards
 from harness.report.board import Leaderboard
-from harness.report.leaderboard import build
-from harness.report.write import FORMATS, write_report
+from harness.report.figures import percent
+from harness.report.write import write_report
 from harness.track import TrackedRun
-from tests.fakes import fake_result, fake_run
-
-HOSTILE = "</script><img src=x onerror=alert(1)>|`*"
-CLASSES = ("Normal", "<!--<script>alert(2)", "Road & Rail")
+from harness.truth import GroundTruth, VideoTruth
+from tests.fakes import fake_result
+from tests.report.conftest import CLASSES, HOSTILE, Site
 
 
 class Page(HTMLParser):
-    """Tags, loads and embedded scripts of a page."""
+    """Tags, what they load, scripts, all text, the values of cells, and the numbers of runs.
+
+    `numbers` holds (runs, "metric" or "class", name, value, text).
+    """
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.tags: list[str] = []
         self.loads: list[str] = []
         self.handlers: list[str] = []
+        self.styles: list[str] = []
         self.values: list[float] = []
         self.scripts: list[str] = []
+        self.numbers: list[list[Any]] = []
         self.text = ""
+        self._runs: list[str] = []
+        self._open: list[Any] | None = None
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        named = {name: value or "" for name, value in attrs}
         self.tags.append(tag)
-        self.loads += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "action")]
-        self.handlers += [name for name, _ in attrs if name.startswith("on")]
+        self.loads += [value for name, value in named.items() if name in ("src", "href", "srcset", "action")]
+        self.handlers += [name for name in named if name.startswith("on")]
+        self.styles += [value for name, value in named.items() if name == "style"]
+        if tag == "td" and re.fullmatch(r"[-\d.e]+", named.get("data-value", "")):
+            self.values.append(float(named["data-value"]))
         if tag == "script":
             self.scripts.append("")
-        if tag == "td" and dict(attrs).get("data-value"):
-            value = dict(attrs)["data-value"] or ""
-            if re.fullmatch(r"[-\d.e]+", value):
-                self.values.append(float(value))
+        if "data-run" in named:
+            self._runs = [named["data-run"]]
+        if "data-runs" in named:
+            self._runs = named["data-runs"].split(" ")
+        for kind in ("metric", "class"):
+            if tag == "td" and f"data-{kind}" in named and named["data-value"]:
+                self._open = [self._runs, kind, named[f"data-{kind}"], float(named["data-value"]), ""]
+                self.numbers.append(self._open)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "td":
+            self._open = None
 
     def handle_data(self, data: str) -> None:
         if self.tags and self.tags[-1] == "script" and self.cdata_elem:
             self.scripts[-1] += data
+        if self._open is not None:
+            self._open[-1] += data
         self.text += data
 
 
-@pytest.fixture
-def written(tmp_path: Path) -> tuple[Leaderboard, dict[str, str]]:
-    results = [
-        *(fake_run(tmp_path, seed=seed, method="alpha", excluded=("gone_1", "gone_2")) for seed in range(3)),
-        *(
-            fake_run(tmp_path / "b", seed=s, method="beta", selection="oracle", excluded=("gone_1", "gone_2"))
-            for s in (0, 1)
-        ),
-    ]
-    hostile = fake_run(tmp_path / "c", classes=CLASSES, excluded=("gone_1", "gone_2"))
-    assert hostile.spec is not None
-    spec = hostile.spec.model_copy(update={"method": HOSTILE, "config": {"x": HOSTILE}})
-    results.append(hostile.model_copy(update={"method": HOSTILE, "spec": spec}))
-    places = [*[tmp_path] * 3, *[tmp_path / "b"] * 2, tmp_path / "c"]
-    runs = [
-        TrackedRun(str(i), str(place / r.id), i, r) for i, (r, place) in enumerate(zip(results, places, strict=True))
-    ]
-    failed = fake_result(seed=5).model_copy(update={"status": "failed", "error": HOSTILE})
+def test_the_pages_load_only_the_sites_own_files(site: Site) -> None:
+    for path in site.pages:
+        page = Page(path.read_text(encoding="utf-8"))
+        assert page.handlers == page.styles == [], "the policy of the pages refuses both"
+        assert "img" not in page.tags
+        for load in page.loads:
+            target = (path.parent / load.partition("#")[0]).resolve()
+            assert load.startswith("data:,") or load.startswith("#") or target.is_file(), load
+            assert load.startswith("data:,") or target.is_relative_to(site.directory)
+    assets = [path.read_text(encoding="utf-8") for path in (site.directory / "assets").glob("*.*s")]
+    assert not any(re.search(r"url\(|@import|fetch\(|XMLHttpRequest", text) for text in assets)
+
+
+def test_hostile_names_are_text(site: Site) -> None:
+    assert HOSTILE in Page(site.text("index.html")).text
+    (path,) = (site.directory / "boards").glob("toy*.html")
+    page = Page(path.read_text(encoding="utf-8"))
+    assert HOSTILE in page.text
+    assert "49 方法" not in page.text
+    assert CLASSES[1] in page.text
+    index = json.loads(next(script for script in page.scripts if script))
+    assert tuple(index["classes"]) == CLASSES
+    assert all(len(name) < 130 for name in (path.name for path in site.pages))
+
+
+def test_every_number_is_recomputed_from_the_predictions(site: Site) -> None:
+    @cache
+    def recomputed(run: str) -> Evaluation:
+        place = site.runs[run]
+        return evaluate(Predictions.load(place / "predictions.npz"), GroundTruth.load(place / "truth.json"))
+
+    ids = sorted(site.runs, key=len, reverse=True)
+
+    def named(words: list[str]) -> list[str]:
+        # The hostile id holds spaces itself.
+        text = " ".join(words)
+        return [run for run in ids if run in text]
+
+    seen = 0
+    for path in site.pages:
+        for words, kind, name, value, text in Page(path.read_text(encoding="utf-8")).numbers:
+            found = [recomputed(run) for run in named(words)]
+            numbers = [(each.metrics if kind == "metric" else each.class_auc)[name] for each in found]
+            assert value == statistics.fmean(numbers), (path.name, name)
+            assert text.strip().startswith((percent(value), percent(value, 1))), (path.name, name, text)
+            seen += 1
+    runs, metrics = len(site.runs), len(site.leaderboard.boards[0].metrics)
+    assert seen > runs * (metrics + len(CLASSES) - 1), "run pages alone hold that many"
+
+
+def test_tables_hold_the_same_numbers(site: Site) -> None:
+    rows = [(board, row) for board in site.leaderboard.boards for row in board.rows]
+    lines = list(csv.DictReader(io.StringIO(site.text("leaderboard.csv"))))
+    documents = [row for board in json.loads(site.text("leaderboard.json"))["boards"] for row in board["rows"]]
+    for (board, row), line, document in zip(rows, lines, documents, strict=True):
+        for name in board.metrics:
+            mean = statistics.fmean(member.result.metrics[name] for member in row.members)
+            assert float(line[name]) == mean
+            assert document["metrics"][name]["mean"] == mean
+        for table in ("leaderboard.md", "leaderboard.tex"):
+            assert percent(row.metrics["frame_auc"].mean) in site.text(table)
+        assert (line["rank"], line["family"]) == (str(row.rank or ""), row.family)
+
+
+def test_what_a_reader_must_know_is_there(site: Site) -> None:
+    (board,) = (site.directory / "boards").glob("toy*.html")
+    for text in (board.read_text(encoding="utf-8"), site.text("leaderboard.md")):
+        assert "Generated data, not a benchmark." in text
+        assert "chose their weights on the test set" in text
+    assert "Failed runs" in site.text("index.html")
+    assert "gone_1, gone_2" in board.read_text(encoding="utf-8")
+    run = next((site.directory / "runs").glob("vadclip-toy-s1-oracle*")).read_text(encoding="utf-8")
+    for fact in ("Test CPU", "0" * 40, "f" * 64, "--seeds 1 --selection oracle", "eprint = {2308.11681}"):
+        assert fact in run
+    published = next((site.directory / "boards").glob("ucf-crime*.html")).read_text(encoding="utf-8")
+    assert "88.02" in published
+
+
+def test_an_earlier_site_leaves_nothing_behind(site: Site, tmp_path: Path) -> None:
+    target = tmp_path / "report"
+    shutil.copytree(site.directory, target)
+    (target / "runs" / "old.html").write_text("old")
+    (target / "notes.txt").write_text("mine")
+    board = site.leaderboard.boards[-1]
 
     def artifact(run: TrackedRun, name: str) -> Path:
         return Path(run.artifacts) / name
 
-    board = build(runs, [TrackedRun("f", "", 9, failed)], artifact, {"toy": "Generated data, not a benchmark."})
-    paths = write_report(board, artifact, tmp_path / "report", FORMATS)
-    assert [path.name for path in paths] == [f"leaderboard.{name}" for name in FORMATS]
-    return board, {path.suffix[1:]: path.read_text(encoding="utf-8") for path in paths}
+    write_report(Leaderboard((board,)), artifact, target, ["html"])
+    assert not (target / "runs" / "old.html").exists()
+    assert len(list((target / "boards").iterdir())) == 1
+    assert (target / "notes.txt").read_text() == "mine"
 
 
-def test_the_page_loads_nothing_and_shows_names_as_text(written: tuple[Leaderboard, dict[str, str]]) -> None:
-    page = Page(written[1]["html"])
-    assert page.loads == []
-    assert page.handlers == []
-    assert "img" not in page.tags
-    assert len(page.scripts) == 3
-    assert not re.search(r"url\(|@import|fetch\(|XMLHttpRequest", written[1]["html"])
-    assert HOSTILE in page.text
-    assert len(written[1]["html"]) < 1_500_000
-
-
-def test_embedded_scores_are_json(written: tuple[Leaderboard, dict[str, str]]) -> None:
-    (data,) = json.loads(Page(written[1]["html"]).scripts[0])
-    assert data["chosen"].startswith("All 12 test videos") or "chosen without a look" in data["chosen"]
-    assert len(data["rows"]) == 3
-    assert all(len(v["edges"]) == len(line) + 1 for v in data["videos"] for line in v["scores"])
-    assert {name for v in data["videos"] for *_, name in v["events"]} <= set(CLASSES)
-
-
-def test_every_number_is_the_mean_of_the_runs(written: tuple[Leaderboard, dict[str, str]]) -> None:
-    board, texts = written
-    page = Page(texts["html"])
-    rows = list(csv.DictReader(io.StringIO(texts["csv"])))
-    for row, line in zip(board.boards[0].rows, rows, strict=True):
-        for name in board.boards[0].metrics:
-            mean = statistics.fmean(member.result.metrics[name] for member in row.members)
-            assert mean in page.values
-            assert f">{100 * mean:.2f}<" in texts["html"]
-            assert float(line[name]) == mean
-            assert (
-                json.loads(texts["json"])["boards"][0]["rows"][board.boards[0].rows.index(row)]["metrics"][name]["mean"]
-                == mean
-            )
-        for text in (texts["md"], texts["tex"]):
-            assert f"{100 * row.metrics['frame_auc'].mean:.2f}" in text
-        assert row.train_seconds in page.values
-        assert row.parameters in page.values
-
-
-def test_what_a_reader_must_know_is_there(written: tuple[Leaderboard, dict[str, str]]) -> None:
-    for name in ("html", "md"):
-        assert "Generated data, not a benchmark." in written[1][name]
-        assert "chose their weights on the test set" in written[1][name]
-        assert "Failed runs" in written[1][name]
-    assert "2 videos without features" in written[1]["html"]
-    assert "gone_1, gone_2" in written[1]["html"]
-    assert "Test CPU" in written[1]["html"]
-
-
-def test_markdown_tables_stay_tables(written: tuple[Leaderboard, dict[str, str]]) -> None:
-    lines = [line for line in written[1]["md"].splitlines() if line.startswith("|")]
+def test_markdown_tables_stay_tables(site: Site) -> None:
+    lines = [line for line in site.text("leaderboard.md").splitlines() if line.startswith("|")]
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
-    assert "<img" not in written[1]["md"]
+    assert "<img" not in site.text("leaderboard.md")
+
+
+def test_latex_marks_the_best_two_and_compiles(site: Site, tmp_path: Path) -> None:
+    text = site.text("leaderboard.tex")
+    for board, table in zip(site.leaderboard.boards, text.split(r"\begin{table}")[1:], strict=True):
+        honest = [row.metrics["frame_auc"].mean for row in board.rows if row.selection == "last"]
+        best, second = sorted(honest, reverse=True)[:2]
+        assert rf"$\mathbf{{{percent(best)}}}_{{[" in table
+        assert rf"$\underline{{{percent(second)}}}_{{[" in table
+        assert table.count(r"\toprule") == table.count(r"\bottomrule") == 1
+    engine = shutil.which("pdflatex") or shutil.which("tectonic")
+    if engine is None:
+        pytest.skip("needs pdflatex or tectonic")
+    body = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n" + text + "\n\\end{document}\n"
+    (tmp_path / "paper.tex").write_text(body, encoding="utf-8")
+    options = ["-interaction=nonstopmode", "-halt-on-error"] if "pdflatex" in engine else []
+    done = subprocess.run([engine, *options, "paper.tex"], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_a_large_board_stays_under_three_megabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alignment = Alignment(kind="stride", stride=16)
+    classes = tuple(f"class {index}" for index in range(14))
+    videos = {f"Some_Video_{i:03d}_x264": VideoTruth(16 * 40, (i % 14,)) for i in range(290)}
+    truth = GroundTruth("large", classes, alignment, videos)
+    offsets = np.arange(291) * 40
+    rng = np.random.default_rng(0)
+    runs = []
+    for method in range(20):
+        for seed in range(3):
+            result = fake_result(method=f"method-{method:02d}", dataset="large", seed=seed, classes=classes)
+            place = tmp_path / result.id
+            scores = rng.random(offsets[-1]).astype(np.float32)
+            probs = rng.random((offsets[-1], 14)).astype(np.float32) if method < 6 else None
+            Predictions(tuple(videos), offsets, scores, alignment, classes, probs).save(place / "predictions.npz")
+            truth.save(place / "truth.json")
+            runs.append(TrackedRun(result.id, str(place), len(runs), result))
+
+    def artifact(run: TrackedRun, name: str) -> Path:
+        return Path(run.artifacts) / name
+
+    # Their sizes are what counts here, not how they are computed.
+    monkeypatch.setattr(boards, "ranks", lambda rows, *rest: [1] * len(rows))
+    monkeypatch.setattr(boards, "ranges", lambda *rest: {"frame_auc": (0.4, 0.6), "frame_ap": (0.4, 0.6)})
+    write_report(boards.build(runs, [], artifact), artifact, tmp_path / "report", ["html"])
+    report = tmp_path / "report"
+    assets = sum(path.stat().st_size for path in (report / "assets").iterdir())
+    parts = [path.stat().st_size for path in (report / "data").rglob("*.js")]
+    assert len(parts) == 290
+    for page in report.rglob("*.html"):
+        assert page.stat().st_size + assets + max(parts) < 3_000_000, page
+    assert sum(parts) < 15_000_000
 
 
 def test_nothing_to_report_and_unknown_formats_are_one_line(tmp_path: Path) -> None:
@@ -139,3 +239,10 @@ def test_nothing_to_report_and_unknown_formats_are_one_line(tmp_path: Path) -> N
         write_report(Leaderboard(()), lambda run, name: tmp_path, tmp_path)
     with pytest.raises(UserError, match="--formats 'pdf': expected some of html"):
         write_report(Leaderboard(()), lambda run, name: tmp_path, tmp_path, ["pdf"])
+
+
+def test_a_store_of_failures_alone_has_a_site(tmp_path: Path) -> None:
+    failed = fake_result().model_copy(update={"status": "failed", "error": "out of memory"})
+    found = boards.build([], [TrackedRun("f", "", 0, failed)], lambda run, name: tmp_path / name)
+    (path,) = write_report(found, lambda run, name: tmp_path / name, tmp_path / "report", ["html"])
+    assert "out of memory" in path.read_text()

@@ -1,0 +1,197 @@
+"""The site in a real browser, from disk and without a network: what a reader does with it, and what axe-core says."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urldefrag
+
+import pytest
+
+from tests.report.conftest import HOSTILE, Site
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytest.importorskip("playwright")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
+    *("--disable-sync", "--no-first-run", "--disable-quic"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page; whatever it writes to the console, throws, or asks of a network fails the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
+    opened = context.new_page()
+    trouble: list[str] = []
+    opened.on("console", lambda message: trouble.append(message.text))
+    opened.on("pageerror", lambda error: trouble.append(str(error)))
+    opened.on("dialog", lambda dialog: trouble.append(f"dialog {dialog.message}"))
+    opened.on("request", lambda request: trouble.append(request.url) if request.url.startswith("http") else None)
+    yield opened
+    context.close()
+    assert trouble == []
+
+
+def url(site: Site, pattern: str) -> str:
+    return next(iter(sorted(site.directory.glob(pattern)))).as_uri()
+
+
+def test_every_link_leads_somewhere_and_every_page_is_reached(site: Site, page: Page) -> None:
+    waiting, seen = [(site.directory / "index.html").as_uri()], set[str]()
+    while waiting:
+        address = waiting.pop()
+        if address in seen:
+            continue
+        seen.add(address)
+        if not address.endswith(".html"):
+            continue
+        page.goto(address)
+        assert page.locator("h1").count() == 1
+        links = page.eval_on_selector_all("a[href]", "links => links.map(link => link.href)")
+        targets = [urldefrag(link) for link in links]
+        for target, fragment in targets:
+            assert target.startswith(site.directory.as_uri()), target
+            assert not fragment or target != address or page.locator(f"#{fragment}").count() == 1
+        waiting += [target for target, _ in targets]
+    reached = {unquote(address) for address in seen}
+    assert {unquote(path.as_uri()) for path in site.pages} <= reached
+    assert all((site.directory / f"leaderboard.{name}").as_uri() in seen for name in ("md", "csv", "json", "tex"))
+
+
+def names(page: Page) -> list[str]:
+    found: list[str] = page.eval_on_selector_all(
+        "#table tbody tr:not([hidden]) .method", "cells => cells.map(cell => cell.dataset.value)"
+    )
+    return found
+
+
+def test_sort_and_filter_by_mouse_and_keyboard(site: Site, page: Page) -> None:
+    page.goto(url(site, "boards/toy*.html"))
+    start = names(page)
+    head = page.locator("#table thead th").filter(has_text="Method")
+    head.get_by_role("button").click()
+    assert names(page) == sorted(start, key=str.lower)
+    assert head.get_attribute("aria-sort") == "ascending"
+    head.get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    assert head.get_attribute("aria-sort") == "descending"
+    assert names(page) == sorted(start, key=str.lower, reverse=True)
+
+    page.locator("[data-filter=selection]").select_option("oracle")
+    assert names(page) == ["VadCLIP"]
+    assert page.locator(".shown").inner_text() == f"1 of {len(start)} rows"
+    page.locator("[data-filter=selection]").select_option("")
+    page.locator("[data-filter=seeds]").select_option("2")
+    assert HOSTILE not in names(page)
+    assert len(names(page)) == len(start) - 1
+    page.locator("[data-filter=seeds]").select_option("")
+    page.get_by_label("Find").fill("RTf")
+    assert names(page) == ["RTFM"]
+    hidden = page.locator("#table th.more").first
+    assert not hidden.is_visible()
+    page.get_by_label("all 2").check()
+    assert hidden.is_visible()
+
+
+def test_choose_videos_and_methods_of_the_timeline(site: Site, page: Page) -> None:
+    page.goto(url(site, "boards/toy*.html"))
+    from playwright.sync_api import expect
+
+    facts = page.locator("#timeline .chosen")
+    page.locator("#timeline .video").select_option(label="video_05")
+    expect(facts).to_have_text("video_05: 585 frames; <!--<script>alert(2) from 195 to 292")
+    page.get_by_role("button", name="Next").click()
+    expect(facts).not_to_contain_text("video_05")
+    strips = page.locator("#timeline .strips canvas")
+    assert strips.count() == 4
+    assert strips.first.bounding_box()["width"] == page.locator("#timeline .u-over").bounding_box()["width"]  # type: ignore[index]
+    series = page.locator("#timeline .u-legend .u-series")
+    before = series.count()
+    page.locator("#chooser input").first.uncheck()
+    assert series.count() == before - 1
+    page.get_by_label("Axis").select_option("seconds")
+    assert "seconds" in facts.inner_text()
+    drawn = page.evaluate(
+        """() => { const c = document.querySelector('#timeline .uplot canvas');
+                   return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(value => value > 0); }"""
+    )
+    assert drawn
+
+
+def test_hover_a_curve_and_pick_a_confusion(site: Site, page: Page) -> None:
+    page.goto(url(site, "boards/toy*.html"))
+    chart = page.locator("svg.chart").first
+    tip = page.locator(".tip").first
+    chart.scroll_into_view_if_needed()
+    assert not tip.is_visible()
+    x, y, name = page.evaluate(
+        """() => { const line = document.querySelector('svg.chart .series[data-row]:not(.off) polyline');
+                   const point = line.points[60].matrixTransform(line.getScreenCTM());
+                   return [point.x, point.y, line.parentElement.dataset.name]; }"""
+    )
+    page.mouse.move(x, y)
+    assert tip.is_visible()
+    assert "false positive rate 0.6" in tip.inner_text()
+    shown = page.eval_on_selector_all("#pictures .series:not(.off)", "all => all.map(each => each.dataset.name)")
+    assert name in shown
+    page.mouse.move(2, 2)
+    assert not tip.is_visible()
+    options = page.locator("#confusion option")
+    assert options.count() == 5
+    page.locator("#confusion").select_option(index=2)
+    assert page.locator(".confusion:visible").count() == 1
+
+
+def test_dark_mode_follows_the_system_and_the_switch(site: Site, page: Page) -> None:
+    colour = "getComputedStyle(document.body).backgroundColor"
+    page.goto((site.directory / "index.html").as_uri())
+    light = page.evaluate(colour)
+    page.emulate_media(color_scheme="dark")
+    dark = page.evaluate(colour)
+    assert dark != light
+    page.get_by_label("Theme").select_option("light")
+    assert page.evaluate(colour) == light
+    page.emulate_media(color_scheme="light")
+    page.get_by_label("Theme").select_option("dark")
+    assert page.evaluate(colour) == dark
+    page.goto(url(site, "methods/vadclip.html"))
+    assert page.evaluate(colour) == dark
+
+
+def test_a_phone_shows_no_page_wider_than_itself_and_paper_takes_it(site: Site, page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    for pattern in ("index.html", "boards/toy*.html", "methods/*", "runs/vadclip*"):
+        page.goto(url(site, pattern))
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, pattern
+    page.goto(url(site, "boards/toy*.html"))
+    paper = page.pdf()
+    assert paper.startswith(b"%PDF")
+    assert len(paper) > 20_000
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(site: Site, page: Page, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    for pattern in ("index.html", "boards/toy*.html", "methods/vadclip.html", "runs/vadclip-toy-s0-oracle*"):
+        page.goto(url(site, pattern))
+        page.wait_for_timeout(150)
+        # Without a preload axe asks for no file, which the pages' policy would refuse.
+        found = axe.run(page, options={"preload": False}).response["violations"]
+        assert found == [], [(each["id"], [node["html"][:200] for node in each["nodes"]][:3]) for each in found]
