@@ -88,7 +88,7 @@ class Board:
 
 @dataclass(frozen=True)
 class Failure:
-    """A run that ended in an error."""
+    """A run that ended in an error; `log` is the end of its log."""
 
     run: str
     method: str
@@ -96,6 +96,7 @@ class Failure:
     seed: int
     selection: str
     error: str
+    log: str = ""
 
 
 @dataclass(frozen=True)

@@ -255,4 +255,4 @@ def _cautions(rows: list[Row], siblings: list[_Key]) -> list[str]:
 
 
 def _failure(result: RunResult) -> Failure:
-    return Failure(result.id, result.method, result.dataset, result.seed, result.selection, result.error or "")
+    return Failure(result.id, result.method, result.dataset, result.seed, result.selection, result.error or "", result.log)

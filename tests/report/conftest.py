@@ -58,7 +58,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     hostile = base.model_copy(update={"method": HOSTILE, "spec": spec, "id": f"{HOSTILE}-toy-s0"})
     made.append((hostile, out / "hostile" / base.id))
     runs = [TrackedRun(f"id{index}", str(place), index, result) for index, (result, place) in enumerate(made)]
-    failed = fake_result(seed=5).model_copy(update={"status": "failed", "error": HOSTILE})
+    failed = fake_result(seed=5).model_copy(
+        update={"status": "failed", "error": HOSTILE, "log": f"line one\n{HOSTILE}"}
+    )
 
     def artifact(run: TrackedRun, name: str) -> Path:
         return Path(run.artifacts) / name

@@ -110,10 +110,10 @@ def test_intervals_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_json_form_and_failures(tmp_path: Path) -> None:
-    failed = fake_result(seed=9).model_copy(update={"status": "failed", "error": "out of memory"})
+    failed = fake_result(seed=9).model_copy(update={"status": "failed", "error": "out of memory", "log": "step 3"})
     board = build(tracked([fake_run(tmp_path)]), tracked([failed]), lambda run, name: tmp_path / run.result.id / name)
     value = json.loads(json.dumps(board.to_dict(), allow_nan=False))
-    assert value["failures"][0]["error"] == "out of memory"
+    assert (value["failures"][0]["error"], value["failures"][0]["log"]) == ("out of memory", "step 3")
     assert value["boards"][0]["rows"][0]["runs"] == [fake_result().id]
 
 
