@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.comparison import ClassDifference, Comparison, PairVideos, Standing, Verdict
 from harness.errors import UserError
-from harness.metrics.bootstrap import multiplicities
+from harness.metrics.bootstrap import parts, percentiles, plan
 from harness.metrics.concordance import auc, concordance
 from harness.metrics.curves import curves
 from harness.metrics.frame import Floats, Ints, SnippetTable, snippet_table
@@ -128,8 +128,9 @@ def _classes(
     draws = {}
     for name, members in shows.items():
         kept = np.flatnonzero(members | ~abnormal)
-        draws[name] = np.zeros((1 + resamples, len(abnormal)), dtype=np.int64)
-        draws[name][:, kept] = np.vstack([np.ones_like(kept), multiplicities(~abnormal[kept], resamples, seed=0)])
+        planned = plan(~abnormal[kept], resamples, seed=0)
+        draws[name] = np.zeros((len(planned), len(abnormal)), dtype=np.int64)
+        draws[name][:, kept] = planned
     means = {name: _class_aucs(own, draws) for name, own in tables.items()}
     found = []
     for a, b in combinations(tables, 2):
@@ -137,12 +138,11 @@ def _classes(
             spread = means[a][name] - means[b][name]
             if not np.isfinite(spread[0]):
                 continue
-            drawn = spread[1:][np.isfinite(spread[1:])]
-            low, high = np.quantile(drawn, [0.025, 0.975])
+            normal = ~abnormal[members | ~abnormal]
+            value, without, drawn = parts(spread, len(normal))
+            low, high = percentiles(drawn, without, normal)
             ahead = float(np.mean((drawn > 0) + 0.5 * (drawn == 0)))
-            found.append(
-                ClassDifference(a, b, name, int(members.sum()), float(spread[0]), float(low), float(high), ahead)
-            )
+            found.append(ClassDifference(a, b, name, int(members.sum()), value, low, high, ahead))
     return found
 
 

@@ -74,7 +74,8 @@ class Selector:
             steps=steps,
             looks=len(self.history),
             value=self.best_value,
-            gap=None if self._rule == "val" else self.best_value - at_end,
+            # Under `paper` the weights are the best ones by now, so nothing is known of the last step's.
+            gap=self.best_value - at_end if self._rule == "oracle" else None,
         )
 
     def state(self) -> dict[str, Any]:

@@ -82,8 +82,8 @@ class RunSpec(_Model):
 class Selection(_Model):
     """What the selection rule did.
 
-    `value` is the rule's own criterion at the chosen point (None for `last`). For `oracle` and `paper`, `gap` is
-    the primary test metric at the chosen point minus that after the last step of the same training.
+    `value` is the rule's own criterion at the chosen point (None for `last`). For `oracle`, `gap` is the primary test
+    metric at the chosen point minus that after the last step of the same training.
     """
 
     rule: SelectionRule

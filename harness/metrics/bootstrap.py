@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.metrics.frame import Floats, Ints, SnippetTable
 
-# Snippets times resamples of one block: small enough to stay in the processor's cache.
+# Levels of score times resamples of one block: small enough to stay in the processor's cache.
 _BLOCK = 1 << 16
 
 
@@ -40,24 +41,37 @@ def resampled(table: SnippetTable, draws: Ints) -> dict[str, Floats]:
         table: one set of predictions.
         draws: `[resamples, videos]` from `multiplicities`.
     """
-    weighty = np.flatnonzero(table.positives + table.negatives)
-    order = weighty[np.argsort(-table.scores[weighty], kind="stable")]
-    scores, video = table.scores[order], table.video[order]
-    last = np.flatnonzero(np.append(scores[1:] != scores[:-1], True)[: len(order)])
-    # Snippets along the rows, resamples along the columns: cumulative sums then run over whole rows at once.
-    positives, negatives = (frames[order, None].astype(np.float64) for frames in (table.positives, table.negatives))
+    inside, outside = _by_level(table, draws.shape[1])
     weights = np.ascontiguousarray(draws.T, dtype=np.float64)
     auc, ap = np.full(len(draws), np.nan), np.full(len(draws), np.nan)
-    step = max(_BLOCK // max(len(order), 1), 8)
-    for begin in range(0, len(draws) if len(order) else 0, step):
+    step = max(_BLOCK // outside.shape[0], 8)
+    for begin in range(0, len(draws) if inside.shape[0] else 0, step):
         block = slice(begin, begin + step)
-        drawn = weights[:, block][video]
-        hits = np.cumsum(positives * drawn, axis=0)[last]
-        alarms = np.cumsum(negatives * drawn, axis=0)[last]
+        drawn = np.ascontiguousarray(weights[:, block])
+        found, alarms = inside @ drawn, np.cumsum(outside @ drawn, axis=0)
+        hits = np.cumsum(found, axis=0)
         with np.errstate(invalid="ignore"):
-            auc[block], ap[block] = _area(hits, alarms), _precision(hits, alarms)
+            auc[block], ap[block] = _area(found, hits, alarms), _precision(found, hits, alarms)
     defined = np.isfinite(auc)
     return {"frame_auc": auc, "frame_ap": np.where(defined, ap, np.nan)}
+
+
+def _by_level(table: SnippetTable, videos: int) -> tuple[Any, Any]:
+    """Frames of each video by the scores at which there are positives, the L levels, highest first; sparse matrices.
+
+    The first, `[L, videos]`, holds the positives at each level. The second, `[2 L + 1, videos]`, holds the negatives:
+    row 2 l those above level l and below the one before, row 2 l + 1 those at level l. Only at these levels do AUC
+    and AP gain anything, so the thousands of snippets between two of them are one row.
+    """
+    from scipy.sparse import csr_array
+
+    positive, negative = table.positives > 0, table.negatives > 0
+    levels, level = np.unique(-table.scores[positive], return_inverse=True)
+    falling = -table.scores[negative]
+    row = np.searchsorted(levels, falling, side="left") + np.searchsorted(levels, falling, side="right")
+    inside = csr_array((table.positives[positive] * 1.0, (level, table.video[positive])), (len(levels), videos))
+    outside = csr_array((table.negatives[negative] * 1.0, (row, table.video[negative])), (2 * len(levels) + 1, videos))
+    return inside, outside
 
 
 def intervals(
@@ -67,39 +81,98 @@ def intervals(
     seed: int = 0,
     level: float = 0.95,
 ) -> dict[str, tuple[float, float]]:
-    """Return the percentile interval (low, high) of `frame_auc` and `frame_ap`, averaged over `tables`.
+    """Return the interval (low, high) of `frame_auc` and `frame_ap`, averaged over `tables`.
 
     The mean over the tables (one per seed) is taken within each resample, and all tables meet the same resamples, so
-    the interval speaks of the mean that is reported. Resamples in which a metric is undefined do not count; a metric
-    undefined in all of them is left out.
+    the interval speaks of the mean that is reported. On the scale of log odds it reaches equally far to both sides: the
+    resamples' standard deviation times `deviate`. Plain percentiles hold the true value too rarely, in 91% of simulated
+    test sets as large and as uneven as UCF-Crime's where 95% was asked for. Resamples in which a metric is undefined do
+    not count; a metric undefined in all of them is left out.
 
     Args:
         tables: predictions of the same test set, one table per seed, at least one.
         normal: `[videos]`, True for normal videos, in the ground truth's order.
-        level: share of the resamples inside the interval.
+        level: how often the interval shall hold the true value.
     """
-    draws = multiplicities(normal, resamples, seed)
+    draws = plan(normal, resamples, seed)
     values = [resampled(table, draws) for table in tables]
-    tail = (1 - level) / 2
     result = {}
     for name in values[0]:
-        means = np.mean([value[name] for value in values], axis=0)
-        means = means[np.isfinite(means)]
-        if len(means):
-            low, high = np.quantile(means, [tail, 1 - tail])
-            result[name] = (float(low), float(high))
+        value, without, drawn = parts(np.mean([each[name] for each in values], axis=0), len(normal))
+        if len(drawn):
+            result[name] = _on_log_odds(value, float(drawn.std()), deviate(without, normal, level))
     return result
 
 
-def _area(hits: Floats, alarms: Floats) -> Floats:
-    """ROC AUC `[R]` from true and false positives `[G, R]` at falling scores; NaN if one kind is absent."""
-    # Trapezoids: the first one starts at the origin.
-    doubled = alarms[0] * hits[0] + np.einsum("gr,gr->r", np.diff(alarms, axis=0), hits[1:] + hits[:-1])
-    return np.asarray(doubled / (2 * hits[-1] * alarms[-1]))
+def plan(normal: NDArray[np.bool_], resamples: int, seed: int) -> Ints:
+    """Return draws `[1 + videos + resamples, videos]`: the test set itself, without each video, and its resamples."""
+    videos = len(normal)
+    whole, without = np.ones((1, videos), dtype=np.int64), 1 - np.eye(videos, dtype=np.int64)
+    return np.vstack([whole, without, multiplicities(normal, resamples, seed)])
 
 
-def _precision(hits: Floats, alarms: Floats) -> Floats:
-    """Average precision `[R]` from true and false positives `[G, R]` at falling scores; NaN without positives."""
+def parts(values: Floats, videos: int) -> tuple[float, Floats, Floats]:
+    """Return, of a metric on a `plan`: its value, those without each video `[videos]`, those defined on resamples."""
+    drawn = values[1 + videos :]
+    return float(values[0]), values[1 : 1 + videos], drawn[np.isfinite(drawn)]
+
+
+def percentiles(drawn: Floats, without: Floats, normal: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return the 95% interval (low, high) of a difference, which may be lopsided: percentiles as far out as `deviate`.
+
+    Args:
+        drawn: the difference on resamples, at least one.
+        without: the difference without each video `[videos]`.
+        normal: `[videos]`, True for normal videos.
+    """
+    from scipy.special import ndtr
+
+    tail = ndtr(-deviate(without, normal))
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def deviate(without: Floats, normal: NDArray[np.bool_], level: float = 0.95) -> float:
+    """Return how many standard deviations an interval reaches to either side: a quantile of Student's t.
+
+    A few long videos hold most frames of a test set, so its variance is itself known from few. The degrees of freedom
+    are Satterthwaite's, from how much each video moves the metric: near the number of videos where all weigh the same.
+
+    Args:
+        without: the metric without each video `[videos]`; NaN where it is undefined.
+        normal: `[videos]`, True for normal videos.
+    """
+    from scipy.special import stdtrit
+
+    total, doubt = 0.0, 0.0
+    for kind in (False, True):
+        own = without[normal == kind]
+        own = own[np.isfinite(own)]
+        if len(own) > 1:
+            shares = ((own.mean() - own) * (len(own) - 1) / len(own)) ** 2
+            total += shares.sum()
+            doubt += shares.var(ddof=1) * len(own)
+    return float(stdtrit(2 * total**2 / doubt if doubt else np.inf, (1 + level) / 2))
+
+
+def _on_log_odds(value: float, deviation: float, reach: float) -> tuple[float, float]:
+    slope = value * (1 - value)
+    if not deviation or not slope:
+        return value, value
+    odds, factor = value / (1 - value), np.exp(reach * deviation / slope)
+    low, high = odds / factor, odds * factor
+    return float(low / (1 + low)), float(1 - 1 / (1 + high))
+
+
+def _area(found: Floats, hits: Floats, alarms: Floats) -> Floats:
+    """ROC AUC `[R]` from the positives `[L, R]` at each level, their sums and those of `_by_level`'s negatives."""
+    # Twice the negatives below each positive, those at its own level counting half.
+    below = 2 * alarms[-1] - alarms[0:-1:2] - alarms[1::2]
+    return np.asarray(np.einsum("lr,lr->r", found, below) / (2 * hits[-1] * alarms[-1]))
+
+
+def _precision(found: Floats, hits: Floats, alarms: Floats) -> Floats:
+    """Average precision `[R]` from the same; NaN without positives."""
     # The highest scores may belong to videos that were not drawn: no call yet, hence no precision, and no recall.
-    precision = hits / np.maximum(hits + alarms, 1)
-    return np.asarray((np.einsum("gr,gr->r", np.diff(hits, axis=0), precision[1:]) + hits[0] * precision[0]) / hits[-1])
+    precision = hits / np.maximum(hits + alarms[1::2], 1)
+    return np.asarray(np.einsum("lr,lr->r", found, precision) / hits[-1])

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.metrics.bootstrap import multiplicities, resampled
+from harness.metrics.bootstrap import parts, percentiles, plan, resampled
 from harness.metrics.frame import Floats, Ints, SnippetTable
 
 _TINY = 1e-12
@@ -44,9 +44,8 @@ def differences(
             of one meets the i-th of the other; a shorter list starts over.
         normal: `[videos]`, True for normal videos, in the ground truth's order.
     """
-    everything = np.ones((1, len(normal)), dtype=np.int64)
     # Without a permutation every p-value is 1: nothing was tested.
-    draws = np.vstack([everything, multiplicities(normal, resamples, seed)])
+    draws = plan(normal, resamples, seed)
     exchanges = np.random.default_rng(seed + 1).integers(0, 2, (permutations, len(normal)))
     means = {name: _means(tables, draws) for name, tables in methods.items()}
     found: dict[tuple[str, str], dict[str, Difference]] = {}
@@ -54,20 +53,22 @@ def differences(
         chance = _exchanged(methods[a], methods[b], exchanges)
         spread = _minus(means[a], means[b])
         found[a, b] = {
-            name: _difference_of(values, chance[name]) for name, values in spread.items() if np.isfinite(values[0])
+            name: _difference_of(values, chance[name], normal)
+            for name, values in spread.items()
+            if np.isfinite(values[0])
         }
     return found
 
 
-def _difference_of(spread: Floats, chance: Floats) -> Difference:
-    """From the difference on the test set followed by those on its resamples, and those under exchange."""
-    value, drawn = float(spread[0]), spread[1:][np.isfinite(spread[1:])]
-    low, high = np.quantile(drawn, [0.025, 0.975])
+def _difference_of(spread: Floats, chance: Floats, normal: NDArray[np.bool_]) -> Difference:
+    """From the differences on a `plan` and those under exchange."""
+    value, without, drawn = parts(spread, len(normal))
+    low, high = percentiles(drawn, without, normal)
     extreme = np.abs(chance) >= abs(value) - _TINY
     return Difference(
         value=value,
-        low=float(low),
-        high=float(high),
+        low=low,
+        high=high,
         p_value=float((1 + extreme.sum()) / (1 + len(chance))),
         ahead=float(np.mean((drawn > _TINY) + 0.5 * (np.abs(drawn) <= _TINY))),
     )

@@ -1,67 +1,83 @@
-"""Metrics at UCF-Crime's size, beside a plain computation of the same numbers. Run with `tox -e bench`."""
+"""Metrics at UCF-Crime's size, beside a plain computation of the same numbers. Run with `tox -e bench`.
+
+Nothing here fails for being slow; everything fails for a wrong number.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from harness.metrics.frame import average_precision, roc_auc, snippet_table
+from harness.metrics.bootstrap import multiplicities, resampled
+from harness.metrics.frame import SnippetTable, average_precision, roc_auc, snippet_table
+from harness.metrics.paired import differences
 from harness.metrics.segments import field_map
-from harness.predictions import Predictions
-from harness.truth import GroundTruth
-from tests.metrics.reference import abnormal, normal, reference_map, scene
-
-Scene = tuple[Predictions, GroundTruth]
-
-
-def _scene(videos: int, snippets: int, classes: int) -> Scene:
-    random = np.random.default_rng(0)
-    lengths = np.maximum(2, random.multinomial(snippets, random.dirichlet(np.full(videos, 0.7))))
-    table = {}
-    for index, length in enumerate(lengths):
-        frames = 16 * int(length)
-        begin = int(random.integers(0, frames // 2))
-        video = (
-            abnormal(frames, (begin, begin + frames // 8 + 1, 1 + index % (classes - 1)))
-            if index % 2
-            else normal(frames)
-        )
-        logits = 2 * random.standard_normal((length, classes))
-        table[f"v{index}"] = (video, np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True))
-    return scene(table, [f"c{k}" for k in range(classes)])
+from tests.benchmarks.conftest import SNIPPETS, VIDEOS, TestSet
+from tests.metrics.reference import reference_map
 
 
 @pytest.fixture(scope="module")
-def ucf_sized() -> Scene:
-    """290 videos, 69,634 snippets, 1.1 million frames."""
-    return _scene(290, 69_634, 14)
+def table(ucf: TestSet) -> SnippetTable:
+    found = snippet_table(*ucf)
+    assert (len(np.unique(found.video)), len(found.scores)) == (VIDEOS, SNIPPETS)
+    assert 1.1e6 < (found.positives + found.negatives).sum() < 1.12e6
+    return found
 
 
 @pytest.mark.benchmark(group="frame AUC and AP")
-@pytest.mark.parametrize("how", ["snippets", "frames"])
-def test_frame_auc_and_ap(benchmark: BenchmarkFixture, ucf_sized: Scene, how: str) -> None:
-    table = snippet_table(*ucf_sized)
-    weights = np.concatenate([table.positives, table.negatives])
-    scores = np.repeat(np.concatenate([table.scores, table.scores]), weights)
-    labels = np.repeat(np.repeat([1, 0], len(table.scores)), weights)
-    if how == "frames":
-        auc, _ = benchmark.pedantic(
-            lambda: (roc_auc_score(labels, scores), average_precision_score(labels, scores)), rounds=3
-        )
-    else:
-        rows = (table.scores, table.positives, table.negatives)
-        auc, _ = benchmark(lambda: (roc_auc(*rows), average_precision(*rows)))
-    assert auc == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
+@pytest.mark.parametrize("how", ["plain", "ours"])
+def test_frame_auc_and_ap(side_by_side: Callable[..., None], table: SnippetTable, how: str) -> None:
+    """Against scikit-learn on ready-made arrays of frames, in float64, which it is faster with than in float32."""
+    counts = np.stack([table.positives, table.negatives], axis=1)
+    labels = np.repeat(np.tile([1, 0], SNIPPETS), counts.ravel())
+    scores = np.repeat(table.scores, counts.sum(axis=1))
+    rows = (table.scores, table.positives, table.negatives)
+    side_by_side(
+        how,
+        plain=lambda: (roc_auc_score(labels, scores), average_precision_score(labels, scores)),
+        ours=lambda: (roc_auc(*rows), average_precision(*rows)),
+        target=25,
+        rounds={"plain": 5, "ours": 100},
+    )
 
 
-@pytest.mark.benchmark(group="mAP@IoU, a tenth of UCF-Crime")
-@pytest.mark.parametrize("how", ["snippets", "frames"])
-def test_map(benchmark: BenchmarkFixture, how: str) -> None:
-    predictions, truth = _scene(29, 6_963, 14)
-    if how == "frames":
-        benchmark.pedantic(lambda: reference_map(predictions, truth, strict=False), rounds=2)
-    else:
-        found = benchmark(lambda: field_map(predictions, truth))
-        assert len(found) == 5
+@pytest.mark.benchmark(group="mAP@IoU")
+@pytest.mark.parametrize("how", ["plain", "ours"])
+def test_map(side_by_side: Callable[..., None], ucf: TestSet, how: str) -> None:
+    """Against loops over frames, from predictions and ground truth to the five numbers."""
+    side_by_side(
+        how,
+        plain=lambda: reference_map(*ucf, strict=False),
+        ours=lambda: field_map(*ucf).tolist(),
+        target=100,
+        rounds={"plain": 1, "ours": 10},
+    )
+
+
+@pytest.mark.benchmark(group="1,000 paired resamples of 5 methods")
+def test_paired_resamples(benchmark: BenchmarkFixture, say: Callable[[str], None], table: SnippetTable) -> None:
+    random = np.random.default_rng(1)
+    scores = [table.scores + scale * random.standard_normal(SNIPPETS) for scale in (0, 0.05, 0.1, 0.2, 0.4)]
+    methods = {
+        str(i): [SnippetTable(each, table.positives, table.negatives, table.video)] for i, each in enumerate(scores)
+    }
+    normal = np.bincount(table.video, table.positives) == 0
+    found = benchmark.pedantic(
+        lambda: differences(methods, normal, resamples=1000, permutations=0), rounds=3, warmup_rounds=1
+    )
+    assert len(found) == 10
+    draws = multiplicities(normal, 1000, seed=0)
+    labels, twice = np.repeat([1, 0], SNIPPETS), np.concatenate([table.video, table.video])
+    counts = np.concatenate([table.positives, table.negatives])
+    for name, (each,) in methods.items():
+        values, pooled = resampled(each, draws[:3]), np.concatenate([each.scores, each.scores])
+        for index, draw in enumerate(draws[:3]):
+            for metric, reference in (("frame_auc", roc_auc_score), ("frame_ap", average_precision_score)):
+                expected = reference(labels, pooled, sample_weight=counts * draw[twice])
+                assert values[metric][index] == pytest.approx(expected, abs=1e-12), name
+    if benchmark.stats is not None:
+        say(f"1,000 paired resamples of 5 methods: {benchmark.stats.stats.min:.1f} s (target: under 10 s)")

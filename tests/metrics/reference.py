@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -140,14 +141,15 @@ def precision(found: list[Any], known: list[tuple[str, int, int]], threshold: fl
     for _, name, start, end in sorted(found, key=lambda detection: -detection[0]):
         best, place = 0.0, -1
         for index, (video, begin, finish) in enumerate(free):
-            one, two = set(range(start, end)), set(range(begin, finish))
-            iou = len(one & two) / len(one | two)
-            if video == name and iou >= threshold and iou > best:
-                best, place = iou, index
+            if video == name:
+                one, two = set(range(start, end)), set(range(begin, finish))
+                iou = len(one & two) / len(one | two)
+                if iou >= threshold and iou > best:
+                    best, place = iou, index
         hits.append(place >= 0)
         if place >= 0:
             free.pop(place)
-    precisions = [sum(hits[: rank + 1]) / (rank + 1) for rank in range(len(hits))]
+    precisions = [count / rank for rank, count in enumerate(accumulate(hits), start=1)]
     if envelope:
-        precisions = [max(precisions[rank:]) for rank in range(len(hits))]
+        precisions = list(accumulate(reversed(precisions), max))[::-1]
     return sum(p for p, hit in zip(precisions, hits, strict=True) if hit) / len(known) if known else 0.0

@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import logit
 
-from harness.metrics.bootstrap import intervals, multiplicities, resampled
+from harness.metrics.bootstrap import deviate, intervals, multiplicities, resampled
 from harness.metrics.frame import SnippetTable, average_precision, roc_auc, snippet_table
 from tests.metrics.reference import normal, random_set, scene
 
 
-def parts(seed: int) -> tuple[SnippetTable, np.ndarray]:
+def parts_of(seed: int) -> tuple[SnippetTable, np.ndarray]:
     predictions, truth = random_set(seed)
     return snippet_table(predictions, truth), np.array([not video.abnormal for video in truth.videos.values()])
 
@@ -31,7 +32,7 @@ def test_multiplicities_are_stratified_and_repeatable() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_resamples_are_exact(seed: int) -> None:
-    table, kinds = parts(seed)
+    table, kinds = parts_of(seed)
     draws = multiplicities(kinds, 60, seed)
     draws[0] = 1
     values = resampled(table, draws)
@@ -46,15 +47,39 @@ def test_resamples_are_exact(seed: int) -> None:
 
 
 def test_interval_of_the_mean_over_tables() -> None:
-    table, kinds = parts(2)
-    other = replace(table, scores=1 - table.scores)
+    table, kinds = parts_of(2)
+    other = replace(table, scores=table.scores + table.scores**2 * (table.video % 3))
     draws = multiplicities(kinds, 300, seed=5)
     got = intervals([table, other], kinds, resamples=300, seed=5, level=0.9)
-    for name in ("frame_auc", "frame_ap"):
+    for name, metric in (("frame_auc", roc_auc), ("frame_ap", average_precision)):
         means = (resampled(table, draws)[name] + resampled(other, draws)[name]) / 2
-        assert got[name] == pytest.approx(np.nanquantile(means, [0.05, 0.95]))
+        value = np.mean([metric(each.scores, each.positives, each.negatives) for each in (table, other)])
+        below, above = (logit(value) - logit(end) for end in got[name])
+        assert below == pytest.approx(-above)
+        reach = below * value * (1 - value) / np.nanstd(means)
+        # Student's t at 90%: 1.64 for many equal videos, 2.92 where one of each kind decides.
+        assert 1.64 < reach <= 2.93
     # Turning the scores round mirrors the AUC, so the mean of both is 1/2 in every resample.
-    assert got["frame_auc"] == pytest.approx((0.5, 0.5))
+    mirrored = intervals([table, replace(table, scores=1 - table.scores)], kinds, resamples=50)
+    assert mirrored["frame_auc"] == pytest.approx((0.5, 0.5))
+
+
+def test_perfect_scores_have_no_width() -> None:
+    table, kinds = parts_of(2)
+    perfect = replace(table, scores=(table.positives > 0).astype(float), negatives=16 * (table.positives == 0))
+    assert intervals([perfect], kinds, resamples=20) == {"frame_auc": (1.0, 1.0), "frame_ap": (1.0, 1.0)}
+
+
+def test_few_videos_that_decide_widen_the_reach() -> None:
+    kinds = np.arange(200) % 2 == 0
+    random = np.random.default_rng(0)
+    equal = deviate(0.8 + 1e-3 * random.choice([-1, 1], 200), kinds)
+    assert equal == pytest.approx(1.96, abs=0.01)
+    one = np.full(200, 0.8)
+    one[17] = 0.7
+    # All rests on one video: two degrees of freedom.
+    assert deviate(one, kinds) == pytest.approx(4.30, abs=0.1)
+    assert deviate(np.full(200, 0.8), kinds) == pytest.approx(1.96, abs=0.001)
 
 
 def test_undefined_metrics_are_left_out() -> None:

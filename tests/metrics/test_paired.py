@@ -1,4 +1,4 @@
-"""Paired comparison: exactness on small cases, calibration under no difference."""
+"""Paired comparison: exactness on small cases."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def compared(a: list[SnippetTable], b: list[SnippetTable], **settings: int) -> d
     return differences({"a": a, "b": b}, NORMAL, **settings)["a", "b"]
 
 
-def noisy(rng: np.random.Generator, signal: float, shared: Floats | float = 0.0) -> SnippetTable:
+def noisy(rng: np.random.Generator, signal: float) -> SnippetTable:
     by_video = rng.standard_normal(VIDEOS)[VIDEO]
-    return table(signal * (POSITIVES > 0) + by_video + shared + 0.5 * rng.standard_normal(len(VIDEO)))
+    return table(signal * (POSITIVES > 0) + by_video + 0.5 * rng.standard_normal(len(VIDEO)))
 
 
 def test_difference_is_that_of_the_metrics_and_changes_sign_with_the_order() -> None:
@@ -54,18 +54,6 @@ def test_equal_methods_show_no_difference() -> None:
     a = noisy(np.random.default_rng(2), 1.0)
     found = compared([a], [a])["frame_auc"]
     assert (found.value, found.low, found.high, found.p_value, found.ahead) == (0, 0, 0, 1, 0.5)
-
-
-def test_p_values_are_uniform_under_no_difference() -> None:
-    rng = np.random.default_rng(3)
-    values = []
-    for trial in range(300):
-        shared = rng.standard_normal(VIDEOS)[VIDEO]
-        a, b = noisy(rng, 1.0, shared), noisy(rng, 1.0, shared)
-        values.append(compared([a], [b], resamples=8, permutations=99, seed=trial)["frame_auc"].p_value)
-    ranked = np.sort(values)
-    # Kolmogorov-Smirnov at 0.1%; p-values are multiples of 1/100.
-    assert np.abs(ranked - np.arange(1, 301) / 300).max() < 1.95 / np.sqrt(300) + 0.01
 
 
 def test_several_seeds_are_averaged() -> None:

@@ -41,7 +41,7 @@ def test_strictly_monotone_maps_of_the_scores_change_nothing(seed: int, data: st
     predictions, truth = random_set(seed)
     levels, level = np.unique(predictions.scores, return_inverse=True)
     # Any strictly increasing values in place of the levels, however close: a formula could make two of them equal.
-    values = st.floats(-1e30, 1e30, width=32)
+    values = st.floats(-(2.0**100), 2.0**100, width=32)
     drawn = data.draw(st.lists(values, min_size=len(levels), max_size=len(levels), unique=True))
     mapped = replace(predictions, scores=np.sort(np.array(drawn, dtype=np.float32))[level])
     # False alarms are counted above a fixed score; mAP has scores of its own.
