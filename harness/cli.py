@@ -10,7 +10,17 @@ from typing import Annotated
 
 import typer
 
-from harness import __version__, cli_bench, cli_checkpoints, cli_compare, cli_methods, cli_run, cli_score
+from harness import (
+    __version__,
+    cli_audit,
+    cli_bench,
+    cli_checkpoints,
+    cli_compare,
+    cli_methods,
+    cli_run,
+    cli_score,
+    cli_submission,
+)
 from harness.cli_data import app as data_app
 from harness.errors import HarnessError, UserError
 from harness.options import Json, Out, TrackingUri
@@ -25,10 +35,13 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.command("run")(cli_run.run)
 app.command("bench")(cli_bench.bench)
+app.command("audit")(cli_audit.audit)
 app.command("convert")(cli_checkpoints.convert)
 app.command("eval")(cli_checkpoints.evaluate)
 app.command("compare")(cli_compare.compare)
 app.command("score")(cli_score.score)
+app.command("submit")(cli_submission.submit)
+app.command("verify-submission")(cli_submission.verify_submission)
 app.command("check-method")(cli_methods.check_method)
 
 
@@ -93,26 +106,41 @@ def list_(
 def report(
     out: Out = Path("runs"),
     formats: Annotated[str, typer.Option(help="Comma-separated: html, md, csv, json, tex.")] = "html,md,csv,json",
+    also: Annotated[
+        list[str] | None,
+        typer.Option(help="Also the runs of a submission file, a store's URI, or a directory of either; repeatable."),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option("--publish", help="Also a folder to serve: a directory, or gh-pages (commits to that branch)."),
+    ] = None,
     tracking_uri: TrackingUri = None,
     json: Json = False,
 ) -> None:
     """Write all recorded runs to OUT/report: a site that opens from disk (index.html), and the same as tables."""
     from harness.console import out as screen
-    from harness.console import print_json
+    from harness.console import print_json, say
     from harness.report.board import board_dict
+    from harness.report.pages_branch import publish_site
     from harness.report.publish import publish
     from harness.report.terminal import print_leaderboard
     from harness.track import Tracker
 
     wanted = [word.strip() for word in formats.split(",") if word.strip()]
-    leaderboard, paths = publish(Tracker(tracking_uri, out), wanted)
+    leaderboard, paths = publish(Tracker(tracking_uri, out), wanted, also or ())
+    push = publish_site(leaderboard, paths, target) if target else ""
+    for notice in leaderboard.notices:
+        say(notice)
     if json:
         boards = [board_dict(board) for board in leaderboard.boards]
-        print_json({"files": [str(path) for path in paths], "leaderboard": boards})
+        files = [str(path) for path in paths]
+        print_json({"files": files, "leaderboard": boards, "published": target, "push": push or None})
         return
     print_leaderboard(leaderboard.boards, screen)
     for path in paths:
         print(f"wrote {path}")
+    if target:
+        print(f"committed to {target}; push it with: {push}" if push else f"published to {target}")
 
 
 @app.command()

@@ -40,7 +40,7 @@ SPARE = 50_000_000
 
 def spec_of(name: str, config: MethodConfig, bank: Bank, text: TextTower | None, **rest: Any) -> RunSpec:
     """Return the spec of a run of method `name`; `rest` are the fields that do not follow from the others."""
-    card, features, protocol = bank.card, bank.card.features[bank.features_name], bank.card.protocol
+    card, features = bank.card, bank.card.features[bank.features_name]
     return RunSpec(
         method=name,
         config=config.model_dump(mode="json"),
@@ -50,7 +50,7 @@ def spec_of(name: str, config: MethodConfig, bank: Bank, text: TextTower | None,
         feature_hash=bank.content_hash,
         scale=features.scale,
         text_tower=text.name if text else "",
-        protocol=f"{card.alignment.kind}, {card.frame_rule} frames, primary {protocol.primary}, mAP {protocol.map}",
+        protocol=card.protocol_words,
         code=code_hash(method_class(name)),
         **rest,
     )

@@ -186,7 +186,10 @@ def test_what_does_not_fit_is_one_line_unless_partial(ucf: Tree, harness: Harnes
 
     fewer = {name: count for name, count in UCF.items() if name != "Arrest001_x264"}
     message = _refused(harness, file(fewer), "--dataset", card)
-    assert "1 of the 3 test videos of small-ucf have no scores, such as 'Arrest001_x264'; `harness score --partial`" in message
+    assert (
+        "1 of the 3 test videos of small-ucf have no scores, such as 'Arrest001_x264'; `harness score --partial`"
+        in message
+    )
     found = _scored(harness, file(fewer), "--dataset", card, "--partial")
     assert (found["videos"], found["frames"], found["excluded"]) == (2, 176, ["Arrest001_x264"])
 
@@ -199,7 +202,10 @@ def test_what_does_not_fit_is_one_line_unless_partial(ucf: Tree, harness: Harnes
         harness, file({"x": 5}), "--dataset", card, "--partial"
     )
     message = _refused(harness, file({**UCF, "Abuse028_x264": 5}), "--dataset", card)
-    assert "Abuse028_x264 has 5 rows; its 96 frames are 6 snippets of 16 frames; `harness score --partial` allows" in message
+    assert (
+        "Abuse028_x264 has 5 rows; its 96 frames are 6 snippets of 16 frames; `harness score --partial` allows"
+        in message
+    )
     found = _scored(harness, file({**UCF, "Abuse028_x264": 5}), "--dataset", card, "--partial")
     assert found["frames"] == 288 - 16
     assert found["warnings"] == ["16 frames at the ends of videos have no row and are not scored"]

@@ -9,7 +9,8 @@ import pytest
 
 from harness.errors import UserError
 from harness.files import write_json
-from harness.report.leaderboard import read
+from harness.report.leaderboard import build
+from harness.report.sources import joined
 from harness.report.write import write_report
 from harness.track import Tracker, TrackingError
 from harness.track_format import escape, metric_key, metric_name, unescape
@@ -152,13 +153,14 @@ def test_escaping_is_reversible(text: str) -> None:
 
 
 def test_the_report_comes_from_the_store_alone(tracker: Tracker, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no finished run"):
-        read(tracker)
+    with pytest.raises(UserError, match="no finished run"), joined(tracker):
+        pass
     for seed in range(2):
         result = fake_run(tracker.out, seed=seed)
         tracker.record(tracker.out / result.id)
         shutil.rmtree(tracker.out / result.id)
-    board = read(tracker, notes={"toy": "Generated."})
+    with joined(tracker) as sources:
+        board = build(sources.runs, sources.failures, sources.artifact, {"toy": "Generated."}, tracker.out / "cache")
     assert board.boards[0].rows[0].seeds == (0, 1)
     assert board.boards[0].rows[0].metrics["frame_auc"].low is not None
     write_report(board, tracker.artifact, tmp_path / "report", ["html"])

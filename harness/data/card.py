@@ -108,6 +108,12 @@ class DatasetCard(Part):
         known = bool(self.frame_counts) or self.alignment.kind == "segments"
         return self.protocol.rule or ("exact" if known else "snippets")
 
+    @property
+    def protocol_words(self) -> str:
+        """How results on this card are computed, as a run records it."""
+        protocol = self.protocol
+        return f"{self.alignment.kind}, {self.frame_rule} frames, primary {protocol.primary}, mAP {protocol.map}"
+
     def variant(self, name: str) -> DatasetCard:
         """Return the card `NAME@variant`: the same data, scored by another of its protocols.
 

@@ -101,16 +101,18 @@ class Failure:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """All boards, and the failures apart from them."""
+    """All boards, and the failures apart from them; `notices` say what its sources did not bring, or only claim."""
 
     boards: tuple[Board, ...]
     failures: tuple[Failure, ...] = ()
+    notices: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready form."""
         return {
             "boards": [board_dict(board) for board in self.boards],
             "failures": [dataclasses.asdict(failure) for failure in self.failures],
+            "notices": list(self.notices),
         }
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import statistics
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,10 +18,10 @@ from harness.report.published import published
 from harness.report.ranking import ranks
 from harness.report.uncertainty import Artifact, Ranges, outdated, ranges
 from harness.spec import RunResult, RunSpec
-from harness.track import TrackedRun, Tracker
+from harness.track import TrackedRun
 from harness.truth import GroundTruth
 
-# Where costly statistics are kept, below the tracker's directory.
+# Where costly statistics are kept, below the directory of runs.
 CACHE = ".statistics"
 
 _Member = tuple[TrackedRun, RunSpec]
@@ -51,21 +51,6 @@ class _Training(NamedTuple):
     text_tower: str
     scale: float
     checkpoint: str
-
-
-def read(
-    tracker: Tracker, datasets: Collection[str] | None = None, notes: Mapping[str, str] | None = None
-) -> Leaderboard:
-    """Build the leaderboards of everything in the store; `notes` are cautions by data set.
-
-    Raises:
-        UserError: the store has no finished run.
-        TrackingError: the store cannot be reached.
-    """
-    runs, failures = tracker.runs(datasets), tracker.failures(datasets)
-    if not runs and not failures:
-        raise UserError(f"{tracker.store}: no finished run is recorded there; start with `harness run --methods all`")
-    return build(runs, failures, tracker.artifact, notes, tracker.out / CACHE)
 
 
 def build(
@@ -255,4 +240,6 @@ def _cautions(rows: list[Row], siblings: list[_Key]) -> list[str]:
 
 
 def _failure(result: RunResult) -> Failure:
-    return Failure(result.id, result.method, result.dataset, result.seed, result.selection, result.error or "", result.log)
+    return Failure(
+        result.id, result.method, result.dataset, result.seed, result.selection, result.error or "", result.log
+    )

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import UserError
 from harness.report.board import Leaderboard
-from harness.report.leaderboard import CACHE, read
+from harness.report.leaderboard import CACHE, build
+from harness.report.sources import joined
 from harness.report.write import FORMATS, check_formats, write_report
 from harness.track import Tracker
 
 
-def publish(tracker: Tracker, formats: Sequence[str] = FORMATS[:4]) -> tuple[Leaderboard, list[Path]]:
+def publish(
+    tracker: Tracker, formats: Sequence[str] = FORMATS[:4], also: Sequence[str] = ()
+) -> tuple[Leaderboard, list[Path]]:
     """Read all recorded runs back from the store and write OUT/report; return the leaderboards and the files.
 
+    `also` names further stores and submissions, see `harness.report.sources.joined`.
+
     Raises:
-        UserError: nothing is recorded, a format is unknown, or the directory cannot be written.
+        UserError: nothing is recorded, a source is wrong, a format is unknown, or the directory cannot be written.
     """
     check_formats(formats)
-    leaderboard = read(tracker, notes=_notes())
-    return leaderboard, write_report(
-        leaderboard, tracker.artifact, tracker.out / "report", formats, tracker.out / CACHE
-    )
+    cache = tracker.out / CACHE
+    with joined(tracker, also) as sources:
+        boards = build(sources.runs, sources.failures, sources.artifact, _notes(), cache)
+        leaderboard = replace(boards, notices=sources.notices)
+        return leaderboard, write_report(leaderboard, sources.artifact, tracker.out / "report", formats, cache)
 
 
 def _notes() -> dict[str, str]:

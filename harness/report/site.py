@@ -132,6 +132,7 @@ def pages(
         runs=sum(len(row.runs) for page in boards for row in page.board.rows),
         critical=diagram(leaderboard.boards),
         failures=leaderboard.failures,
+        notices=leaderboard.notices,
     )
     return files
 

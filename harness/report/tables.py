@@ -14,6 +14,8 @@ from harness.report.figures import chosen, count, duration, is_main, label, perc
 def markdown(leaderboard: Leaderboard) -> str:
     """Return one Markdown table per board: percentages, mean ± sd over seeds, 95% interval over videos."""
     lines = ["# Leaderboard", ""]
+    if leaderboard.notices:
+        lines += [*(f"> {_md(notice)}" for notice in leaderboard.notices), ""]
     for board in leaderboard.boards:
         head, rows = _cells(board)
         lines += [f"## {_md(board.title)}", "", _md_facts(board), ""]
