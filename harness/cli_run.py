@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 def run(
+    context: typer.Context,
     methods: Annotated[
         str | None, typer.Option(help="Names, aliases or groups (all, mil, clip, floor), comma-separated.")
     ] = None,
@@ -62,14 +63,14 @@ def run(
     out: Out = Path("runs"),
     tracking_uri: TrackingUri = None,
     json: Json = False,
-    context: typer.Context = None,  # type: ignore[assignment]
 ) -> None:
     """Train, evaluate, track and publish: one run per method, data set and seed, then leaderboard and report."""
     from harness.matrix import plan, read_matrix
     from harness.spec import Matrix
 
     if file is not None:
-        given = [name for name in _MATRIX if context.get_parameter_source(name).name == "COMMANDLINE"]  # type: ignore[union-attr]
+        sources = {name: getattr(context.get_parameter_source(name), "name", "") for name in _MATRIX}
+        given = [name for name, source in sources.items() if source == "COMMANDLINE"]
         if given:
             option = "--" + given[0].rstrip("_").replace("_", "-")
             raise UserError(f"{option} and --file: the file holds the whole matrix; write {option} into it")
