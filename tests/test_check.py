@@ -342,22 +342,3 @@ def test_the_verb(harness: Callable[..., tuple[int, str, str]], monkeypatch: pyt
     assert code == 1
     assert stdout.splitlines()[0].split()[:2] == ["failed", "shapes"]
     assert "Traceback" not in stderr
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        (["dsanett"], "unknown method 'dsanett'; did you mean dsanet"),
-        (["mil"], "expected one method"),
-        (["deepmil", "--preset", "slow"], "no preset 'slow'"),
-        (["deepmil", "--set", "deepmil.depth=3"], "--set deepmil.depth"),
-        (["deepmil", "--set", "dsanet.epochs=3"], "the method is deepmil"),
-        (["clip-zeroshot", "--text-tower", "./none"], "none"),
-    ],
-)
-def test_wrong_input(arguments: list[str], expected: str, harness: Callable[..., tuple[int, str, str]]) -> None:
-    code, stdout, stderr = harness("check-method", *arguments)
-    assert code == 2
-    assert stdout == ""
-    assert expected in stderr
-    assert len(stderr.strip().splitlines()) == 1

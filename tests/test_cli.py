@@ -32,6 +32,12 @@ WRONG = {
     "empty store": (["report"], "harness run"),
     "format": (["report", "--formats", "pdf"], "pdf"),
     "parity case": (["parity", "nowhere"], "nowhere"),
+    "check unknown": (["check-method", "dsanett"], "unknown method 'dsanett'; did you mean dsanet"),
+    "check group": (["check-method", "mil"], "expected one method"),
+    "check preset": (["check-method", "deepmil", "--preset", "slow"], "no preset 'slow'"),
+    "check override": (["check-method", "deepmil", "--set", "deepmil.depth=3"], "--set deepmil.depth"),
+    "check override of another": (["check-method", "deepmil", "--set", "dsanet.epochs=3"], "the method is deepmil"),
+    "check text tower": (["check-method", "clip-zeroshot", "--text-tower", "./none"], "none"),
 }
 
 

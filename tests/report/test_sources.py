@@ -20,7 +20,7 @@ from harness.submission.pack import pack
 from harness.track import Tracker
 from harness.truth import GroundTruth
 from tests.data.trees import ucf_tree
-from tests.test_submission import contents, edit_json, edit_scores, one_score, rehash, run_of, write
+from tests.submission.changes import contents, edit_json, edit_scores, one_score, rehash, run_of, write
 
 
 @dataclass
