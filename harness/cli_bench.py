@@ -9,7 +9,7 @@ import typer
 
 from harness import options
 from harness.errors import UserError
-from harness.options import Device, Json, Out, Set, TextTower, TrackingUri
+from harness.options import Device, Json, Out, Precision, Set, TextTower, TrackingUri
 
 
 def bench(
@@ -20,6 +20,7 @@ def bench(
     set_: Set = None,
     text_tower: TextTower = None,
     device: Device = "cpu",
+    precision: Precision = "fp32",
     budget: Annotated[float, typer.Option(min=0.01, help="Seconds of one measurement; about twenty a method.")] = 2.0,
     training: Annotated[bool, typer.Option("--training/--no-training", help="Also time training steps.")] = True,
     compare: Annotated[
@@ -52,6 +53,7 @@ def bench(
             overrides=options.overrides(set_ or []),
             text_tower=text_tower,
             device=options.device(device),
+            precision=options.precision(precision, device),
             budget=budget,
             training=training,
             out=out,

@@ -9,7 +9,7 @@ import typer
 
 from harness import options
 from harness.errors import UserError
-from harness.options import Device, Json, Out, Set, TextTower, TrackingUri
+from harness.options import Device, Json, Out, Precision, Set, TextTower, TrackingUri
 
 
 def convert(
@@ -70,6 +70,7 @@ def evaluate(
     set_: Set = None,
     text_tower: TextTower = None,
     device: Device = "cpu",
+    precision: Precision = "fp32",
     record: Annotated[bool, typer.Option("--record", help="Keep it as a run with a leaderboard row.")] = False,
     out: Out = Path("runs"),
     tracking_uri: TrackingUri = None,
@@ -88,6 +89,7 @@ def evaluate(
         overrides=options.overrides(set_ or []),
         text_tower=text_tower,
         device=options.device(device),
+        precision=options.precision(precision, device),
         record=record,
         out=out,
     )

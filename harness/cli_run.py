@@ -10,7 +10,7 @@ import typer
 
 from harness import options
 from harness.errors import UserError
-from harness.options import Device, Json, Out, Set, TextTower, TrackingUri
+from harness.options import Device, Json, Out, Precision, Set, TextTower, TrackingUri
 
 if TYPE_CHECKING:
     from harness.matrix import Plan
@@ -56,6 +56,10 @@ def run(
         float | None, typer.Option(min=0.1, help="Seconds after which a run is ended as failed.")
     ] = None,
     device: Device = "cpu",
+    precision: Precision = "fp32",
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile training steps with torch.compile; rounds otherwise.")
+    ] = False,
     text_tower: TextTower = None,
     rerun: Annotated[
         bool, typer.Option("--rerun/--resume", help="Compute finished runs again, or skip them and go on.")
@@ -72,10 +76,10 @@ def run(
         sources = {name: getattr(context.get_parameter_source(name), "name", "") for name in _MATRIX}
         given = [name for name, source in sources.items() if source == "COMMANDLINE"]
         if given:
-            option = "--" + given[0].rstrip("_").replace("_", "-")
+            option = "--compile" if given[0] == "compiled" else "--" + given[0].rstrip("_").replace("_", "-")
             raise UserError(f"{option} and --file: the file holds the whole matrix; write {option} into it")
         matrix = read_matrix(file)
-        options.device(matrix.device)
+        options.precision(matrix.precision, options.device(matrix.device))
     elif methods is None:
         raise UserError("--methods or --file is missing; see `harness list methods`")
     else:
@@ -93,6 +97,8 @@ def run(
             preset=preset,
             ablations=ablations,
             device=options.device(device),
+            precision=options.precision(precision, device),
+            compiled=compiled,
             text_tower=text_tower,
         )
     options.one_of("--executor", executor, ("local", "ray", "inline"))
@@ -106,7 +112,7 @@ def run(
 # Parameters of `run` that say what is run, not how.
 _MATRIX = (
     *("methods", "dataset", "features", "seeds", "selection", "set_", "sweep", "preset", "ablations", "device"),
-    "text_tower",
+    *("precision", "compiled", "text_tower"),
 )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from harness.arithmetic import arithmetic
 from harness.checkpoints import Header, build, load, read_header, weights_hash
 from harness.convert import convert
 from harness.data.card import DatasetCard
@@ -20,7 +21,7 @@ from harness.execute import CHECKPOINT, Tick, finished, measure, publish, spec_o
 from harness.files import read_json
 from harness.method import Method, Task
 from harness.registry import method_class, one_method, setting_errors
-from harness.spec import Origin, RunResult
+from harness.spec import Origin, Precision, RunResult
 from harness.text import load_text_tower
 from harness.weights import read_weights
 
@@ -43,6 +44,7 @@ class Request:
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     text_tower: str | None = None
     device: str = "cpu"
+    precision: Precision = "fp32"
     record: bool = False
     out: Path = Path("runs")
 
@@ -71,6 +73,7 @@ def evaluate_checkpoint(request: Request, say: Say, progress: Progress) -> RunRe
         seed=0,
         selection="given",
         device=request.device,
+        precision=request.precision,
         threads=torch.get_num_threads(),
         checkpoint=weights_hash(method.saved_state()),
     )
@@ -79,7 +82,7 @@ def evaluate_checkpoint(request: Request, say: Say, progress: Progress) -> RunRe
         say(f"{spec.run_id}: already recorded")
         stored = RunResult.model_validate(read_json(directory / "run.json"))
         return stored.model_copy(update={"directory": str(directory)})
-    with progress(f"{header.method} on {card.name}") as tick:
+    with progress(f"{header.method} on {card.name}") as tick, arithmetic(method, request.device, request.precision):
         tested = measure(method, bank, request.device, tick)
     origin: Origin = "inference-only" if method.card.training == "inference-only" else "checkpoint"
     where = str(directory) if request.record else ""

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from harness.arithmetic import arithmetic
 from harness.checkpoints import Header, save_checkpoint
 from harness.data.bank import Bank, Split
+from harness.data.fitting import scratch_bytes
 from harness.data.sampling import Batches, validation_items
 from harness.errors import Unwritable
 from harness.fidelity import fidelity
@@ -103,21 +105,10 @@ def execute(job: Job, fresh: bool, say: Callable[[str], None], progress: Tick) -
     method = build(job)
     _check_space(job, method)
     selector, batches = _selector(job, method)
-    records: list[EpochRecord] = []
-    train_seconds = 0.0
-    if batches is not None:
-        method.prepare(training_videos(batches.split, batches.items))
-        records = train(method, batches, selector, device, job.workspace / "resume.pt", progress)
-        train_seconds = sum(record["seconds"] for record in records)
-        for record in records:
-            job.log(f"epoch {record['epoch']} step {record['step']} loss {record['loss']:.6g}")
-    elif method.card.training == "closed-form":
-        start = time.perf_counter()
-        split = job.bank.split("train")
-        method.fit(training_videos(split, np.arange(len(split.items))))
-        train_seconds = time.perf_counter() - start
-    selected = selector.finish(method, steps=records[-1]["step"] if records else 0)
-    tested = measure(method, job.bank, device)
+    with arithmetic(method, device, spec.precision, spec.compiled):
+        records, train_seconds = _trained(job, method, selector, batches, progress)
+        selected = selector.finish(method, steps=records[-1]["step"] if records else 0)
+        tested = measure(method, job.bank, device)
     result = finished(
         spec,
         method,
@@ -189,6 +180,23 @@ def finished(
     )
 
 
+def _trained(
+    job: Job, method: Method, selector: Selector, batches: Batches | None, progress: Tick
+) -> tuple[list[EpochRecord], float]:
+    """Train as the method asks for; return the epochs of a training by gradient, and the seconds."""
+    if batches is not None:
+        method.prepare(training_videos(batches.split, batches.items))
+        records = train(method, batches, selector, job.spec.device, job.workspace / "resume.pt", progress)
+        for record in records:
+            job.log(f"epoch {record['epoch']} step {record['step']} loss {record['loss']:.6g}")
+        return records, sum(record["seconds"] for record in records)
+    start = time.perf_counter()
+    if method.card.training == "closed-form":
+        split = job.bank.split("train")
+        method.fit(training_videos(split, np.arange(len(split.items))))
+    return [], time.perf_counter() - start
+
+
 def _check_space(job: Job, method: Method) -> None:
     """Raise `Unwritable` before hours of training rather than after them."""
     weights = sum(tensor.nbytes for tensor in method.saved_state().values())
@@ -196,6 +204,8 @@ def _check_space(job: Job, method: Method) -> None:
     # checkpoint, and predictions of every test snippet and class.
     test = job.bank.split("test")
     needed = 9 * weights + 4 * int(test.offsets[-1]) * (1 + test.classes) + SPARE
+    if method.card.training == "gradient":
+        needed += scratch_bytes(job.bank.split("train"), method.sampling())
     free = shutil.disk_usage(job.workspace).free
     if free < needed:
         short = f"{free / 1e9:.2f} GB free, the run needs up to {needed / 1e9:.2f} GB"
@@ -223,7 +233,7 @@ def _selector(job: Job, method: Method) -> tuple[Selector, Batches | None]:
         evaluation, criterion = _video_auc(job, held_out), "validation video_auc"
     elif spec.selection in ("oracle", "paper"):
         evaluation, criterion = _test_metric(job), f"test {job.bank.card.protocol.primary}"
-    batches = Batches(training, items, method.sampling(), spec.seed, spec.dataset)
+    batches = Batches(training, items, method.sampling(), spec.seed, spec.dataset, job.workspace / "fitted.f32")
     return Selector(spec.selection, method.looks(), evaluation, criterion), batches
 
 

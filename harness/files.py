@@ -172,6 +172,22 @@ def file_digest(path: Path) -> str:
     return state.hexdigest()
 
 
+def reserved(path: Path, size: int) -> None:
+    """Make a file of `size` bytes whose room on disk is taken now: a full disk must not kill a process later.
+
+    Raises:
+        Unwritable: there is no room.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as stream:
+            stream.truncate(size)
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(stream.fileno(), 0, size)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
 def unwritable(path: Path, error: OSError) -> Unwritable:
     """Return the one-line error for a write that the system refused."""
     return Unwritable(f"{path}: cannot be written ({error.strerror or error}); free space or choose another directory")

@@ -102,9 +102,10 @@ def show_orders(rows: Sequence[Row], jobs: int) -> None:
     out.print(table)
     known = [row["seconds"] for row in rows if row["seconds"] is not None]
     unknown = len(rows) - len(known)
-    rest = f" and {unknown} of unknown length" if unknown else ""
     todo = sum(row["status"] == "to do" for row in rows)
-    out.print(f"{todo} of {len(rows)} runs to do: about {duration(sum(known) / jobs)}{rest}", highlight=False)
+    parts = [f"about {duration(sum(known) / jobs)}"] if todo > unknown else []
+    parts += [f"{unknown} of unknown length"] if unknown else []
+    out.print(f"{todo} of {len(rows)} runs to do" + (": " if parts else "") + " and ".join(parts), highlight=False)
 
 
 _COLUMNS = {

@@ -95,8 +95,9 @@ def plan(matrix: Matrix, out: Path, threads: int, fresh: bool = False) -> Plan:
                         refused[result.id] = result
                     continue
                 for (ablation, config), seed, rule in itertools.product(configs, matrix.seeds, matrix.selection):
-                    rest = {"preset": preset, "seed": seed, "selection": rule, "device": matrix.device}
-                    spec = spec_of(name, config, bank, text, ablation=ablation, threads=threads, **rest)
+                    rest = {name: getattr(matrix, name) for name in ("device", "precision", "compiled")}
+                    rest |= {"preset": preset, "seed": seed, "selection": rule, "ablation": ablation}
+                    spec = spec_of(name, config, bank, text, threads=threads, **rest)
                     orders.setdefault(spec.run_id, Order(spec, place, matrix.text_tower, out, fresh))
     return Plan(tuple(orders.values()), tuple(refused.values()), tuple(left_out))
 

@@ -16,38 +16,10 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from harness.errors import Unsupported
+from harness.method_card import MethodCard as MethodCard
 
 if TYPE_CHECKING:
     from harness.text import TextTower
-
-
-class MethodCard(BaseModel):
-    """Who a method is and what it needs. Data only.
-
-    `source` is the official code as `owner/repository@commit`; `published_as` is its name in `reports/published.csv`.
-    `parameters` is the official model's count at its official size, without frozen towers. `feature_dims` lists the
-    widths it can run on (empty: any). `input_scale` says what it expects of the features. A method whose training was
-    never published is `inference-only`: it runs from an official checkpoint. `bounded`: scores lie in [0, 1].
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    title: str
-    family: Literal["mil", "clip", "floor"]
-    aliases: tuple[str, ...] = ()
-    paper: str = ""
-    venue: str = ""
-    year: int | None = None
-    arxiv: str = ""
-    source: str = ""
-    published_as: str = ""
-    parameters: int | None = None
-    needs_text: bool = False
-    feature_dims: tuple[int, ...] = ()
-    input_scale: str = "any"
-    training: Literal["gradient", "closed-form", "none", "inference-only"] = "gradient"
-    bounded: bool = True
 
 
 class MethodConfig(BaseModel):

@@ -19,6 +19,7 @@ TrackingUri = Annotated[
 ]
 Set = Annotated[list[str] | None, typer.Option("--set", help="METHOD.key=value, may be repeated.")]
 Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
+Precision = Annotated[str, typer.Option("--precision", help="fp32, tf32 (CUDA only) or bf16.")]
 TextTower = Annotated[
     str | None,
     typer.Option("--text-tower", help="CLIP text weights: directory or hub id; default: a seeded tower."),
@@ -42,6 +43,14 @@ def device(value: str) -> str:
             raise UserError("--device cuda: this torch sees no CUDA device; use --device cpu")
         # Without it cuBLAS may choose other sums from run to run.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    return value
+
+
+def precision(value: str, device: str) -> Any:
+    """Return the precision to compute in; raises UserError if it is unknown or the device has none such."""
+    one_of("--precision", value, ("fp32", "tf32", "bf16"))
+    if value == "tf32" and device != "cuda":
+        raise UserError("--precision tf32: only CUDA devices have it; add --device cuda or use fp32")
     return value
 
 

@@ -57,7 +57,8 @@ def job_of(order: Order) -> Job:
     text = text_tower(order.text_tower) if cls.card.needs_text else None
     task = Task(card.name, card.class_names, card.prompts, card.features[bank.features_name].dim, text)
     config = cls.Config(**spec.config)
-    rest = {name: getattr(spec, name) for name in ("preset", "seed", "selection", "device", "ablation", "threads")}
+    named = ("preset", "seed", "selection", "device", "precision", "compiled", "ablation", "threads")
+    rest = {name: getattr(spec, name) for name in named}
     here = spec_of(spec.method, config, bank, text, **rest)
     if here.identity != spec.identity:
         others = [name for name in RunSpec.model_fields if getattr(here, name) != getattr(spec, name)]

@@ -17,6 +17,7 @@ from harness.method import Method
 
 # A change in one of these can change a number, so their text is part of a run's identity.
 _SOURCES = (
+    "arithmetic",
     "method",
     "text",
     "train",
@@ -24,6 +25,7 @@ _SOURCES = (
     "selection",
     "seeds",
     "alignment",
+    "data.fitting",
     "data.sampling",
     "metrics.frame",
     "metrics.segments",

@@ -8,11 +8,15 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from harness.errors import UserError
-from harness.method import Method, MethodCard
+from harness.method_card import MethodCard, card_in_source
+
+if TYPE_CHECKING:
+    from harness.method import Method
 
 GROUP = "harness.methods"
 
@@ -36,6 +40,8 @@ def method_class(name: str) -> type[Method]:
     Raises:
         UserError: it cannot be imported or is not a `harness.method.Method`.
     """
+    from harness.method import Method
+
     entry = _entries()[name]
     try:
         loaded = entry.load()
@@ -49,8 +55,8 @@ def method_class(name: str) -> type[Method]:
 
 
 def method_cards() -> dict[str, MethodCard]:
-    """Cards of all registered methods by name."""
-    return {name: method_class(name).card for name in method_names()}
+    """Cards of all registered methods by name; methods whose file states the card plainly are not imported."""
+    return {name: card_in_source(entry) or method_class(name).card for name, entry in sorted(_entries().items())}
 
 
 def resolve(text: str) -> tuple[dict[str, bool], list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -47,6 +47,7 @@ class _State:
     running: dict[str, Order]
     elsewhere: list[Order]
     results: dict[str, RunResult]
+    unsent: deque[RunResult] = field(default_factory=deque)
     looked: float = 0.0
 
     @property
@@ -78,7 +79,7 @@ def run(plan: Plan, open_executor: Open, tracker: Tracker, display: Display) -> 
             del state.running[event.run]
             state.results[event.run] = event.result
             claims.release(event.run)
-            tracker.send(event.result)
+            state.unsent.append(event.result)
             display.ended(event.result)
         else:
             stop.append(event.text)
@@ -88,7 +89,9 @@ def run(plan: Plan, open_executor: Open, tracker: Tracker, display: Display) -> 
         try:
             while state.open and not stop:
                 _fill(state, executor, claims, display)
-                if state.running:
+                if state.unsent:  # the workers compute meanwhile
+                    tracker.send(state.unsent.popleft())
+                elif state.running:
                     executor.poll(0.5)
                 elif state.elsewhere:
                     time.sleep(ELSEWHERE)
@@ -98,6 +101,8 @@ def run(plan: Plan, open_executor: Open, tracker: Tracker, display: Display) -> 
             raise
         finally:
             executor.close()
+            for result in state.unsent:
+                tracker.send(result)
     if stop:
         raise Unwritable(stop[0])
     for refused in plan.refused:

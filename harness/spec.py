@@ -13,6 +13,7 @@ from harness.files import digest
 SelectionRule = Literal["last", "val", "oracle", "paper", "given"]
 Origin = Literal["trained", "checkpoint", "inference-only"]
 Status = Literal["ok", "failed", "skipped"]
+Precision = Literal["fp32", "tf32", "bf16"]
 
 
 class _Model(BaseModel):
@@ -37,6 +38,8 @@ class Matrix(_Model):
     preset: str | None = None
     ablations: bool = False
     device: str = "cpu"
+    precision: Precision = "fp32"
+    compiled: bool = False
     text_tower: str | None = None
 
 
@@ -45,8 +48,9 @@ class RunSpec(_Model):
 
     `dataset_hash` is the card's hash, `feature_hash` the bank's, `code` the hash of the sources that matter,
     `text_tower` the name of the text tower or "" if the method uses none, `device` "cpu" or "cuda", `checkpoint` the
-    hash of the weights that were given or "" if they were trained here. `ablation` names the part of the method that
-    `config` switches off, "" for the whole method; it is a label of the config, no part of the identity.
+    hash of the weights that were given or "" if they were trained here. `compiled`: training steps went through
+    torch.compile. `ablation` names the part of the method that `config` switches off, "" for the whole method; it is a
+    label of the config, no part of the identity.
     """
 
     method: str
@@ -65,13 +69,22 @@ class RunSpec(_Model):
     protocol: str
     code: str
     checkpoint: str = ""
+    precision: Precision = "fp32"
+    compiled: bool = False
     ablation: str = ""
 
     @property
     def identity(self) -> str:
         """Hash of the spec; the same identity is never computed twice unless asked."""
-        fields = self.model_dump(exclude={"ablation"} | (set() if self.checkpoint else {"checkpoint"}))
-        return digest(json.dumps(fields, sort_keys=True))
+        # Fields that came later count only where they are used, so that earlier runs keep their identity.
+        later = ("checkpoint", "precision", "compiled")
+        unused = {name for name in later if getattr(self, name) == type(self).model_fields[name].default}
+        return digest(json.dumps(self.model_dump(exclude={"ablation"} | unused), sort_keys=True))
+
+    @property
+    def arithmetic(self) -> str:
+        """The precision, and whether training was compiled, in words."""
+        return self.precision + (", compiled" if self.compiled else "")
 
     @property
     def run_id(self) -> str:

@@ -96,7 +96,7 @@ def tags(result: RunResult, content: str) -> dict[str, str]:
     if result.error:
         found["harness.error"] = result.error
     if result.spec is not None:
-        for name in ("features", "feature_hash", "protocol", "text_tower", "code", "device"):
+        for name in ("features", "feature_hash", "protocol", "text_tower", "code", "device", "arithmetic"):
             found[f"harness.{name}"] = str(getattr(result.spec, name))
     found = {key[:_KEY]: value[:_CHUNK] for key, value in found.items()}
     # Metrics are read back from MLflow's own metrics; the rest is longer than one tag may be.

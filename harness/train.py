@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from harness.data.bank import Split
-from harness.data.sampling import Batches
+from harness.data.sampling import Batches, ahead
 from harness.errors import Diverged, UserError
 from harness.files import replacing
 from harness.method import Batch, Method, Schedule, TrainingVideo
@@ -62,16 +62,16 @@ def train(
             # Seeded anew each epoch, so that a resumed training draws what the uninterrupted one draws.
             torch.manual_seed(derive(batches.seed, batches.dataset, "dropout", epoch))
             sums: dict[str, float] = {}
-            seconds = 0.0
-            for step, batch in enumerate(batches.epoch(epoch), start=1):
+            seconds, start = 0.0, time.perf_counter()
+            for step, batch in enumerate(ahead(batches.epoch(epoch)), start=1):
                 overall = epoch * plan.steps_per_epoch + step
-                start = time.perf_counter()
                 terms = _step(method, schedules, _to(batch, device), overall)
-                seconds += time.perf_counter() - start
                 for name, value in terms.items():
                     sums[name] = sums.get(name, 0.0) + value
+                seconds += time.perf_counter() - start
                 selector.after_step(method, epoch, step, plan.steps_per_epoch, total)
                 progress(overall, total)
+                start = time.perf_counter()
             rates = [group["lr"] for schedule in schedules for group in schedule.optimizer.param_groups[:1]]
             means = {name: value / plan.steps_per_epoch for name, value in sums.items()}
             records.append(

@@ -79,7 +79,7 @@ class PerturbedTopK(torch.autograd.Function):
         chosen = perturbed >= least
         ctx.save_for_backward(chosen, noise)
         ctx.scale = scale
-        return chosen.to(scores.dtype).mean(dim=1)
+        return chosen.to(noise.dtype).mean(dim=1)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+
+from harness.method_card import card_in_source
+from harness.registry import method_cards, method_class
 
 Call = Callable[..., tuple[int, str, str]]
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,6 +36,8 @@ WRONG = {
     "empty store": (["report"], "harness run"),
     "format": (["report", "--formats", "pdf"], "pdf"),
     "parity case": (["parity", "nowhere"], "nowhere"),
+    "precision": (["run", "--methods", "deepmil", "--precision", "fp8"], "--precision 'fp8'"),
+    "tf32 on the cpu": (["run", "--methods", "deepmil", "--precision", "tf32"], "--device cuda"),
     "check unknown": (["check-method", "dsanett"], "unknown method 'dsanett'; did you mean dsanet"),
     "check group": (["check-method", "mil"], "expected one method"),
     "check preset": (["check-method", "deepmil", "--preset", "slow"], "no preset 'slow'"),
@@ -84,15 +90,31 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     assert "Traceback" in done.stderr
 
 
-def test_help_imports_nothing_heavy() -> None:
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["list", "methods"], ["list", "datasets"]])
+def test_what_only_shows_imports_nothing_heavy(arguments: list[str]) -> None:
+    heavy = {"torch", "mlflow", "datasets", "transformers", "pandas", "sklearn"}
+    heavy |= {"numpy"} if "--help" in arguments else set()
     code = (
-        "import sys; sys.argv = ['harness', '--help']\n"
+        f"import sys; sys.argv = ['harness', *{arguments}]\n"
         "from harness.cli import main\n"
-        "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        "heavy = {'torch', 'mlflow', 'datasets', 'transformers', 'pandas', 'sklearn', 'numpy'} & set(sys.modules)\n"
+        "try:\n    main()\nexcept SystemExit as done:\n    assert not done.code\n"
+        f"heavy = {heavy} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=ROOT)
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_card_is_the_same_in_its_source_and_in_its_class() -> None:
+    for name, card in method_cards().items():
+        assert card == method_class(name).card
+
+
+def test_a_card_that_is_not_plain_comes_from_the_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "odd_method.py").write_text("TITLE = 'x'\nclass Odd:\n    card = MethodCard(name=TITLE)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for value in ("odd_method:Odd", "odd_method:Other", "no_such_module:Odd", "no.such.module:Odd"):
+        assert card_in_source(EntryPoint("odd", value, "harness.methods")) is None
 
 
 def test_list_methods_json(harness: Call) -> None:

@@ -12,11 +12,13 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from harness.arithmetic import arithmetic
 from harness.bench.subject import Subject
 from harness.bench.timing import Timing, timed
 from harness.check.process import peak_growth
 from harness.data.card import DatasetCard
 from harness.method import Size
+from harness.spec import Precision
 
 # Snippets of a video of the throughput measurement, and of a batch at most.
 VIDEO, LARGEST_BATCH = 256, 8192
@@ -36,6 +38,7 @@ class Plan:
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     text_tower: str | None = None
     device: str = "cpu"
+    precision: Precision = "fp32"
     budget: float = 2.0
     training: bool = True
 
@@ -54,6 +57,7 @@ class Bench:
     preset: str
     text_tower: str
     device: str
+    precision: Precision
     threads: int
     dim: int
     frames_per_second: float
@@ -91,6 +95,11 @@ def bench_method(name: str, plan: Plan) -> Bench:
     )
     if subject.method.card.training == "closed-form":
         subject.fit()
+    with arithmetic(subject.method, plan.device, plan.precision):
+        return _measured(name, subject, plan)
+
+
+def _measured(name: str, subject: Subject, plan: Plan) -> Bench:
     stride = plan.card.alignment.stride
     one = _pass(subject, 1, plan)
     best_batch, best = 1, one.median
@@ -110,6 +119,7 @@ def bench_method(name: str, plan: Plan) -> Bench:
         preset=plan.preset,
         text_tower=subject.tower,
         device=plan.device,
+        precision=plan.precision,
         threads=torch.get_num_threads(),
         dim=plan.dim,
         frames_per_second=VIDEO * stride / one.median,

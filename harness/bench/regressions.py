@@ -21,7 +21,7 @@ _FIGURES = {
     "peak_memory_mb": False,
     "flops": False,
 }
-_SAME = ("preset", "text_tower", "device", "threads", "dim")
+_SAME = ("preset", "text_tower", "device", "precision", "threads", "dim")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,9 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
             ratio = two / one if more else one / two
             found.append(Change(row["method"], figure, one, two, ratio, slower=ratio < 1 / (1 + spread)))
     if not found:
-        raise UserError("the benchmarks share no method measured with the same preset, width, device and threads")
+        raise UserError(
+            "the benchmarks share no method measured with the same preset, width, device, precision and threads"
+        )
     return found
 
 

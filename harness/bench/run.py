@@ -14,6 +14,7 @@ from typing import Any
 from harness.data.cards import find_card
 from harness.errors import HarnessError, Unsupported, UserError
 from harness.files import write_json
+from harness.spec import Precision
 from harness.track import Tracker, TrackingError
 
 
@@ -28,6 +29,7 @@ class Request:
     overrides: Mapping[str, Mapping[str, Any]]
     text_tower: str | None
     device: str
+    precision: Precision
     budget: float
     training: bool
     out: Path
@@ -91,7 +93,10 @@ def _answer(asked: dict[str, Any]) -> dict[str, Any]:
     plan = Plan(
         card=card,
         dim=spec.dim,
-        **{key: asked[key] for key in ("preset", "overrides", "text_tower", "device", "budget", "training")},
+        **{
+            key: asked[key]
+            for key in ("preset", "overrides", "text_tower", "device", "precision", "budget", "training")
+        },
     )
     try:
         return {"row": bench_method(name, plan).as_json(), "machine": machine()}

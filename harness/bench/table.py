@@ -40,9 +40,10 @@ def show(document: dict[str, Any], changes: Sequence[Change] | None) -> None:
         )
     out.print(table)
     first, machine = document["rows"][0], document["machine"]
+    where = machine.get("gpu") if first["device"] == "cuda" else machine.get("processor")
     out.print(
-        f"videos of 256 snippets of {first['dim']}-d features, preset {first['preset']}, {first['threads']} threads on "
-        f"{machine.get('gpu') if first['device'] == 'cuda' else machine.get('processor')}; MB: beyond the method, for "
+        f"videos of 256 snippets of {first['dim']}-d features, preset {first['preset']}, {first['precision']}, "
+        f"{first['threads']} threads on {where}; MB: beyond the method, for "
         "10 minutes; snippet: one more, where no other changes its score; train: the whole schedule, extrapolated "
         "from single steps",
         highlight=False,

@@ -1,73 +1,30 @@
-"""From videos of any length to training batches and test windows."""
+"""Which training videos meet in which step, and the batches they make."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from harness.data.bank import Split
+from harness.data.fitting import FittedVideos, draw_stretches
 from harness.errors import UserError
 from harness.method import Batch, Sampling, TrainingPlan
 from harness.seeds import derive
-
-# Pooled training videos are kept in memory up to this size, because pooling them again costs more than a small step.
-KEPT_BYTES = 1 << 29
-
-
-def pool_segments(features: NDArray[np.float32], segments: int) -> NDArray[np.float32]:
-    """Return the means `[S, D]` of S segments of a video `[T, D]` (Sultani et al. 2018, as the field computes them).
-
-    Segment i is the mean of rows e[i] .. e[i+1]-1 with e = linspace(0, T, S+1) cut to int, or row e[i] alone if that
-    is empty. The float formula matters: integer division gives other edges for many T when S = 200.
-    """
-    edges = np.linspace(0, len(features), segments + 1, dtype=int)
-    # reduceat sums rows [start, next start) and takes the single row where that is empty.
-    sums = np.add.reduceat(features, edges[:-1], axis=0)
-    counts = np.maximum(np.diff(edges), 1)[:, None].astype(np.float32)
-    return np.divide(sums, counts, dtype=np.float32)
-
-
-def pick_rows(features: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    """Return `count` evenly spaced rows `[count, D]` of a video `[T, D]`, first and last included."""
-    return features[np.linspace(0, len(features) - 1, count, dtype=int)]
-
-
-def draw_stretches(
-    features: NDArray[np.float32], length: int, stretch: int, generator: np.random.Generator
-) -> NDArray[np.float32]:
-    """Return `length` rows: evenly spread stretches of `stretch` consecutive rows (AnomalyCLIP, arXiv 2310.02835).
-
-    Each stretch starts at random within its share of the video; rows beyond the video's end are its first ones again.
-    """
-    pieces, tail = length // stretch, stretch - 1
-    share = (max(len(features), length) - tail) // pieces
-    starts = np.arange(pieces) * share + generator.integers(max(share + 1 - tail, 1), size=pieces)
-    rows: NDArray[np.float32] = features[(starts[:, None] + np.arange(stretch)).ravel() % len(features)]
-    return rows
-
-
-def fit_length(features: NDArray[np.float32], sampling: Sampling) -> tuple[NDArray[np.float32], int]:
-    """Bring a training video `[T, D]` to `sampling.length` snippets; return it and its number of valid snippets."""
-    length = sampling.length
-    if sampling.fit == "pick-or-pad" and len(features) > length:
-        return pick_rows(features, length), length
-    if sampling.fit == "pool" or len(features) > length:
-        return pool_segments(features, length), length
-    padded = np.zeros((length, features.shape[1]), dtype=np.float32)
-    padded[: len(features)] = features
-    return padded, len(features)
 
 
 @dataclass(frozen=True)
 class Batches:
     """The training batches of one run: what is drawn at a step depends on (seed, data set, step) alone.
 
-    So a resumed training needs no generator state, and every method meets the same shuffles at the same seed.
+    So a resumed training needs no generator state, and every method meets the same shuffles at the same seed. `scratch`
+    is a file that may hold what was fitted once; without it, more than fits in memory is fitted anew each time.
     """
 
     split: Split
@@ -75,7 +32,7 @@ class Batches:
     sampling: Sampling
     seed: int
     dataset: str
-    _kept: dict[int, tuple[NDArray[np.float32], int]] = field(default_factory=dict, repr=False, compare=False)
+    scratch: Path | None = None
 
     def __post_init__(self) -> None:
         for name, members in self._lists.items():
@@ -150,7 +107,7 @@ class Batches:
             generator = np.random.default_rng(derive(self.seed, self.dataset, "sampling", "stretches", overall))
             fitted = [self._stretched(int(item), generator) for item in items]
         else:
-            fitted = [self._fitted(int(item)) for item in items]
+            fitted = [self._fitted[int(item)] for item in items]
         return Batch(
             features=torch.from_numpy(np.stack([features for features, _ in fitted])),
             lengths=torch.tensor([length for _, length in fitted]),
@@ -164,13 +121,18 @@ class Batches:
         features = self.split.item_features(item)
         return draw_stretches(features, length, self.sampling.stretch, generator), length
 
-    def _fitted(self, item: int) -> tuple[NDArray[np.float32], int]:
-        if item in self._kept:
-            return self._kept[item]
-        fitted = fit_length(self.split.item_features(item), self.sampling)
-        if (len(self._kept) + 1) * fitted[0].nbytes <= KEPT_BYTES:
-            self._kept[item] = fitted
-        return fitted
+    @cached_property
+    def _fitted(self) -> FittedVideos:
+        return FittedVideos(self.split, self.items, self.sampling, self.scratch)
+
+
+def ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Yield the same batches; the next one is made while one is in use."""
+    with ThreadPoolExecutor(1) as worker:
+        coming = worker.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = worker.submit(next, batches, None)
+            yield batch
 
 
 def validation_items(split: Split, seed: int, dataset: str, part: float = 0.15) -> NDArray[np.bool_]:

@@ -129,13 +129,13 @@ def audit_board(board: Board, artifact: Artifact) -> Audit:
     )
 
 
-_Training = tuple[str, str, str, str, float, str]
+_Training = tuple[str, str, str, str, float, str, str]
 _BySeed = Mapping[tuple[_Training, str], Mapping[int, float]]
 
 
 def _training(row: Row) -> _Training:
     """What rows that differ in the selection rule alone share."""
-    return row.method, row.config_hash, row.preset, row.text_tower, row.scale, row.checkpoint
+    return row.method, row.config_hash, row.preset, row.text_tower, row.scale, row.checkpoint, row.arithmetic
 
 
 def _by_seed(row: Row, primary: str) -> dict[int, float]:

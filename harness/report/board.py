@@ -23,7 +23,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Row:
-    """One method with one config, preset, selection rule, text tower, scale and origin, over its seeds.
+    """One method with one config, preset, selection rule, text tower, scale, origin and arithmetic, over its seeds.
 
     `family` is "mil", "clip" or "floor", "" for a method that is not installed here. `rank` counts from 1; rows that
     cannot be told apart share it, those that chose their weights on the test set have none.
@@ -42,6 +42,7 @@ class Row:
     selection: str
     origin: str
     checkpoint: str
+    arithmetic: str
     text_tower: str
     scale: float
     config_hash: str

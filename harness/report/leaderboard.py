@@ -51,6 +51,7 @@ class _Training(NamedTuple):
     text_tower: str
     scale: float
     checkpoint: str
+    arithmetic: str
 
 
 def build(
@@ -83,7 +84,8 @@ def _board(
     # Of a seed that was run twice (other code or device) the newest counts.
     groups: dict[tuple[_Training, str], dict[int, _Member]] = defaultdict(dict)
     for run, spec in members:
-        training = _Training(spec.method, _config_hash(spec), spec.preset, spec.text_tower, spec.scale, spec.checkpoint)
+        shared = (spec.preset, spec.text_tower, spec.scale, spec.checkpoint, spec.arithmetic)
+        training = _Training(spec.method, _config_hash(spec), *shared)
         groups[training, spec.selection][spec.seed] = (run, spec)
     cautions = [note] if note else []
     truth, first = None, members[-1][0].result
@@ -154,13 +156,14 @@ def _row(chosen: list[_Member], gap: float | None, spread: Ranges) -> Row:
     title, family, published_as = _names(spec.method)
     return Row(
         method=spec.method,
-        title=f"{title} without {spec.ablation}" if spec.ablation else title,
+        title=title + (f" without {spec.ablation}" if spec.ablation else "") + _rounded(spec),
         family=family,
         ablation=spec.ablation,
         preset=spec.preset,
         selection=spec.selection,
         origin=results[-1].origin,
         checkpoint=spec.checkpoint,
+        arithmetic=spec.arithmetic,
         text_tower=spec.text_tower,
         scale=spec.scale,
         config_hash=_config_hash(spec),
@@ -179,6 +182,11 @@ def _row(chosen: list[_Member], gap: float | None, spread: Ranges) -> Row:
         provenance={k: tuple(sorted({result.provenance.get(k, "") for result in results})) for k in sorted(facts)},
         members=tuple(run for run, _ in chosen),
     )
+
+
+def _rounded(spec: RunSpec) -> str:
+    """What a title says of the arithmetic: nothing of exact fp32."""
+    return "" if spec.arithmetic == "fp32" else f" in {spec.arithmetic}"
 
 
 def _figures(values: list[dict[str, float]], spread: Ranges) -> dict[str, Figure]:

@@ -32,6 +32,10 @@ def command(board: Board, row: Row, seeds: Sequence[int]) -> str:
         words += ["--text-tower", row.text_tower]
     if spec is not None and spec.device != "cpu":
         words += ["--device", spec.device]
+    if spec is not None and spec.precision != "fp32":
+        words += ["--precision", spec.precision]
+    if spec is not None and spec.compiled:
+        words.append("--compile")
     return shlex.join(words)
 
 

@@ -102,7 +102,7 @@ def comma_separated(leaderboard: Leaderboard) -> str:
     """Return one CSV for all boards: fractions in full precision, one line per row."""
     metrics = list(dict.fromkeys(name for board in leaderboard.boards for name in board.metrics))
     identity = ("rank", "method", "family", "ablation", "preset", "selection", "origin", "checkpoint")
-    facts = (*identity, "text_tower", "scale", "config_hash", "fidelity")
+    facts = (*identity, "arithmetic", "text_tower", "scale", "config_hash", "fidelity")
     costs = ("oracle_gap", "parameters", "train_seconds", "test_frames_per_second")
     parts = ("mean", "sd", "low", "high")
     numbers = [name if part == "mean" else f"{name}_{part}" for name in metrics for part in parts]
@@ -165,8 +165,8 @@ def _md_facts(board: Board) -> str:
     left_out = f", {len(board.excluded)} without features left out" if board.excluded else ""
     return _md(
         f"{board.videos} test videos, {board.frames} frames{left_out}. Features {board.feature_hash[:12]}. Protocol: "
-        f"{board.protocol}. Percent: mean ± sample sd over seeds [95% interval over test videos]. Ordered by "
-        f"{label(board.primary)}."
+        f"{board.protocol}. Percent: mean ± sample sd over seeds [95% interval over test videos]; fp32 unless a "
+        f"name says otherwise. Ordered by {label(board.primary)}."
     )
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.report.board import Board, Figure
+from harness.report.board import Board, Figure, Row
 from harness.report.figures import chosen, count, percent
 
 _SHORT = {
@@ -36,7 +36,7 @@ def print_leaderboard(boards: Sequence[Board], console: Console) -> None:
             table.add_column(heading, justify="right", no_wrap=True)
         for row in board.rows:
             table.add_row(
-                escape(f"{row.method} without {row.ablation}" if row.ablation else row.method),
+                escape(_name(row)),
                 chosen(row.selection, row.origin),
                 escape(row.preset or "-"),
                 str(len(row.seeds)),
@@ -55,6 +55,11 @@ def print_leaderboard(boards: Sequence[Board], console: Console) -> None:
         )
         for caution in board.cautions:
             console.print(f"caution: {caution}", style="yellow", markup=False, highlight=False)
+
+
+def _name(row: Row) -> str:
+    name = f"{row.method} without {row.ablation}" if row.ablation else row.method
+    return name if row.arithmetic == "fp32" else f"{name} in {row.arithmetic}"
 
 
 def _cell(figure: Figure | None, full: bool) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.data.sampling import pool_segments
+from harness.data.fitting import pool_segments
 from harness.method import Batch
 from harness.parity import Case
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.data.sampling import pool_segments
+from harness.data.fitting import pool_segments
 from harness.errors import UserError
 from harness.method import Batch, Task
 from harness.parity import Case, Computed

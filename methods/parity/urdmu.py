@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.data.sampling import pool_segments
+from harness.data.fitting import pool_segments
 from harness.errors import UserError
 from harness.method import Batch, Task
 from harness.parity import Case, Computed

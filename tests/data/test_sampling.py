@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from harness.data.sampling import Batches, draw_stretches, fit_length, pool_segments, validation_items
+from harness.data.fitting import draw_stretches, fit_length, pool_segments
+from harness.data.sampling import Batches, validation_items
 from harness.errors import UserError
 from harness.method import Sampling
 from tests.tiny import split
