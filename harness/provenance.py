@@ -34,6 +34,7 @@ _SOURCES = (
 _PACKAGES = ("torch", "numpy", "scikit-learn", "pandas", "mlflow", "datasets", "transformers", "safetensors")
 
 
+@functools.cache
 def code_hash(method: type[Method]) -> str:
     """Hash of the sources that decide a result: the harness's own and the method's file with what it imports."""
     root = Path(__file__).resolve().parent
