@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -69,6 +70,10 @@ class Faulty(Method):
             os._exit(7)
         if fault == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        if fault == "fill":
+            with contextlib.suppress(OSError), Path(f"{self.config.once}.fill").open("wb", buffering=0) as stream:
+                while stream.write(b"0" * 65536):
+                    pass
         if fault == "print":
             print("a method that prints", flush=True)
         return loss

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,36 @@ def test_damaged_files_fail_in_one_line(
     assert code in (1, 2)
     assert expected in stderr
     assert "Traceback" not in stderr
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 80 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", place], check=False).returncode:
+        pytest.skip("only root may mount")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)  # this process still holds the store open
+
+
+def test_a_full_disk_stops_the_matrix_in_one_line_and_loses_nothing(run: Run, tmp_path: Path, small_disk: Path) -> None:
+    arguments = ("--methods", "linear-probe,faulty,deepmil", "--seeds", "0,1", "--jobs", "2", "--set", "faulty.at=7")
+    arguments = (*arguments, "--set", "deepmil.epochs=2", "--set", "faulty.fault=fill", "--set")
+    arguments = (*arguments, f"faulty.once={small_disk}/struck")
+    code, document, stderr = run(small_disk / "runs", *arguments)
+    assert code == 2
+    assert document == {}
+    assert "No space left on device" in stderr.splitlines()[-1]
+    assert "Traceback" not in stderr
+    finished = {path.parent.name: path.read_bytes() for path in small_disk.glob("runs/*/predictions.npz")}
+    assert any(name.startswith("linear-probe") for name in finished)
+    (small_disk / "struck.fill").unlink()
+    code, document, stderr = run(small_disk / "runs", *arguments)
+    assert code == 0, stderr
+    assert sorted(r["status"] for r in document["runs"]) == ["ok"] * (6 - len(finished)) + ["skipped"] * len(finished)
+    assert (
+        finished.items()
+        <= {path.parent.name: path.read_bytes() for path in small_disk.glob("runs/*/predictions.npz")}.items()
+    )
+    assert len(Tracker(None, small_disk / "runs").runs()) == 6
