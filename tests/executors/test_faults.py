@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -104,7 +105,8 @@ def test_a_full_disk_stops_the_matrix_in_one_line_and_loses_nothing(run: Run, tm
     code, document, stderr = run(small_disk / "runs", *arguments)
     assert code == 2
     assert document == {}
-    assert "No space left on device" in stderr.splitlines()[-1]
+    # Another run that starts at this moment may be the first to notice.
+    assert re.search("No space left on device|0.00 GB free", stderr.splitlines()[-1])
     assert "Traceback" not in stderr
     finished = {path.parent.name: path.read_bytes() for path in small_disk.glob("runs/*/predictions.npz")}
     assert any(name.startswith("linear-probe") for name in finished)
