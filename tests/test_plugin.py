@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.installed import installed
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "harness-topk-mil"
 Call = Callable[..., Any]
@@ -21,12 +22,8 @@ Call = Callable[..., Any]
 def call(tmp_path_factory: pytest.TempPathFactory) -> Call:
     """The command line in a process that has the package installed; returns its JSON."""
     work = tmp_path_factory.mktemp("plugin")
-    # From a copy: building leaves folders beside the sources.
-    shutil.copytree(EXAMPLE, work / "source", ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
-    offline = ["--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check", "-q"]
-    install = [sys.executable, "-m", "pip", "install", *offline, "--target", str(work / "site"), str(work / "source")]
-    subprocess.run(install, check=True, capture_output=True)
-    environment = {**os.environ, "PYTHONPATH": str(work / "site"), "HARNESS_HOME": str(work / "home")}
+    site = installed(EXAMPLE, work)
+    environment = {**os.environ, "PYTHONPATH": str(site), "HARNESS_HOME": str(work / "home")}
 
     def run(*arguments: str) -> Any:
         command = [sys.executable, "-m", "harness", *arguments, "--json"]
