@@ -34,12 +34,16 @@ _SOURCES = (
 _PACKAGES = ("torch", "numpy", "scikit-learn", "pandas", "mlflow", "datasets", "transformers", "safetensors")
 
 
-@functools.cache
 def code_hash(method: type[Method]) -> str:
     """Hash of the sources that decide a result: the harness's own and the method's file with what it imports."""
+    return _hash_with(inspect.getsourcefile(method), method.__module__)
+
+
+@functools.cache
+def _hash_with(file: str | None, module: str) -> str:
     root = Path(__file__).resolve().parent
     files = [root / (name.replace(".", "/") + ".py") for name in _SOURCES]
-    files += _own_sources(inspect.getsourcefile(method), method.__module__)
+    files += _own_sources(file, module)
     return digest(*(path.name + "\n" + path.read_text(encoding="utf-8") for path in files))
 
 

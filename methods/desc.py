@@ -140,8 +140,7 @@ class SensitivityEncoder(nn.Module):
         for block in self.graph:
             by_graph = block(by_graph, bias)
         visual: Tensor = self.norm(self.gelu(self.join(torch.cat([local, by_graph], dim=2))))
-        logits: Tensor = self.classifier(visual + self.mlp(visual))
-        return visual, logits.squeeze(2)
+        return visual, self.mlp.residual_logits(self.classifier, visual)
 
 
 class MixtureHead(nn.Module):

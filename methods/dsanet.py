@@ -40,7 +40,7 @@ from methods.layers.clip import (
     soft_cross_entropy,
     unit,
 )
-from methods.layers.prototypes import PrototypeBlock
+from methods.layers.prototypes import PrototypeBlock, Rows
 from methods.layers.time import topk_mean, valid_mask
 from methods.stable_adamw import StableAdamW, warmup_cosine
 
@@ -149,17 +149,22 @@ class NormalityRefiner(nn.Module):
                 nn.init.trunc_normal_(module.weight, std=0.01, a=-0.03, b=0.03)
                 nn.init.zeros_(module.bias)
 
-    def forward(self, visual: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the rebuilt features `[B, T, D]` and the gather loss (scalar); scores `[B, T]`, padding included."""
+    def forward(self, visual: Tensor, scores: Tensor, inside: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the rebuilt features `[B, T, D]` and the gather loss (scalar); scores `[B, T]`, padding included.
+
+        Where `inside` `[B, T]` is false nothing is rebuilt: zeros.
+        """
         count = max(1, int(self.ratio * visual.shape[1]))
         rows = scores.detach().topk(count, dim=1, largest=False, sorted=False).indices
         normal = visual.detach().gather(1, rows[:, :, None].expand(-1, -1, visual.shape[2]))
         prototypes = self.gather(self.prototypes.expand(len(visual), -1, -1), normal)
         distance = 1 - F.normalize(normal, dim=-1) @ F.normalize(prototypes, dim=-1).transpose(1, 2)
-        rebuilt = self.bottleneck(visual)
+        # A compiled step needs the same shapes in every batch.
+        packed = None if inside is None or torch.compiler.is_compiling() or inside.all() else Rows(inside)
+        rebuilt = self.bottleneck(visual if packed is None else packed.pack(visual))
         for block in self.decoder:
-            rebuilt = block(rebuilt, prototypes)
-        return rebuilt, distance.min(dim=2).values.mean()
+            rebuilt = block(rebuilt, prototypes, packed)
+        return rebuilt if packed is None else packed.spread(rebuilt), distance.min(dim=2).values.mean()
 
 
 @dataclass(frozen=True)
@@ -228,12 +233,16 @@ class DSANet(Method):
         normality = {"consistency", "gather"} - set(c.off)
         self.refiner = NormalityRefiner(config) if normality else None
 
-    def forward(self, features: Tensor, lengths: Tensor) -> Forward:
-        """Return all logits and losses' inputs for windows `[B, T, D]`. Both poolings include padded rows."""
+    def forward(self, features: Tensor, lengths: Tensor, padding: bool = True) -> Forward:
+        """Return all logits and losses' inputs for windows `[B, T, D]`. Both poolings include padded rows.
+
+        Without `padding` padded rows are not rebuilt; no loss reads them.
+        """
         text = self.texts(self.text)
         visual, logits1 = self.encoder(features, lengths)
         scores = logits1.sigmoid()
-        rebuilt, gather = self.refiner(visual, scores) if self.refiner else (visual, scores.sum() * 0)
+        inside = None if padding else valid_mask(lengths, features.shape[1])
+        rebuilt, gather = self.refiner(visual, scores, inside) if self.refiner else (visual, scores.sum() * 0)
         logits2 = self.align(visual, logits1, text)
         logits3, logits4 = (self._pooled_logits(visual, weights, text) for weights in (scores, 1 - scores))
         return Forward(text, visual, logits1, logits2, logits3, logits4, rebuilt, gather)
@@ -246,7 +255,7 @@ class DSANet(Method):
 
     def training_loss(self, batch: Batch) -> dict[str, Tensor]:
         """Named terms of the total."""
-        return self.losses(self(batch.features, batch.lengths), batch)
+        return self.losses(self(batch.features, batch.lengths, padding=False), batch)
 
     def losses(self, out: Forward, batch: Batch) -> dict[str, Tensor]:
         """Return the loss terms, weighted, of a forward pass."""

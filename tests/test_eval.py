@@ -13,6 +13,7 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
+from harness import registry
 from harness.checkpoints import Header, save_checkpoint
 from harness.data.bank import Bank, BankWriter, Item, bank_path
 from harness.data.card import DatasetCard
@@ -166,6 +167,8 @@ def test_inference_only_methods_are_evaluated_not_trained(
     # In the group of the floors, which train in no time.
     changed = {"training": "inference-only", "family": "floor"}
     monkeypatch.setattr(DeepMIL, "card", DeepMIL.card.model_copy(update=changed))
+    cards = {**registry.method_cards(), "deepmil": DeepMIL.card}
+    monkeypatch.setattr(registry, "method_cards", lambda: cards)
     card, out = bank(tmp_path, i3d=24), str(tmp_path / "runs")
     line = (
         "deepmil has no published training; evaluate a checkpoint: "

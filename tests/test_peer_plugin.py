@@ -76,5 +76,5 @@ def test_what_the_library_seeds_is_put_back() -> None:
 
 
 def state() -> tuple[object, ...]:
-    numpy = np.random.get_state()[1].tolist()  # noqa: NPY002: the global generator is what is looked at
+    numpy = np.random.get_state()[1].tolist()  # noqa: NPY002
     return random.getstate(), numpy, torch.get_rng_state().tolist(), dict(os.environ)

@@ -101,7 +101,8 @@ class PyODAutoEncoder(Method):
 @contextmanager
 def fenced() -> Iterator[None]:
     """Leave the global generators and the environment as they were."""
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002: these are what PyOD seeds
+    # These are what PyOD seeds.
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
     environment = dict(os.environ)
     try:
         with torch.random.fork_rng():

@@ -13,6 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods.layers.graphs import GraphLayer, distance_adjacency, similarity_adjacency
+from methods.layers.time import valid_mask
+
+# QuickGELU(x) is silu(1.702 x) / 1.702.
+_STEEPNESS = 1.702
 
 
 class QuickGELU(nn.Module):
@@ -20,22 +24,36 @@ class QuickGELU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply elementwise."""
-        return x * torch.sigmoid(1.702 * x)
+        return x * torch.sigmoid(_STEEPNESS * x)
 
 
 class MLP(nn.Module):
-    """D -> 4D -> D with QuickGELU, named as in CLIP."""
+    """D -> 4D -> D with QuickGELU, named as in CLIP.
+
+    The activation's two factors are applied to the weights: there are far fewer of them than hidden values.
+    """
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.c_fc = nn.Linear(dim, 4 * dim)
-        self.gelu = QuickGELU()
         self.c_proj = nn.Linear(4 * dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `[..., D]` to `[..., D]`."""
-        mapped: Tensor = self.c_proj(self.gelu(self.c_fc(x)))
-        return mapped
+        return F.linear(self._hidden(x), self.c_proj.weight / _STEEPNESS, self.c_proj.bias)
+
+    def _hidden(self, x: Tensor) -> Tensor:
+        """The hidden values `[..., 4D]`, times 1.702."""
+        return F.silu(F.linear(x, _STEEPNESS * self.c_fc.weight, _STEEPNESS * self.c_fc.bias))
+
+    def residual_logits(self, classifier: nn.Linear, x: Tensor) -> Tensor:
+        """Return classifier(x + self(x)) `[B, T]` of x `[B, T, D]`, for a classifier of one output.
+
+        Its weights meet those of the second layer first: a vector of 4D in place of a matrix product on all snippets.
+        """
+        weight = classifier.weight @ self.c_proj.weight / _STEEPNESS
+        bias = F.linear(self.c_proj.bias, classifier.weight, classifier.bias)
+        return (F.linear(x, classifier.weight) + F.linear(self._hidden(x), weight, bias)).squeeze(2)
 
 
 class LocalBlock(nn.Module):
@@ -64,11 +82,18 @@ class LocalBlock(nn.Module):
         parts = []
         if full:
             windows = x[:, :full].reshape(-1, self.window, dim)
-            parts.append(self.attn(windows, windows, windows, need_weights=False)[0].reshape(batch, full, dim))
+            parts.append(self._among_all(windows).reshape(batch, full, dim))
         if full < length:
-            tail = x[:, full:]
-            parts.append(self.attn(tail, tail, tail, need_weights=False)[0])
+            parts.append(self._among_all(x[:, full:]))
         return torch.cat(parts, dim=1)
+
+    def _among_all(self, x: Tensor) -> Tensor:
+        """Attention of x `[B, T, D]` to itself, without the transpositions of `nn.MultiheadAttention`."""
+        parts = F.linear(x, self.attn.in_proj_weight, self.attn.in_proj_bias).chunk(3, dim=2)
+        query, key, value = (part.unflatten(2, (self.attn.num_heads, -1)).transpose(1, 2) for part in parts)
+        mixed = F.scaled_dot_product_attention(query, key, value)
+        joined: Tensor = self.attn.out_proj(mixed.transpose(1, 2).flatten(2))
+        return joined
 
 
 class VideoEncoder(nn.Module):
@@ -90,7 +115,7 @@ class VideoEncoder(nn.Module):
         graph: bool = True,
     ) -> None:
         super().__init__()
-        self.threshold = threshold
+        self.threshold, self.window = threshold, window
         self.positions = nn.Parameter(torch.randn(length, dim) * 0.01)
         self.blocks = nn.ModuleList(LocalBlock(dim, heads, window) for _ in range(layers))
         widths = [(dim, dim // 2), (dim // 2, dim // 2)] if graph else []
@@ -107,13 +132,29 @@ class VideoEncoder(nn.Module):
 
         T is at most the length that the encoder was built for.
         """
-        visual = features + self.positions[: features.shape[1]]
-        for block in self.blocks:
-            visual = block(visual)
+        visual = self._attended(features + self.positions[: features.shape[1]], lengths)
         if self.join is not None:
             visual = self.join(self._graphs(visual, lengths))
-        logits: Tensor = self.classifier(visual + self.mlp(visual))
-        return visual, logits.squeeze(2)
+        return visual, self.mlp.residual_logits(self.classifier, visual)
+
+    def _attended(self, z: Tensor, lengths: Tensor) -> Tensor:
+        """What the blocks make of snippets with their positions, `[B, T, D]`.
+
+        Windows of nothing but padding hold the same positions in every video: they are computed once.
+        """
+        batch, length, _ = z.shape
+        held = valid_mask(-(-lengths // self.window), -(-length // self.window))
+        # A compiled step needs the same shapes in every batch.
+        alike = length % self.window > 0 or torch.compiler.is_compiling() or bool(held.all())
+        if not alike:
+            windows, empty = z.unflatten(1, (-1, self.window)), self.positions[:length].unflatten(0, (-1, self.window))
+            rows = held.flatten().nonzero().squeeze(1)
+            places = torch.arange(held.shape[1], device=z.device).add(len(rows)).repeat(batch)
+            places = places.index_copy(0, rows, torch.arange(len(rows), device=z.device))
+            z = torch.cat([windows.flatten(0, 1).index_select(0, rows), empty])
+        for block in self.blocks:
+            z = block(z)
+        return z if alike else z.index_select(0, places).unflatten(0, (batch, -1)).flatten(1, 2)
 
     def _graphs(self, z: Tensor, lengths: Tensor) -> Tensor:
         length = z.shape[1]

@@ -1,6 +1,6 @@
 """Cross-attention between snippets and prototypes.
 
-Axes: B videos or windows, T snippets, D channels, S prototypes.
+Axes: B videos or windows, T snippets, D channels, S prototypes, N packed snippets.
 """
 
 from __future__ import annotations
@@ -24,6 +24,24 @@ class FeedForward(nn.Module):
         return mapped
 
 
+class Rows:
+    """The rows of `[B, T]` that are worth computing, packed one after another: N of them."""
+
+    def __init__(self, inside: Tensor) -> None:
+        """Take those where `inside` `[B, T]` holds."""
+        self.shape = inside.shape
+        self.places = inside.flatten().nonzero().squeeze(1)
+
+    def pack(self, x: Tensor) -> Tensor:
+        """Return the rows `[N, D]` of x `[B, T, D]`."""
+        return x.flatten(0, 1).index_select(0, self.places)
+
+    def spread(self, x: Tensor) -> Tensor:
+        """Return `[B, T, D]`, zero elsewhere, of the rows x `[N, D]`."""
+        everywhere: Tensor = x.new_zeros(self.shape.numel(), x.shape[1]).index_copy(0, self.places, x)
+        return everywhere.reshape(*self.shape, -1)
+
+
 class CrossAttention(nn.Module):
     """Attention of x to y by softmax, or (`rectified`) by the ReLU of scaled cosines, which need not sum to 1."""
 
@@ -35,19 +53,30 @@ class CrossAttention(nn.Module):
         self.proj = nn.Linear(dim, dim)
         self.learn_scale = nn.Parameter(torch.ones(heads, 1, 1)) if rectified else None
 
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """Map x `[B, T, D]` and y `[B, S, D]` to `[B, T, D]`."""
-        q, k, v = (self._split(part) for part in (self.q(x), *self.kv(y).chunk(2, dim=2)))
+    def forward(self, x: Tensor, y: Tensor, rows: Rows | None = None) -> Tensor:
+        """Map x `[B, T, D]`, or its `rows` `[N, D]`, and y `[B, S, D]` to the shape of x."""
+        query, (key, value) = self.q(x), (self._split(part) for part in self.kv(y).chunk(2, dim=2))
+        query = self._split(query if rows is None else rows.spread(query))
         if self.learn_scale is None:
-            mixed = F.scaled_dot_product_attention(q, k, v)
+            joined: Tensor = self.proj(F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
         else:
-            cosine = F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(2, 3)
-            mixed = F.relu(self.learn_scale * cosine) @ v
-        joined: Tensor = self.proj(mixed.transpose(1, 2).flatten(2))
-        return joined
+            lengths = query.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+            products = query @ (self.learn_scale * F.normalize(key, dim=-1)).transpose(2, 3)
+            joined = self._projected(F.relu(products / lengths), value)
+        return joined if rows is None else rows.pack(joined)
+
+    def _projected(self, weights: Tensor, value: Tensor) -> Tensor:
+        """Return the projection `[B, T, D]` of weights `[B, H, T, S]` @ value `[B, H, S, D / H]`, for few S.
+
+        Each head's part of the projection meets the values, not the mixtures of them, of which there are T.
+        """
+        parts = self.proj.weight.T.unflatten(0, (self.heads, -1))
+        projected = (value.transpose(0, 1).flatten(1, 2) @ parts).unflatten(1, (len(value), -1))
+        mapped: Tensor = weights.transpose(1, 2).flatten(2) @ projected.transpose(0, 1).flatten(1, 2) + self.proj.bias
+        return mapped
 
     def _split(self, x: Tensor) -> Tensor:
-        heads: Tensor = x.reshape(x.shape[0], x.shape[1], self.heads, -1).transpose(1, 2)
+        heads: Tensor = x.unflatten(2, (self.heads, -1)).transpose(1, 2)
         return heads
 
 
@@ -62,9 +91,9 @@ class PrototypeBlock(nn.Module):
         self.norm2 = nn.LayerNorm(dim, eps=1e-8)
         self.mlp = FeedForward(dim)
 
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """Map x `[B, T, D]`, attending to y `[B, S, D]`, to `[B, T, D]`."""
-        attended = self.attn(self.norm1(x), self.norm1(y))
+    def forward(self, x: Tensor, y: Tensor, rows: Rows | None = None) -> Tensor:
+        """Map x `[B, T, D]`, or its `rows` `[N, D]`, attending to y `[B, S, D]`, to the shape of x."""
+        attended = self.attn(self.norm1(x), self.norm1(y), rows)
         x = x + attended if self.residual else attended
         mapped: Tensor = x + self.mlp(self.norm2(x))
         return mapped
