@@ -4,9 +4,15 @@ from __future__ import annotations
 
 
 class HarnessError(Exception):
-    """Base of every error the harness raises on purpose; its text is one complete line."""
+    """Base of every error the harness raises on purpose; its text is one complete line.
+
+    Whatever a name or value in it may hold (line breaks, a terminal's control codes): it is shown as printable text.
+    """
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return "".join(letter if letter.isprintable() else " " for letter in super().__str__())
 
 
 class UserError(HarnessError):

@@ -10,6 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from harness.errors import UserError
 from harness.files import read_json, write_json
 from harness.method import Method
 from harness.parity import CaseResult
@@ -17,6 +20,21 @@ from harness.paths import harness_home, report_assets_dir
 from harness.provenance import method_hash
 from harness.registry import method_class, method_names
 
+
+class _Case(BaseModel):
+    source: str
+    ok: bool
+    worst: dict[str, Any]
+
+
+class _Proven(BaseModel):
+    """The outcomes, by case, of one state of a method's code."""
+
+    code: str
+    cases: dict[str, _Case]
+
+
+_RECORD = TypeAdapter(dict[str, _Proven])
 Record = dict[str, Any]
 
 
@@ -68,4 +86,10 @@ def fidelity(method: type[Method]) -> str:
 
 def _read(path: Path) -> Record:
     record: Record = read_json(path) if path.exists() else {}
+    try:
+        _RECORD.validate_python(record, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "file"
+        raise UserError(f"{path}: field {where}: {first['msg']}; record it again with `harness parity`") from error
     return record

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from harness.alignment import Alignment
 from harness.errors import UserError
 from harness.files import replacing
+from harness.npz import read_npz
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,26 +54,26 @@ class Predictions:
         Raises:
             UserError: the file is missing, damaged or of another kind.
         """
+        stored = read_npz(path)
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                probs = stored["class_probs"] if "class_probs" in stored.files else None
-                result = cls(
-                    videos=tuple(stored["videos"].tolist()),
-                    offsets=stored["offsets"],
-                    scores=stored["scores"],
-                    alignment=Alignment.model_validate_json(str(stored["alignment"])),
-                    classes=tuple(stored["classes"].tolist()),
-                    class_probs=probs,
-                )
-        except FileNotFoundError as error:
-            raise UserError(f"{path}: no such predictions file") from error
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            result = cls(
+                videos=tuple(stored["videos"].tolist()),
+                offsets=stored["offsets"],
+                scores=stored["scores"],
+                alignment=Alignment.model_validate_json(str(stored["alignment"])),
+                classes=tuple(stored["classes"].tolist()),
+                class_probs=stored.get("class_probs"),
+            )
+        except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path}: not a predictions file ({error})") from error
         result.check(path)
         return result
 
     def check(self, path: Path | str) -> None:
         """Raise UserError unless the arrays belong together and every score is finite."""
+        numbers = [self.scores] if self.class_probs is None else [self.scores, self.class_probs]
+        if self.scores.ndim != 1 or self.offsets.dtype.kind not in "iu" or any(n.dtype.kind != "f" for n in numbers):
+            raise UserError(f"{path}: not a predictions file (scores must be floats, offsets integers)")
         rows, count = len(self.scores), len(self.videos)
         offsets = self.offsets
         if offsets.shape != (count + 1,) or offsets[0] != 0 or offsets[-1] != rows or (np.diff(offsets) < 0).any():

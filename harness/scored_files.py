@@ -86,7 +86,10 @@ def _read(path: Path, kind: str) -> pd.DataFrame:
 
     try:
         if kind == "parquet":
-            return pd.read_parquet(path)
+            table = pd.read_parquet(path)
+            for _, column in table.items():
+                column.to_numpy()  # text that is no UTF-8 shows only now
+            return table
         return pd.read_csv(path, sep="\t" if ".tsv" in path.name.lower() else ",", dtype=str, keep_default_na=False)
     # pandas, pyarrow and gzip fail in many ways on foreign bytes; all mean the same to the user.
     except Exception as error:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from harness.errors import UserError
 from harness.files import digest, read_json
+from harness.history import History, read_history
 from harness.spec import RunResult
 
 RUN_ID, CONTENT, RESULT = "harness.run_id", "harness.content", "harness.result"
@@ -58,19 +59,23 @@ def read_run(directory: Path) -> tuple[RunResult, str]:
 
 
 def points(result: RunResult, directory: Path) -> list[Point]:
-    """Return (key, value, step) of everything numeric: final metrics, cost, and what `history.json` holds."""
+    """Return (key, value, step) of everything numeric: final metrics, cost, and what `history.json` holds.
+
+    Raises:
+        UserError: `history.json` is damaged.
+    """
     found = [(metric_key(name), value, 0) for name, value in result.metrics.items()]
     found += [(f"class_auc/{escape(name)}", value, 0) for name, value in result.class_auc.items()]
     if result.cost is not None:
         found += [(f"cost/{name}", float(value), 0) for name, value in result.cost.model_dump().items()]
     path = directory / "history.json"
-    history = read_json(path) if path.is_file() else {}
-    for epoch in history.get("epochs", []):
-        values = {"loss": epoch.get("loss"), "epoch_seconds": epoch.get("seconds"), **epoch.get("terms", {})}
-        values |= {f"lr{index}": rate for index, rate in enumerate(epoch.get("lr", []))}
-        found += [(f"train/{escape(k)}", float(v), int(epoch["step"])) for k, v in values.items() if v is not None]
+    history = read_history(path) if path.is_file() else History()
+    for epoch in history.epochs:
+        values = {"loss": epoch.loss, "epoch_seconds": epoch.seconds, **epoch.terms}
+        values |= {f"lr{index}": rate for index, rate in enumerate(epoch.lr)}
+        found += [(f"train/{escape(key)}", value, epoch.step) for key, value in values.items() if value is not None]
     criterion = escape(result.selected.criterion if result.selected else "") or "value"
-    found += [(f"look/{criterion}", float(look["value"]), int(look["step"])) for look in history.get("looks", [])]
+    found += [(f"look/{criterion}", look.value, look.step) for look in history.looks]
     return found
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError
 
 from harness.errors import UserError
 from harness.files import read_json
@@ -22,6 +25,16 @@ _FIGURES = {
     "flops": False,
 }
 _SAME = ("preset", "text_tower", "device", "precision", "threads", "dim")
+
+
+class _Row(BaseModel):
+    method: str
+    spread: float = Field(0, ge=0, allow_inf_nan=False)
+
+
+class _Document(BaseModel):
+    machine: dict[str, Any] = {}
+    rows: list[_Row]
 
 
 @dataclass(frozen=True)
@@ -47,9 +60,12 @@ def read(path: Path) -> dict[str, Any]:
         UserError: the file is missing or not one of `harness bench`.
     """
     value = read_json(path)
-    rows = value.get("rows") if isinstance(value, dict) else None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and "method" in row for row in rows):
-        raise UserError(f"{path}: not a document of harness bench; expected rows of methods")
+    try:
+        _Document.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "file"
+        raise UserError(f"{path}: not a document of harness bench (field {where}: {first['msg']})") from error
     return dict(value)
 
 
@@ -89,4 +105,4 @@ def _figure(row: dict[str, Any], name: str) -> float | None:
     value: Any = row
     for part in name.split("."):
         value = value.get(part) if isinstance(value, dict) else None
-    return float(value) if isinstance(value, (int, float)) else None
+    return float(value) if isinstance(value, (int, float)) and 0 < value < math.inf else None

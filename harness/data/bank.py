@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Literal
+from typing import Annotated, Any, BinaryIO, Literal
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from harness.data.card import DatasetCard, read_card
 from harness.errors import UserError
@@ -31,7 +32,7 @@ from harness.truth import GroundTruth
 SplitName = Literal["train", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "test")
 FORMAT = 1
-_INFO = {"features", "card_hash", "hash", "files", "excluded", "origin"}
+_Count = Annotated[int, Field(ge=0, le=1 << 40)]
 
 
 def bank_path(dataset: str, features: str) -> Path:
@@ -44,9 +45,24 @@ class Item:
     """One feature file: a video seen through one crop. `labels` are class indices, empty in the test split."""
 
     video: str
-    crop: int
-    snippets: int
-    labels: tuple[int, ...] = ()
+    crop: _Count
+    snippets: _Count
+    labels: tuple[_Count, ...] = ()
+
+
+class _Info(BaseModel):
+    """What `bank.json` must say beside its format."""
+
+    features: str
+    card_hash: str
+    hash: str
+    files: dict[str, str]
+    excluded: dict[SplitName, list[str]] = Field(min_length=len(SPLITS))
+    origin: str
+    variants: dict[str, str] = {}
+
+
+_ITEMS = TypeAdapter(tuple[Item, ...])
 
 
 @dataclass(frozen=True)
@@ -106,9 +122,13 @@ class Bank:
             raise UserError(f"{path / 'bank.json'}: not a bank of format {FORMAT}; import the data set again")
         self.info: dict[str, Any] = info
         self.card: DatasetCard = read_card(path / "card.yaml")
-        whole = set(self.info) >= _INFO and set(self.info["excluded"]) == set(SPLITS)
-        if not whole or self.info["features"] not in self.card.features:
-            raise UserError(f"{path / 'bank.json'}: damaged; import the data set again")
+        try:
+            _Info.model_validate(info)
+        except ValidationError as error:
+            where = ".".join(map(str, error.errors()[0]["loc"]))
+            raise UserError(f"{path / 'bank.json'}: damaged (field {where}); import the data set again") from error
+        if self.info["features"] not in self.card.features:
+            raise UserError(f"{path / 'bank.json'}: damaged (field features); import the data set again")
         self.features_name: str = self.info["features"]
         self._truth = "truth.json"
         if variant:
@@ -141,15 +161,22 @@ class Bank:
         Raises:
             UserError: the index or the feature file is missing or damaged.
         """
-        rows = read_json(self._unchanged(f"{name}.json"))
-        items = tuple(Item(r["video"], r["crop"], r["snippets"], tuple(r["labels"])) for r in rows)
+        index = self._unchanged(f"{name}.json")
         try:
-            features = np.load(self.path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            items = _ITEMS.validate_json(index.read_bytes(), strict=True)
+        except ValidationError as error:
+            raise UserError(f"{index}: damaged ({error.errors()[0]['msg']}); import the data set again") from error
+        if max((label for item in items for label in item.labels), default=0) >= len(self.card.classes):
+            raise UserError(f"{index}: damaged (a label beyond the card's classes); import the data set again")
+        try:
+            features = np.lib.format.open_memmap(self.path / f"{name}.npy", mode="r")
         except Exception as error:  # numpy raises many kinds for a damaged header
             reason = " ".join(str(error).split())
             raise UserError(f"{self.path / f'{name}.npy'}: damaged ({reason}); import the data set again") from error
         card = self.card.features[self.features_name]
         expected = (sum(item.snippets for item in items), card.dim)
+        if features.dtype.kind != "f":
+            raise UserError(f"{self.path / f'{name}.npy'}: {features.dtype}, expected floats; import again")
         if features.shape != expected:
             raise UserError(f"{self.path / f'{name}.npy'}: shape {features.shape}, expected {expected}; import again")
         starts = np.cumsum([0, *(item.snippets for item in items)], dtype=np.int64)[:-1]

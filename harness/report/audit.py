@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, UserError
-from harness.files import read_json
+from harness.history import read_history
 from harness.report.board import Board, Figure, Row
 from harness.report.figures import label, signed
 from harness.report.leaderboard import build
@@ -183,11 +183,11 @@ def _choice(run: TrackedRun, artifact: Artifact) -> Choice:
     chosen = run.result.selected
     assert chosen is not None
     try:
-        history = read_json(artifact(run, "history.json")).get("looks", [])
+        history = read_history(artifact(run, "history.json")).model_dump()["looks"]
     except HarnessError:  # the store keeps the outcome; the way there is an extra
-        history = []
+        history = ()
     epoch = next((int(look["epoch"]) for look in history if look["step"] == chosen.step), None)
-    return Choice(run.result.id, run.result.seed, chosen.looks, chosen.step, chosen.steps, epoch, tuple(history))
+    return Choice(run.result.id, run.result.seed, chosen.looks, chosen.step, chosen.steps, epoch, history)
 
 
 def _without_interval(items: list[tuple[str, Any]]) -> dict[str, Any]:

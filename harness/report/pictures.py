@@ -11,7 +11,7 @@ import numpy as np
 
 from harness import alignment
 from harness.errors import HarnessError
-from harness.files import read_json
+from harness.history import read_history
 from harness.metrics import calibration, curves, frame, histograms
 from harness.metrics.frame import SnippetTable
 from harness.predictions import Predictions
@@ -189,6 +189,6 @@ def _looked(name: str, key: int, looks: Sequence[dict[str, Any]], step: int) -> 
 def history(run: Any, artifact: Artifact) -> dict[str, Any]:
     """Return the epochs and looks of a run; empty where it kept none."""
     try:
-        return dict(read_json(artifact(run, "history.json")))
+        return read_history(artifact(run, "history.json")).model_dump()
     except HarnessError:
         return {}

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import UserError
 from harness.files import digest
+from harness.history import History
 from harness.predictions import Predictions
 from harness.spec import RunResult
 from harness.submission.archive import StoredZip, plain
@@ -29,9 +30,6 @@ _HASH = r"^[0-9a-f]{64}$"
 _RUN_ID = re.compile(r"[^/\\\x00-\x1f\x7f:.][^/\\\x00-\x1f\x7f:]{0,250}")
 
 _Hash = Annotated[str, Field(pattern=_HASH)]
-# What a picture can be drawn of.
-_Real = Annotated[float, Field(ge=-1e30, le=1e30, allow_inf_nan=False)]
-_Count = Annotated[int, Field(ge=0, le=1 << 53)]
 
 
 class _Part(BaseModel):
@@ -51,28 +49,6 @@ class Manifest(_Part):
     format: Literal[1]
     harness: str
     runs: dict[str, Packed]
-
-
-class _Epoch(_Part):
-    epoch: _Count
-    step: _Count
-    loss: _Real | None = None
-    terms: dict[str, _Real] = {}
-    lr: list[_Real] = []
-    seconds: _Real | None = None
-
-
-class _Look(_Part):
-    epoch: _Count
-    step: _Count
-    value: _Real
-
-
-class History(_Part):
-    """What `history.json` of a run holds."""
-
-    epochs: tuple[_Epoch, ...]
-    looks: tuple[_Look, ...]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,31 @@
+"""Archives of arrays from anywhere: nothing in them is executed, whatever is wrong with them is one error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.npyio import NpzFile
+from numpy.typing import NDArray
+
+from harness.errors import UserError
+
+
+def read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a .npz file by name.
+
+    Raises:
+        UserError: the file is missing, damaged, or holds something else than plain arrays.
+    """
+    try:
+        with path.open("rb") as stream:
+            archive = np.load(stream, allow_pickle=False)
+            found = {name: archive[name] for name in archive.files} if isinstance(archive, NpzFile) else {}
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
+    except Exception as error:  # numpy raises many kinds for a damaged header, which may ask for any amount of memory
+        raise UserError(f"{path}: not a readable npz file without pickles ({error})") from error
+    if not found or not all(isinstance(value, np.ndarray) for value in found.values()):
+        raise UserError(f"{path}: not an archive of arrays as numpy.savez writes it")
+    return found

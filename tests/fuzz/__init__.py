@@ -1,0 +1,1 @@
+"""Every reader of foreign files, given files that somebody or something damaged."""
