@@ -140,9 +140,11 @@ def find_input(root: Path, *names: str) -> Path:
     """Return the first of the files (or directories) `names` that is in root, root/list or root/lists.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or a name leaves the root.
     """
     for name in names:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise UserError(f"{name}: the card names a file outside of {root}; its files must be under --root")
         for folder in (root, root / "list", root / "lists"):
             if (folder / name).exists():
                 return folder / name
