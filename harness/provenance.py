@@ -36,22 +36,20 @@ _PACKAGES = ("torch", "numpy", "scikit-learn", "pandas", "mlflow", "datasets", "
 
 def code_hash(method: type[Method]) -> str:
     """Hash of the sources that decide a result: the harness's own and the method's file with what it imports."""
-    return _hash_with(inspect.getsourcefile(method), method.__module__)
+    return _hash_with(inspect.getsourcefile(method), method.__module__, tuple(_SOURCES))
 
 
 @functools.cache
-def _hash_with(file: str | None, module: str) -> str:
+def _hash_with(file: str | None, module: str, ours: tuple[str, ...]) -> str:
     root = Path(__file__).resolve().parent
-    files = [root / (name.replace(".", "/") + ".py") for name in _SOURCES]
+    files = [root / (name.replace(".", "/") + ".py") for name in ours]
     files += _own_sources(file, module)
     return digest(*(path.name + "\n" + path.read_text(encoding="utf-8") for path in files))
 
 
 def method_hash(method: type[Method]) -> str:
     """Hash of what a method itself computes with: its file, what it imports of its own package, the text tower."""
-    tower = Path(__file__).resolve().parent / "text.py"
-    files = [tower, *_own_sources(inspect.getsourcefile(method), method.__module__)]
-    return digest(*(path.name + "\n" + path.read_text(encoding="utf-8") for path in files))
+    return _hash_with(inspect.getsourcefile(method), method.__module__, ("text",))
 
 
 def _own_sources(file: str | None, module: str) -> list[Path]:

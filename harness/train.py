@@ -25,7 +25,7 @@ from harness.selection import Selector
 EpochRecord = dict[str, Any]
 
 # Epochs of a large model may be shorter than the writing of its state: save when this many times as long has passed.
-SAVE_SHARE = 20
+SAVE_SHARE = 50
 
 
 def train(
@@ -38,7 +38,7 @@ def train(
 ) -> list[EpochRecord]:
     """Train a method by gradient; it ends with the weights of the last step.
 
-    After the first epoch, and then as often as costs at most a twentieth of the time, the whole state goes to
+    After the first epoch, and then as often as costs at most a fiftieth of the time, the whole state goes to
     `checkpoint` at an epoch's end. If that file exists, training continues from it, and
     gives the bits of the uninterrupted training on the same machine and number of threads.
 

@@ -46,7 +46,7 @@ class Options:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     text_tower: str | None = None
     snippets: int = 20_000
-    memory: int = 4 << 30
+    memory: int = 2_000_000_000
 
 
 class Subject:

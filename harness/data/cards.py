@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from pathlib import Path
 
 from harness.data.bank import Bank, bank_path
@@ -32,7 +33,11 @@ def find_card(name: str) -> DatasetCard:
         near = difflib.get_close_matches(name, names, n=3)
         hint = f"; did you mean {' or '.join(near)}?" if near else "."
         raise UserError(f"unknown dataset {name!r}{hint} Known: {', '.join(names)}, or the path of a card's YAML file")
-    return read_card(cards_dir() / f"{name}.yaml")
+    return _read_once(cards_dir() / f"{name}.yaml")
+
+
+# A leaderboard asks for the same few cards at every row.
+_read_once = functools.cache(read_card)
 
 
 def open_bank(card: DatasetCard, features: str | None) -> Bank:

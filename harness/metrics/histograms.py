@@ -50,14 +50,14 @@ def exchange_p_values(
     shorter list starts over. A metric that is not defined is left out.
     """
     videos, pairs = len(a[0].positives), max(len(a), len(b))
-    exchanges = np.random.default_rng(seed + 1).integers(0, 2, (permutations, videos))
-    exchanges = np.vstack([np.zeros((1, videos), dtype=np.int64), exchanges])
-    forth, back = np.hstack([1 - exchanges, exchanges]), np.hstack([exchanges, 1 - exchanges])
+    drawn = np.random.default_rng(seed + 1).integers(0, 2, (permutations, videos))
+    exchanges = np.vstack([np.zeros(videos), drawn])
     total: dict[str, Floats] = {}
     for index in range(pairs):
         one, other = a[index % len(a)], b[index % len(b)]
-        both = Histograms(np.vstack([one.positives, other.positives]), np.vstack([one.negatives, other.negatives]))
-        ahead, behind = _areas(both, forth), _areas(both, back)
+        hits = _exchanged(one.positives, other.positives, exchanges)
+        alarms = _exchanged(one.negatives, other.negatives, exchanges)
+        ahead, behind = _areas(hits[0], alarms[0]), _areas(hits[1], alarms[1])
         total = {name: total.get(name, 0) + ahead[name] - behind[name] for name in ahead}
     return {
         name: float(np.mean(np.abs(values) >= abs(values[0]) - _TINY))
@@ -101,8 +101,14 @@ def _cumulative(counted: Histograms, draws: Ints) -> tuple[Floats, Floats]:
     return hits, np.cumsum(weights @ counted.negatives, axis=1)
 
 
-def _areas(counted: Histograms, draws: Ints) -> dict[str, Floats]:
-    hits, alarms = _cumulative(counted, draws)
+def _exchanged(one: Floats, other: Floats, exchanges: Floats) -> tuple[Floats, Floats]:
+    """Cumulative counts `[P, BINS]` of two methods after each exchange `[P, videos]` of their histograms."""
+    different = np.flatnonzero((one != other).any(axis=1))
+    moved = exchanges[:, different] @ (other - one)[different]
+    return np.cumsum(one.sum(axis=0) + moved, axis=1), np.cumsum(other.sum(axis=0) - moved, axis=1)
+
+
+def _areas(hits: Floats, alarms: Floats) -> dict[str, Floats]:
     first, steps = hits[:, :1], np.diff(hits, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         doubled = (alarms[:, 0] * hits[:, 0]) + (np.diff(alarms, axis=1) * (hits[:, 1:] + hits[:, :-1])).sum(axis=1)
