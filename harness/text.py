@@ -241,6 +241,7 @@ def _pretrained(source: str, where: str, **options: Any) -> tuple[CLIPTextModelW
                 where, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **options
             )
             tokenizer = AutoTokenizer.from_pretrained(where, **options)
+            ids = list(tokenizer("a person")["input_ids"])
     # Third-party loaders fail in many ways (OSError, ValueError, safetensors' own); all mean the same to the user.
     except Exception as error:
         reason = str(error).strip().split("\n")[0]
@@ -250,6 +251,8 @@ def _pretrained(source: str, where: str, **options: Any) -> tuple[CLIPTextModelW
         ) from error
     if info["missing_keys"] or info.get("mismatched_keys"):
         raise UserError(f"text tower {source}: not a CLIP text model with projection (weights are missing)")
+    if max(*ids, *tokenizer.get_vocab().values()) >= model.config.vocab_size:
+        raise UserError(f"text tower {source}: its tokenizer knows more tokens than the model; are they of one model?")
     return model, lambda prompt: list(tokenizer(prompt)["input_ids"])
 
 

@@ -25,7 +25,7 @@ from harness.selection import Selector
 EpochRecord = dict[str, Any]
 
 # Epochs of a large model may be shorter than the writing of its state: save when this many times as long has passed.
-SAVE_SHARE = 50
+SAVE_SHARE = 100
 
 
 def train(
@@ -38,7 +38,7 @@ def train(
 ) -> list[EpochRecord]:
     """Train a method by gradient; it ends with the weights of the last step.
 
-    After the first epoch, and then as often as costs at most a fiftieth of the time, the whole state goes to
+    After the first epoch, and then as often as costs at most a hundredth of the time, the whole state goes to
     `checkpoint` at an epoch's end. If that file exists, training continues from it, and
     gives the bits of the uninterrupted training on the same machine and number of threads.
 
@@ -169,9 +169,14 @@ def _save(
 def _restore(path: Path, method: Method, schedules: Sequence[Schedule], selector: Selector) -> list[EpochRecord]:
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
+        if not _finite([state["method"], state["optimizers"]]):
+            raise ValueError("a weight or a moment is NaN or infinite")
         method.load_saved_state(state["method"])
         for schedule, optimizer, scheduler in zip(schedules, state["optimizers"], state["schedulers"], strict=True):
+            known = [set(group) for group in schedule.optimizer.param_groups]
             schedule.optimizer.load_state_dict(optimizer)
+            if [set(group) for group in schedule.optimizer.param_groups] != known:
+                raise ValueError("settings of the optimizer are missing")
             if schedule.scheduler is not None:
                 schedule.scheduler.load_state_dict(scheduler)
         selector.restore(state["selector"])
@@ -180,3 +185,12 @@ def _restore(path: Path, method: Method, schedules: Sequence[Schedule], selector
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path}: damaged checkpoint ({reason}); delete it or use --rerun") from error
     return records
+
+
+def _finite(value: object) -> bool:
+    """Whether no number anywhere in a state is NaN or infinite."""
+    if isinstance(value, dict):
+        return _finite(list(value.values()))
+    if isinstance(value, (list, tuple)):
+        return all(_finite(part) for part in value)
+    return not isinstance(value, (float, torch.Tensor)) or bool(torch.isfinite(torch.as_tensor(value)).all())

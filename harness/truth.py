@@ -113,5 +113,5 @@ class GroundTruth:
         """
         try:
             return cls.from_dict(read_json(path))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise UserError(f"{path}: not a ground truth file ({' '.join(str(error).split())})") from error

@@ -10,8 +10,7 @@ import importlib
 import pkgutil
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -58,17 +57,6 @@ FULL, SMALL = Size(12, 8, 1, 3), Size(3, 2, 58, 1)
 def size(benchmark: BenchmarkFixture) -> Size:
     """Full size where something is timed."""
     return FULL if benchmark.enabled else SMALL
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Let torch use `count` threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def names() -> list[str]:

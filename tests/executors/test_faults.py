@@ -89,10 +89,10 @@ def test_damaged_files_fail_in_one_line(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 80 MB."""
+    """A file system of 160 MB."""
     place = tmp_path / "disk"
     place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", place], check=False).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160m", "tmpfs", place], check=False).returncode:
         pytest.skip("only root may mount")
     yield place
     subprocess.run(["umount", "--lazy", place], check=True)  # this process still holds the store open

@@ -201,7 +201,7 @@ def _reimported(root: Path) -> object:
 
 
 def _record(root: Path) -> Paths:
-    directory = _run(root)
+    directory = _run(root).rename(root / "runs/run")  # its id is another one with every change of the code
     return [directory / name for name in ("run.json", "history.json", "truth.json", "predictions.npz")]
 
 

@@ -79,6 +79,7 @@ def test_what_was_found_stays_mended(
     name: str, file: str, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = Bench(name, tmp_path, monkeypatch)
+    assert bench.root / file in bench.files
     wrong = bench.tried(bench.root / file, path.read_bytes())
     assert wrong is None, wrong
 
