@@ -103,7 +103,12 @@ def training_videos(split: Split, items: NDArray[np.int64]) -> Iterator[Training
 
 
 def _step(method: Method, schedules: Sequence[Schedule], batch: Batch, step: int) -> dict[str, float]:
-    terms = method.training_loss(batch)
+    try:
+        terms = method.training_loss(batch)
+    except RuntimeError as error:
+        if "between 0 and 1" not in str(error):  # how torch's cross-entropy refuses scores that are NaN
+            raise
+        raise Diverged(f"{method.card.name} diverged at step {step}: a score is NaN{_why(method, batch)}") from error
     loss = torch.stack([term.reshape(()) for term in terms.values()]).sum()
     if not torch.isfinite(loss):
         bad = [name for name, term in terms.items() if not torch.isfinite(term).all()]

@@ -92,6 +92,14 @@ def test_the_global_generator_is_left_as_it_was() -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
+def test_divergence_that_the_loss_function_refuses_is_divergence() -> None:
+    method, batches = _new()
+    with torch.no_grad():
+        method.score.weight.fill_(float("nan"))
+    with pytest.raises(Diverged, match=r"tiny diverged at step 1: a score is NaN; .* mean norm about 1"):
+        train(method, batches, _last())
+
+
 def test_divergence_names_step_and_term() -> None:
     method, batches = _new(break_at=4)
     with pytest.raises(Diverged, match=r"tiny diverged at step 4: loss term size .* norm .* mean norm about 1"):
