@@ -17,7 +17,7 @@ from harness.method import Method
 from harness.predictions import Predictions
 
 # Snippets of one forward pass, padding included: bounds memory and keeps the matrices large.
-SNIPPETS_PER_BATCH = 8192
+SNIPPETS_PER_BATCH = 2048
 
 
 @dataclass(frozen=True)

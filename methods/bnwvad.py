@@ -29,6 +29,7 @@ from harness.method import (
     TrainingPlan,
 )
 from methods.layers.clip import renamed
+from methods.layers.convolution import TimeConv, TimeNorm
 from methods.layers.dual_attention import DualEncoder, Prior, encoder_names, encoder_sizes
 from methods.layers.time import valid_mask
 
@@ -84,14 +85,13 @@ class Layer(nn.Module):
 
     def __init__(self, dim: int, width: int, kernel: int) -> None:
         super().__init__()
-        self.conv = nn.Conv1d(dim, width, kernel, padding=kernel // 2)
-        self.norm = nn.BatchNorm1d(width)
+        self.conv = TimeConv(dim, width, kernel, padding=kernel // 2)
+        self.norm = TimeNorm(width)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return features `[B, T, C]` before the normalisation, distances `[B, T]`, and output `[B, C, T]`."""
-        inner = self.conv(x)
-        out = F.relu(self.norm(inner))
-        features = inner.transpose(1, 2)
+        """Return features `[B, T, C]` before the normalisation, distances `[B, T]`, and output `[B, T, C]`."""
+        features = self.conv(x)
+        out = F.relu(self.norm(features))
         return features, self.distances(features), out
 
     def distances(self, features: Tensor) -> Tensor:
@@ -110,18 +110,17 @@ class Head(nn.Module):
         super().__init__()
         sizes = [dim, *widths]
         self.layers = nn.ModuleList(Layer(sizes[i], sizes[i + 1], kernels[i]) for i in range(len(widths)))
-        self.out = nn.Conv1d(sizes[-1], 1, kernels[-1], padding=kernels[-1] // 2)
+        self.out = TimeConv(sizes[-1], 1, kernels[-1], padding=kernels[-1] // 2)
 
     def forward(self, x: Tensor, valid: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
         """Return features `[B, T, C]` and distances `[B, T]` of both layers, and scores `[B, T]`."""
         features, distances = [], []
-        inside = valid[:, None]
-        x = x.transpose(1, 2)
+        inside = valid[:, :, None]
         for layer in self.layers:
             inner, distance, x = layer(x * inside)
             features.append(inner)
             distances.append(distance)
-        return features, distances, self.out(x * inside).squeeze(1).sigmoid()
+        return features, distances, self.out(x * inside).squeeze(2).sigmoid()
 
 
 class BNWVAD(Method):

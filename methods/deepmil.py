@@ -24,6 +24,7 @@ from harness.method import (
     Task,
     TrainingPlan,
 )
+from methods.layers.dropout import dropout
 from methods.layers.time import valid_mask
 
 
@@ -94,7 +95,7 @@ class DeepMIL(Method):
         return self._drop(scores) if self.config.score_dropout else scores
 
     def _drop(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.config.dropout, self.training)
+        return dropout(x, self.config.dropout, self.training)
 
     def training_loss(self, batch: Batch) -> dict[str, Tensor]:
         """Hinge between the maxima of paired bags, smoothness and sparsity of abnormal bags (Eq. 7 of the paper)."""

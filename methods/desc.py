@@ -33,6 +33,7 @@ from methods.layers.clip import (
     depth,
     renamed,
 )
+from methods.layers.convolution import TimeConv
 from methods.layers.graphs import distance_adjacency, similarity_adjacency
 from methods.layers.prompts import ClassPrompts
 
@@ -73,17 +74,17 @@ class CausalBlock(nn.Module):
     def __init__(self, dim: int, kernel: int, dilation: int) -> None:
         super().__init__()
         self.past = (kernel - 1) * dilation
-        self.conv1 = nn.Conv1d(dim, dim, kernel, dilation=dilation)
-        self.conv2 = nn.Conv1d(dim, dim, kernel, dilation=dilation)
+        self.conv1 = TimeConv(dim, dim, kernel, dilation=dilation)
+        self.conv2 = TimeConv(dim, dim, kernel, dilation=dilation)
         self.gelu = QuickGELU()
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `[B, T, D]` to `[B, T, D]`."""
-        seen = x.transpose(1, 2)
+        seen = x
         for conv in (self.conv1, self.conv2):
-            seen = self.gelu(conv(F.pad(seen, (self.past, 0))))
-        mapped: Tensor = self.norm(seen.transpose(1, 2) + x)
+            seen = self.gelu(conv(F.pad(seen, (0, 0, self.past, 0))))
+        mapped: Tensor = self.norm(seen + x)
         return mapped
 
 

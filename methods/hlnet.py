@@ -20,6 +20,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from harness.errors import Unsupported
 from harness.method import Batch, Method, MethodCard, MethodConfig, Prediction, Sampling, Schedule, Task, TrainingPlan
 from methods.layers.clip import renamed
+from methods.layers.convolution import TimeConv
+from methods.layers.dropout import dropout
 from methods.layers.graphs import GraphLayer, by_distance, row_graph, similarity_adjacency, valid_softmax
 from methods.layers.time import topk_mean, valid_mask
 
@@ -109,12 +111,12 @@ class HLNet(Method):
         super().__init__(config, task)
         c = config
         first, second, inner = c.widths
-        self.reduce = nn.ModuleList([nn.Conv1d(task.dim, first, 1), nn.Conv1d(first, second, 1)])
+        self.reduce = nn.ModuleList([TimeConv(task.dim, first, 1), TimeConv(first, second, 1)])
         self.online = nn.ModuleList(
             [
-                nn.Conv1d(second, c.online_widths[0], 1),
-                nn.Conv1d(*c.online_widths, 1),
-                nn.Conv1d(c.online_widths[1], 1, c.online_kernel),
+                TimeConv(second, c.online_widths[0], 1),
+                TimeConv(*c.online_widths, 1),
+                TimeConv(c.online_widths[1], 1, c.online_kernel),
             ]
         )
         chosen = [name for name in ("holistic", "localised", "scored") if getattr(c, name)]
@@ -136,11 +138,11 @@ class HLNet(Method):
         """
         valid = valid_mask(lengths, features.shape[1])
         inside = valid[:, :, None].to(features.dtype) if masked else torch.ones_like(features[:, :, :1])
-        x = features.transpose(1, 2)
+        x = features
         for layer in self.reduce:
             x = self._drop(F.relu(layer(x)))
         online = self._online(x)
-        x = x.transpose(1, 2) * inside
+        x = x * inside
         graphs = self.graphs(features, lengths, online.detach().sigmoid())
         graphs["localised"] = lambda y: by_distance(y * inside)
         joined = torch.cat([self._branch(name, x, graphs[name]) for name in self.branches], dim=2)
@@ -150,8 +152,8 @@ class HLNet(Method):
         """Causal: a logit sees its own snippet and the four before it."""
         for layer in list(self.online)[:-1]:
             x = F.relu(layer(x))
-        logits: Tensor = self.online[-1](F.pad(x, (self.config.online_kernel - 1, 0)))
-        return logits.squeeze(1)
+        logits: Tensor = self.online[-1](F.pad(x, (0, 0, self.config.online_kernel - 1, 0)))
+        return logits.squeeze(2)
 
     def graphs(self, features: Tensor, lengths: Tensor, scores: Tensor) -> dict[str, Graph]:
         """Return the graphs of similarity (of features) and of scores `[B, T]`, as maps of `[B, T, C]`."""
@@ -175,7 +177,7 @@ class HLNet(Method):
         return x
 
     def _drop(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.config.dropout, self.training)
+        return dropout(x, self.config.dropout, self.training)
 
     def training_loss(self, batch: Batch) -> dict[str, Tensor]:
         """Named terms of the total, of the batch cut to its longest video."""

@@ -27,6 +27,7 @@ from harness.method import (
     TrainingPlan,
 )
 from methods.layers.clip import depth, renamed
+from methods.layers.convolution import TimeConv, TimeNorm, convolved
 from methods.layers.magnitude import Selected, by_crops, paired, random_masks, roughness, select
 from methods.layers.norm import ChannelNorm
 from methods.layers.time import valid_mask
@@ -72,17 +73,17 @@ class Glance(nn.Module):
     def __init__(self, dim: int, head_dim: int, kernel: int) -> None:
         super().__init__()
         self.heads = dim // head_dim
-        self.norm = ChannelNorm(dim)
-        self.to_qkv = nn.Conv1d(dim, 3 * dim, 1, bias=False)
-        self.to_out = nn.Conv1d(dim, dim, 1)
+        self.norm = ChannelNorm(dim, axis=2)
+        self.to_qkv = TimeConv(dim, 3 * dim, 1, bias=False)
+        self.to_out = TimeConv(dim, dim, 1)
 
     def forward(self, x: Tensor, inside: Tensor) -> Tensor:
-        """Map `[N, C, T]` to `[N, C, T]`; `inside` `[N, 1, T]` is 1 at valid snippets."""
-        parts = self.to_qkv(self.norm(x)).chunk(3, dim=1)
+        """Map `[N, T, C]` to `[N, T, C]`; `inside` `[N, T, 1]` is 1 at valid snippets."""
+        parts = self.to_qkv(self.norm(x)).chunk(3, dim=2)
         # Contiguous, or the attention would hold the whole T x T matrix.
-        query, key, value = (part.unflatten(1, (self.heads, -1)).transpose(2, 3).contiguous() for part in parts)
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=inside[:, None] > 0)
-        mapped: Tensor = self.to_out(mixed.transpose(2, 3).flatten(1, 2))
+        query, key, value = (part.unflatten(2, (self.heads, -1)).transpose(1, 2).contiguous() for part in parts)
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=inside.transpose(1, 2)[:, None] > 0)
+        mapped: Tensor = self.to_out(mixed.transpose(1, 2).flatten(2))
         return mapped
 
 
@@ -92,16 +93,17 @@ class Focus(nn.Module):
     def __init__(self, dim: int, head_dim: int, kernel: int) -> None:
         super().__init__()
         self.heads = dim // head_dim
-        self.norm = nn.BatchNorm1d(dim)
-        self.to_v = nn.Conv1d(dim, dim, 1, bias=False)
+        self.norm = TimeNorm(dim)
+        self.to_v = TimeConv(dim, dim, 1, bias=False)
         self.rel_pos = nn.Conv1d(self.heads, self.heads, kernel, padding=kernel // 2, groups=self.heads)
-        self.to_out = nn.Conv1d(dim, dim, 1)
+        self.to_out = TimeConv(dim, dim, 1)
 
     def forward(self, x: Tensor, inside: Tensor) -> Tensor:
-        """Map `[N, C, T]` to `[N, C, T]`; `inside` `[N, 1, T]` is 1 at valid snippets."""
+        """Map `[N, T, C]` to `[N, T, C]`; `inside` `[N, T, 1]` is 1 at valid snippets."""
         values = self.to_v(self.norm(x)) * inside
-        mixed = self.rel_pos(values.unflatten(1, (-1, self.heads)).flatten(0, 1))
-        mapped: Tensor = self.to_out(mixed.reshape(values.shape))
+        kernels, channels = self.rel_pos, values.shape[2]
+        weight, bias = (p.repeat(channels // self.heads, *[1] * (p.dim() - 1)) for p in kernels.parameters())
+        mapped: Tensor = self.to_out(convolved(values, weight, bias, weight.shape[2] // 2, groups=channels))
         return mapped
 
 
@@ -110,16 +112,16 @@ class Block(nn.Module):
 
     def __init__(self, dim: int, mixer: str, config: MGFNConfig) -> None:
         super().__init__()
-        self.conv = nn.Conv1d(dim, dim, 3, padding=1)
+        self.conv = TimeConv(dim, dim, 3, padding=1)
         mix = Glance if mixer == "glance" else Focus
         self.mix = mix(dim, config.head_dim, config.focus_kernel)
         wide = config.feedforward * dim
         self.mlp = nn.Sequential(
-            ChannelNorm(dim), nn.Conv1d(dim, wide, 1), nn.GELU(), nn.Identity(), nn.Conv1d(wide, dim, 1)
+            ChannelNorm(dim, axis=2), TimeConv(dim, wide, 1), nn.GELU(), nn.Identity(), TimeConv(wide, dim, 1)
         )
 
     def forward(self, x: Tensor, inside: Tensor) -> Tensor:
-        """Map `[N, C, T]` to `[N, C, T]`; `inside` `[N, 1, T]` is 1 at valid snippets."""
+        """Map `[N, T, C]` to `[N, T, C]`; `inside` `[N, T, 1]` is 1 at valid snippets."""
         x = x + self.conv(x * inside)
         x = x + self.mix(x, inside)
         mapped: Tensor = x + self.mlp(x)
@@ -165,30 +167,30 @@ class MGFN(Method):
         c = config
         if any(dim % c.head_dim for dim in c.dims) or not len(c.dims) == len(c.depths) == len(c.mixers):
             raise Unsupported(f"mgfn: dims {c.dims} must be multiples of head_dim {c.head_dim}, with depths and mixers")
-        self.to_tokens = nn.Conv1d(task.dim, c.dims[0], 3, padding=1)
-        self.to_mag = nn.Conv1d(1, c.dims[0], 3, padding=1)
+        self.to_tokens = TimeConv(task.dim, c.dims[0], 3, padding=1)
+        self.to_mag = TimeConv(1, c.dims[0], 3, padding=1)
         self.stages = nn.ModuleList(
             nn.ModuleList(Block(dim, mixer, c) for _ in range(count))
             for dim, count, mixer in zip(c.dims, c.depths, c.mixers, strict=True)
         )
         self.between = nn.ModuleList(
-            nn.Sequential(ChannelNorm(a), nn.Conv1d(a, b, 1)) for a, b in zip(c.dims, c.dims[1:], strict=False)
+            nn.Sequential(ChannelNorm(a, axis=2), TimeConv(a, b, 1)) for a, b in zip(c.dims, c.dims[1:], strict=False)
         )
         self.norm = nn.LayerNorm(c.dims[-1])
         self.fc = nn.Linear(c.dims[-1], 1)
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return features `[R, T, C]` and scores `[R, T]` of rows `[R, T, D]`, one crop each."""
-        inside = valid_mask(lengths, features.shape[1])[:, None].to(features.dtype)
-        norms = features.norm(dim=2)[:, None]
-        x = self.to_tokens(features.transpose(1, 2) * inside)
+        inside = valid_mask(lengths, features.shape[1])[:, :, None].to(features.dtype)
+        norms = features.norm(dim=2, keepdim=True)
+        x = self.to_tokens(features * inside)
         x = x + self.config.magnitude_ratio * self.to_mag(norms * inside)
         for index, stage in enumerate(self.stages):
             for block in stage:  # type: ignore[attr-defined]
                 x = block(x, inside)
             if index < len(self.between):
                 x = self.between[index](x)
-        x = self.norm(x.transpose(1, 2))
+        x = self.norm(x)
         return x, self.fc(x).squeeze(2).sigmoid()
 
     def training_loss(self, batch: Batch) -> dict[str, Tensor]:

@@ -22,6 +22,8 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from harness.errors import Unsupported
 from harness.method import Batch, Method, MethodCard, MethodConfig, Prediction, Sampling, Schedule, Task, TrainingPlan
 from methods.layers.clip import renamed
+from methods.layers.convolution import TimeConv
+from methods.layers.dropout import dropout
 from methods.layers.graphs import by_rows
 from methods.layers.time import topk_mean, valid_mask
 
@@ -176,9 +178,9 @@ class PEL4VAD(Method):
             self.register_buffer("prompts", task.text.encode(task.prompts), persistent=False)
         self.attention = ContextAttention(dim, c)
         self.norm = nn.LayerNorm(dim)
-        self.visual = nn.Conv1d(dim, c.visual_width, 1)
-        self.embed = nn.Conv1d(c.visual_width, c.embed_width, 1)
-        self.classifier = nn.Conv1d(c.embed_width, 1, c.classifier_kernel)
+        self.visual = TimeConv(dim, c.visual_width, 1)
+        self.embed = TimeConv(c.visual_width, c.embed_width, 1)
+        self.classifier = TimeConv(c.embed_width, 1, c.classifier_kernel)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / c.temperature)))
         for module in self.modules():
             if isinstance(module, (nn.Conv1d, nn.Linear)):
@@ -187,11 +189,11 @@ class PEL4VAD(Method):
     def forward(self, features: Tensor, valid: Tensor) -> Forward:
         """Score videos `[B, T, D]`; what is not `valid` `[B, T]` (bool) changes no valid snippet."""
         c = self.config
-        x = self.norm(features + self.attention(features, valid)).transpose(1, 2)
-        visual = F.dropout(F.gelu(self.visual(x)), c.dropout, self.training)
-        embedded = F.dropout(F.gelu(self.embed(visual)), c.dropout, self.training)
-        logits = self.classifier(F.pad(embedded, (c.classifier_kernel - 1, 0))).squeeze(1)
-        return Forward(logits.sigmoid(), visual.transpose(1, 2))
+        x = self.norm(features + self.attention(features, valid))
+        visual = dropout(F.gelu(self.visual(x)), c.dropout, self.training)
+        embedded = dropout(F.gelu(self.embed(visual)), c.dropout, self.training)
+        logits = self.classifier(F.pad(embedded, (0, 0, c.classifier_kernel - 1, 0))).squeeze(2)
+        return Forward(logits.sigmoid(), visual)
 
     def training_loss(self, batch: Batch) -> dict[str, Tensor]:
         """Named terms of the total, of the batch cut to its longest video; padding is not masked, as published."""

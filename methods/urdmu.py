@@ -85,9 +85,13 @@ class Memory(nn.Module):
         self.bank = nn.Parameter(torch.empty(entries, dim).uniform_(-(dim**-0.5), dim**-0.5))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return how well the memory knows each snippet `[B, T]`, and what it says of it `[B, T, H]`."""
+        """Return how well the memory knows each snippet `[B, T]`, and how much each entry has to say `[B, T, M]`."""
         attention = (x @ self.bank.T * self.bank.shape[1] ** -0.5).sigmoid()
-        return attention.topk(self.topk, dim=2).values.mean(dim=2), attention @ self.bank
+        return attention.topk(self.topk, dim=2).values.mean(dim=2), attention
+
+    def says(self, attention: Tensor, encode: nn.Linear) -> Tensor:
+        """Return encode(attention bank) `[B, T, H]`; the M entries are encoded, not the snippets, which are more."""
+        return attention @ F.linear(self.bank, encode.weight) + encode.bias
 
 
 @dataclass(frozen=True)
@@ -155,11 +159,15 @@ class URDMU(Method):
         Standard normal `noise` `[N, T, H]`, or `[B, T, H]` where all are sampled, is drawn unless given.
         """
         x = self.encoder(features, valid_mask(lengths, features.shape[1]))
-        abnormality, abnormal_patterns = self.abnormal_memory(x)
-        normality, normal_patterns = self.normal_memory(x)
-        from_abnormal, from_normal = self.encode_mean(abnormal_patterns), self.encode_mean(normal_patterns)
+        abnormality, in_abnormal = self.abnormal_memory(x)
+        normality, in_normal = self.normal_memory(x)
+        from_abnormal = self.abnormal_memory.says(in_abnormal, self.encode_mean)
+        from_normal = self.normal_memory.says(in_normal, self.encode_mean)
         count = {"normal": normal, "all": len(x) if normal else 0, "none": 0}[self.config.sampled]
-        mean, log_variance = from_normal, self.encode_log_variance(normal_patterns[: max(normal, count)])
+        mean, log_variance = (
+            from_normal,
+            self.normal_memory.says(in_normal[: max(normal, count)], self.encode_log_variance),
+        )
         if count:
             noise = torch.randn_like(mean[:count]) if noise is None else noise
             drawn = mean[:count] + noise * (log_variance[:count] / 2).exp()

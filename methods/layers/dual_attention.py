@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods.layers.clip import depth
+from methods.layers.convolution import TimeConv
+from methods.layers.dropout import Dropout
 from methods.layers.graphs import by_distance
 
 Prior = Literal["columns", "rows", "off"]
@@ -32,7 +34,7 @@ class DualAttention(nn.Module):
         maps = 1 if prior == "off" else 2
         self.project = nn.Linear(dim, (2 + maps) * width, bias=False)
         self.out = nn.Linear(maps * width, dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         """Map `[B, T, H]` to `[B, T, H]`; no snippet looks at one that is not `valid` `[B, T]` (bool)."""
@@ -65,9 +67,9 @@ class DualBlock(nn.Module):
         self.mlp = nn.Sequential(
             nn.Linear(dim, feedforward),
             nn.GELU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(feedforward, dim),
-            nn.Dropout(dropout),
+            Dropout(dropout),
         )
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
@@ -92,12 +94,12 @@ class DualEncoder(nn.Module):
         prior: Prior = "columns",
     ) -> None:
         super().__init__()
-        self.embed = nn.Conv1d(dim, hidden, kernel_size=3, padding=1)
+        self.embed = TimeConv(dim, hidden, kernel_size=3, padding=1)
         self.blocks = nn.ModuleList(DualBlock(hidden, heads, width, feedforward, dropout, prior) for _ in range(layers))
 
     def forward(self, features: Tensor, valid: Tensor) -> Tensor:
         """Map `[B, T, D]` to `[B, T, H]`; what is not `valid` `[B, T]` changes no valid snippet."""
-        x: Tensor = F.relu(self.embed((features * valid[:, :, None]).transpose(1, 2)).transpose(1, 2))
+        x = F.relu(self.embed(features * valid[:, :, None]))
         for block in self.blocks:
             x = block(x, valid)
         return x

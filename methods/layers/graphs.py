@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from methods.layers.convolution import TimeConv
 from methods.layers.time import valid_mask
 
 
@@ -38,24 +40,39 @@ def valid_softmax(rows: Tensor, lengths: Tensor, start: int = 0) -> Tensor:
     return rows.masked_fill(~valid[:, None, :], -torch.inf).softmax(dim=2) * inside
 
 
+# From this distance on exp(-d / e) is below 2^-64 and vanishes in every float32 sum. As numbers they would be costly:
+# where products fall below the smallest normal number, a CPU is ten times slower.
+_REACH = 121
+# A block of this length interacts with its two neighbours alone.
+_BLOCK = 128
+
+
+@cache
+def _distances() -> Tensor:
+    """exp(-|i - j| / e) of 3 blocks, `[3 N, 3 N]`."""
+    with torch.inference_mode(False):  # so that a training may use it as well
+        steps = torch.arange(3 * _BLOCK, dtype=torch.float32)
+        apart = (steps[:, None] - steps).abs()
+        return torch.exp(-apart / math.e) * (apart < _REACH)
+
+
 def distance_adjacency(length: int) -> Tensor:
-    """Return exp(-|i - j| / e), `[T, T]`: constant, not normalised."""
+    """Return exp(-|i - j| / e), `[T, T]`: constant, not normalised, 0 where it is below 2^-64."""
+    if length <= 3 * _BLOCK:
+        return _distances()[:length, :length].clone()
     steps = torch.arange(length, dtype=torch.float32)
-    return torch.exp(-(steps[:, None] - steps[None, :]).abs() / math.e)
-
-
-# In float32 exp(-d / e) is 0 from d = 283 on, so a block of this length interacts with its two neighbours alone.
-_BLOCK = 512
+    apart = (steps[:, None] - steps).abs()
+    return torch.exp(-apart / math.e) * (apart < _REACH)
 
 
 def by_distance(x: Tensor) -> Tensor:
     """Return A x `[B, T, D]` of x `[B, T, D]` with A = exp(-|i - j| / e); memory grows as T, not as T * T."""
     length = x.shape[1]
-    if length <= _BLOCK:
+    if length <= 3 * _BLOCK:
         return distance_adjacency(length).to(x) @ x
     padded = F.pad(x, (0, 0, _BLOCK, _BLOCK + -length % _BLOCK))
     windows = padded.unfold(1, 3 * _BLOCK, _BLOCK)
-    near = distance_adjacency(3 * _BLOCK)[_BLOCK : 2 * _BLOCK].to(x)
+    near = _distances()[_BLOCK : 2 * _BLOCK].to(x)
     return torch.einsum("bnds,ts->bntd", windows, near).flatten(1, 2)[:, :length]
 
 
@@ -90,7 +107,7 @@ class GraphLayer(nn.Module):
     def __init__(self, dim: int, out: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(nn.init.xavier_uniform_(torch.empty(dim, out)))
-        self.residual = nn.Conv1d(dim, out, kernel_size=5, padding=2) if dim != out else None
+        self.residual = TimeConv(dim, out, kernel_size=5, padding=2) if dim != out else None
 
     def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
         """Map `[B, T, D]` to `[B, T, D']` along `adjacency` `[T, T]` or `[B, T, T]`."""
@@ -98,5 +115,5 @@ class GraphLayer(nn.Module):
 
     def spread(self, x: Tensor, graph: Callable[[Tensor], Tensor]) -> Tensor:
         """Map x `[B, T, D]` to graph(X W) plus the residual, for a graph that is no matrix."""
-        rest = x if self.residual is None else self.residual(x.transpose(1, 2)).transpose(1, 2)
+        rest = x if self.residual is None else self.residual(x)
         return graph(x @ self.weight) + rest

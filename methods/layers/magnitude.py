@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness.method import Batch, MethodConfig
+from methods.layers.dropout import dropout
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class BagLosses:
         }
 
 
-def random_masks(scores: Tensor, normal: int, dropout: float, training: bool) -> tuple[Tensor, Tensor]:
+def random_masks(scores: Tensor, normal: int, share: float, training: bool) -> tuple[Tensor, Tensor]:
     """Return the selection masks `[B, T]` of the first `normal` videos and of the rest: ones after dropout."""
-    abnormal = F.dropout(torch.ones_like(scores[normal:]), dropout, training)
-    return F.dropout(torch.ones_like(scores[:normal]), dropout, training), abnormal
+    abnormal = dropout(torch.ones_like(scores[normal:]), share, training)
+    return dropout(torch.ones_like(scores[:normal]), share, training), abnormal

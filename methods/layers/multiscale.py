@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from methods.layers.convolution import TimeConv, TimeNorm
+from methods.layers.dropout import dropout
 from methods.layers.time import valid_mask
 
 
@@ -21,10 +23,10 @@ class NonLocal(nn.Module):
 
     def __init__(self, dim: int, inner: int) -> None:
         super().__init__()
-        self.g = nn.Conv1d(dim, inner, 1)
-        self.theta = nn.Conv1d(dim, inner, 1)
-        self.phi = nn.Conv1d(dim, inner, 1)
-        self.out = nn.Sequential(nn.Conv1d(inner, dim, 1), nn.BatchNorm1d(dim))
+        self.g = TimeConv(dim, inner, 1)
+        self.theta = TimeConv(dim, inner, 1)
+        self.phi = TimeConv(dim, inner, 1)
+        self.out = nn.Sequential(TimeConv(inner, dim, 1), TimeNorm(dim))
 
     def start_as_identity(self) -> None:
         """Zero the last normalisation, as RTFM does."""
@@ -32,10 +34,10 @@ class NonLocal(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor, inside: Tensor) -> Tensor:
-        """Map x `[R, D, T]`; `inside` `[R, 1, T]` is 1 at valid snippets."""
-        # (theta^T phi) g is theta^T (phi g^T): no T x T matrix is needed.
-        mixed = self.phi(x) @ (self.g(x) * inside).transpose(1, 2)
-        spread: Tensor = self.out(mixed.transpose(1, 2) @ self.theta(x) / inside.sum(dim=2, keepdim=True))
+        """Map x `[R, T, D]`; `inside` `[R, T, 1]` is 1 at valid snippets."""
+        # (theta phi^T) g is theta (phi^T g): no T x T matrix is needed.
+        mixed = self.phi(x).transpose(1, 2) @ (self.g(x) * inside)
+        spread: Tensor = self.out(self.theta(x) @ mixed / inside.sum(dim=1, keepdim=True))
         return spread + x
 
 
@@ -46,22 +48,22 @@ class MultiScale(nn.Module):
         super().__init__()
         branch = max(1, dim // 4)
         self.branches = nn.ModuleList(
-            nn.Sequential(nn.Conv1d(dim, branch, 3, padding=d, dilation=d), nn.ReLU(), nn.BatchNorm1d(branch))
+            nn.Sequential(TimeConv(dim, branch, 3, padding=d, dilation=d), nn.ReLU(), TimeNorm(branch))
             for d in dilations
         )
-        self.reduce = nn.Conv1d(dim, branch, 1, bias=False) if non_local else None
+        self.reduce = TimeConv(dim, branch, 1, bias=False) if non_local else None
         self.non_local = NonLocal(branch, max(1, dim // 8)) if non_local else None
         joined = branch * (len(dilations) + non_local)
-        self.join = nn.Sequential(nn.Conv1d(joined, dim, 3, padding=1, bias=False), nn.ReLU(), nn.BatchNorm1d(dim))
+        self.join = nn.Sequential(TimeConv(joined, dim, 3, padding=1, bias=False), nn.ReLU(), TimeNorm(dim))
 
     def forward(self, x: Tensor, inside: Tensor) -> Tensor:
-        """Map x `[R, T, D]` to `[R, T, D]`; `inside` `[R, 1, T]` is 1 at valid snippets, and padding stays unseen."""
-        x = x.transpose(1, 2) * inside
+        """Map x `[R, T, D]` to `[R, T, D]`; `inside` `[R, T, 1]` is 1 at valid snippets, and padding stays unseen."""
+        x = x * inside
         parts = [branch(x) for branch in self.branches]
         if self.reduce is not None and self.non_local is not None:
             parts.append(self.non_local(F.relu(self.reduce(x)), inside))
-        joined: Tensor = self.join(torch.cat(parts, dim=1) * inside) + x
-        return joined.transpose(1, 2)
+        joined: Tensor = self.join(torch.cat(parts, dim=2) * inside) + x
+        return joined
 
 
 class MagnitudeNet(nn.Module):
@@ -86,14 +88,14 @@ class MagnitudeNet(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return features `[R, T, D]` and scores `[R, T]` of x `[R, T, D]`."""
         if self.aggregate is not None:
-            x = self.aggregate(x, valid_mask(lengths, x.shape[1])[:, None].to(x.dtype))
+            x = self.aggregate(x, valid_mask(lengths, x.shape[1])[:, :, None].to(x.dtype))
         features = hidden = self._drop(x)
         for layer in list(self.layers)[:-1]:
             hidden = self._drop(F.relu(layer(hidden)))
         return features, self.layers[-1](hidden).squeeze(2).sigmoid()
 
     def _drop(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.dropout, self.training)
+        return dropout(x, self.dropout, self.training)
 
 
 # Names in official checkpoints of RTFM and CLIP-TSA -> ours, of a model that calls its MagnitudeNet `net`.

@@ -7,14 +7,16 @@ from torch import Tensor, nn
 
 
 class ChannelNorm(nn.Module):
-    """Normalises the channels of `[N, C, ...]` with `axes` axes behind them."""
+    """Normalises the channels C of `[N, C, ...]` with `axes` axes behind them, or, last, of `[N, T, C]`."""
 
-    def __init__(self, dim: int, axes: int = 1) -> None:
+    def __init__(self, dim: int, axes: int = 1, axis: int = 1) -> None:
         super().__init__()
+        self.axis = axis
         self.g = nn.Parameter(torch.ones(1, dim, *[1] * axes))
         self.b = nn.Parameter(torch.zeros(1, dim, *[1] * axes))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `[N, C, ...]` to `[N, C, ...]`."""
-        deviation = x.var(dim=1, unbiased=False, keepdim=True).sqrt()
-        return (x - x.mean(dim=1, keepdim=True)) / (deviation + 1e-5) * self.g + self.b
+        """Map x to its own shape."""
+        gain, shift = (p if self.axis == 1 else p.transpose(1, 2) for p in (self.g, self.b))
+        variance, mean = torch.var_mean(x, dim=self.axis, correction=0, keepdim=True)
+        return torch.addcmul(shift, (x - mean) / (variance.sqrt() + 1e-5), gain)

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Callable
 from functools import partial
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from harness.method import Batch, Method
 from harness.registry import method_class
+from methods.layers.dropout import dropout
 from tests.benchmarks.workload import SMALL, batch, both, compared, names, report, schedules, size, step
 
 TARGETS = {"dsanet": 1.4, "vadclip": 1.4, "urdmu": 1.3, "rtfm": 1.3}
@@ -55,9 +57,17 @@ def outcome(method: Method, drawn: Batch) -> Outcome:
     """Return loss terms and gradients in float64, where a wrong number is no rounding error."""
     method = copy.deepcopy(method).double()
     torch.manual_seed(0)
-    terms = method.training_loss(
-        dataclasses.replace(drawn, features=drawn.features.double(), labels=drawn.labels.double())
-    )
+    batch = dataclasses.replace(drawn, features=drawn.features.double(), labels=drawn.labels.double())
+
+    def equal_masks(x: Tensor, share: float, training: bool) -> Tensor:
+        """Our dropout in place of torch's, which the plain method may call on [B, D, T] where ours has [B, T, D]."""
+        length = batch.features.shape[1]
+        if x.dim() == 3 and x.shape[2] == length != x.shape[1]:
+            return dropout(x.transpose(1, 2), share, training).transpose(1, 2)
+        return dropout(x, share, training)
+
+    with patch("torch.nn.functional.dropout", equal_masks):
+        terms = method.training_loss(batch)
     torch.stack([term.reshape(()) for term in terms.values()]).sum().backward()
     gradients = {name: p.grad for name, p in method.named_parameters() if p.grad is not None}
     return {name: term.detach() for name, term in terms.items()}, gradients

@@ -34,15 +34,15 @@ def _selected(rows: torch.Tensor) -> Selected:
 
 def test_glance_is_softmax_attention_by_head() -> None:
     torch.manual_seed(0)
-    layer, x, valid = Glance(8, 4, 5).eval(), torch.randn(1, 8, 9), 6
+    layer, x, valid = Glance(8, 4, 5).eval(), torch.randn(1, 9, 8), 6
     with torch.no_grad():
-        ours = layer(x, (torch.arange(9) < valid).float()[None, None])[0, :, :valid]
-        query, key, value = layer.to_qkv(layer.norm(x))[0, :, :valid].chunk(3)
+        ours = layer(x, (torch.arange(9) < valid).float()[None, :, None])[0, :valid]
+        query, key, value = layer.to_qkv(layer.norm(x))[0, :valid].T.chunk(3)
         mixed = []
         for head in (slice(0, 4), slice(4, 8)):
             weights = (query[head].T @ key[head] / 2).softmax(dim=1)
             mixed.append(value[head] @ weights.T)
-        torch.testing.assert_close(ours, layer.to_out(torch.cat(mixed)[None])[0])
+        torch.testing.assert_close(ours, layer.to_out(torch.cat(mixed).T[None])[0])
 
 
 def test_focus_has_one_kernel_for_every_second_channel_of_two_heads() -> None:
@@ -52,10 +52,10 @@ def test_focus_has_one_kernel_for_every_second_channel_of_two_heads() -> None:
         nn.init.dirac_(each.weight)
     nn.init.zeros_(layer.to_out.bias)
     nn.init.zeros_(layer.rel_pos.bias)
-    impulse = torch.zeros(1, 8, 9)
-    impulse[:, :, 4] = torch.arange(1.0, 9.0)
+    impulse = torch.zeros(1, 9, 8)
+    impulse[:, 4] = torch.arange(1.0, 9.0)
     with torch.no_grad():
-        answer = layer(impulse, torch.ones(1, 1, 9))[0]
+        answer = layer(impulse, torch.ones(1, 9, 1))[0].T
     for channel in range(8):
         kernel = layer.rel_pos.weight[channel % 2, 0].detach().flip(0)
         torch.testing.assert_close(answer[channel, 2:7], (channel + 1) * kernel, rtol=1e-4, atol=1e-5)

@@ -49,13 +49,13 @@ def _losses(model: RTFM, batch: Batch) -> tuple[Tensor, Tensor, dict[str, Tensor
 
 def test_non_local_block_weighs_all_snippets_by_their_products() -> None:
     torch.manual_seed(0)
-    block, x, valid = NonLocal(6, 3).eval(), torch.randn(1, 6, 9), 7
+    block, x, valid = NonLocal(6, 3).eval(), torch.randn(1, 9, 6), 7
     with torch.no_grad():
-        inside = (torch.arange(9) < valid).float()[None, None]
-        ours = block(x, inside)[0, :, :valid]
-        theta, phi, g = (layer(x)[0, :, :valid] for layer in (block.theta, block.phi, block.g))
-        mixed = (theta.T @ phi / valid) @ g.T
-        torch.testing.assert_close(ours, block.out(mixed.T[None])[0] + x[0, :, :valid])
+        inside = (torch.arange(9) < valid).float()[None, :, None]
+        ours = block(x, inside)[0, :valid]
+        theta, phi, g = (layer(x)[0, :valid] for layer in (block.theta, block.phi, block.g))
+        mixed = (theta @ phi.T / valid) @ g
+        torch.testing.assert_close(ours, block.out(mixed[None])[0] + x[0, :valid])
         aggregate = _model(24).net.aggregate
         assert aggregate is not None
         assert aggregate.non_local is not None

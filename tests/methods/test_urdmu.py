@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from harness.method import Batch, Task, TrainingPlan
 from methods.layers.dual_attention import DualAttention, Prior
@@ -66,11 +66,11 @@ def test_a_video_scores_the_same_alone_and_beside_longer_ones(prior: Prior) -> N
 
 def test_memory_says_how_well_it_knows_a_snippet() -> None:
     memory = Memory(20, 4, topk_divisor=16)
-    x = torch.randn(2, 3, 4)
-    known, said = memory(x)
-    attention = torch.sigmoid(x @ memory.bank.T / 2)
+    x, encode = torch.randn(2, 3, 4), nn.Linear(4, 5)
+    known, attention = memory(x)
+    torch.testing.assert_close(attention, torch.sigmoid(x @ memory.bank.T / 2))
     torch.testing.assert_close(known, attention.sort(dim=2).values[..., -2:].mean(dim=2))
-    torch.testing.assert_close(said, attention @ memory.bank)
+    torch.testing.assert_close(memory.says(attention, encode), encode(attention @ memory.bank))
 
 
 @pytest.mark.parametrize(("sampled", "moved"), [("none", []), ("normal", [0, 1]), ("all", [0, 1, 2, 3, 4])])

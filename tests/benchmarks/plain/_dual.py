@@ -9,14 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from methods.layers.dual_attention import DualAttention, DualEncoder
+from tests.benchmarks.plain._time import convolved
 
 
 def encoded(encoder: DualEncoder, features: Tensor) -> Tensor:
     """Return `[B, T, H]` of videos `[B, T, D]` of full length."""
-    x = F.relu(encoder.embed(features.transpose(1, 2))).transpose(1, 2)
+    x = F.relu(convolved(encoder.embed, features.transpose(1, 2))).transpose(1, 2)
     for block in encoder.blocks:
         x = x + attended(block.attention, block.norm_1(x))
-        x = x + block.mlp(block.norm_2(x))
+        grow, gelu, dropped, shrink, last = block.mlp
+        x = x + bernoulli(last, shrink(bernoulli(dropped, gelu(grow(block.norm_2(x))))))
     return x
 
 
@@ -29,5 +31,9 @@ def attended(attention: DualAttention, x: Tensor) -> Tensor:
     fixed = torch.exp(-(steps[:, None] - steps).abs() / math.e)
     fixed = (fixed / fixed.sum(dim=1)).expand_as(learned)
     joined = torch.cat([learned @ value, fixed @ near], dim=3).transpose(1, 2)
-    mapped: Tensor = attention.dropout(attention.out(joined.flatten(2)))
-    return mapped
+    return bernoulli(attention.dropout, attention.out(joined.flatten(2)))
+
+
+def bernoulli(layer: torch.nn.Dropout, x: Tensor) -> Tensor:
+    """Torch's own dropout."""
+    return F.dropout(x, layer.p, layer.training)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from methods.layers.clip import LocalBlock, VideoEncoder
-from methods.layers.graphs import GraphLayer, distance_adjacency
+from methods.layers.graphs import GraphLayer
+from tests.benchmarks.plain._time import convolved
 
 
 def encoded(encoder: VideoEncoder, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -17,7 +20,7 @@ def encoded(encoder: VideoEncoder, features: Tensor, lengths: Tensor) -> tuple[T
     similar = near = z
     similarity = similarities(z, lengths, encoder.threshold)
     # 2.3 and 8.7: the constant is built again on every forward.
-    distance = distance_adjacency(z.shape[1]).to(z).expand(len(z), -1, -1)
+    distance = distances(z.shape[1]).to(z).expand(len(z), -1, -1)
     for by_content, by_time in zip(encoder.similar, encoder.near, strict=True):
         similar = activated(along(by_content, similar, similarity))
         near = activated(along(by_time, near, distance))
@@ -44,8 +47,14 @@ def activated(x: Tensor) -> Tensor:
 
 def along(layer: GraphLayer, x: Tensor, adjacency: Tensor) -> Tensor:
     """2.4: A (X W) plus the residual."""
-    rest = x if layer.residual is None else layer.residual(x.transpose(1, 2)).transpose(1, 2)
+    rest = x if layer.residual is None else convolved(layer.residual, x.transpose(1, 2)).transpose(1, 2)
     return adjacency @ (x @ layer.weight) + rest
+
+
+def distances(length: int) -> Tensor:
+    """2.3: exp(-|i - j| / e), `[T, T]`."""
+    steps = torch.arange(length, dtype=torch.float32)
+    return torch.exp(-(steps[:, None] - steps).abs() / math.e)
 
 
 def similarities(z: Tensor, lengths: Tensor, threshold: float) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from methods.bnwvad import BNWVAD, Forward
 from tests.benchmarks.plain._dual import encoded
+from tests.benchmarks.plain._time import convolved, normalised
 
 
 class Plain(BNWVAD):
@@ -22,10 +23,11 @@ class Plain(BNWVAD):
         snippets = encoded(self.encoder, features)
         x, inner, distances = snippets.transpose(1, 2), [], []
         for layer in self.head.layers:
-            each, distance, x = layer(x)
-            inner.append(each)
-            distances.append(distance)
-        return Forward(snippets, tuple(inner), tuple(distances), self.head.out(x).squeeze(1).sigmoid())
+            each = convolved(layer.conv, x)
+            inner.append(each.transpose(1, 2))
+            x = F.relu(normalised(layer.norm, each))
+            distances.append(layer.distances(inner[-1]))
+        return Forward(snippets, tuple(inner), tuple(distances), convolved(self.head.out, x).squeeze(1).sigmoid())
 
     def losses(self, out: Forward, normal: int) -> dict[str, Tensor]:
         """Return the loss terms, weighted."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from methods.cliptsa import CLIPTSA
 from methods.layers.magnitude import select
 from methods.layers.multiscale import MultiScale, NonLocal
+from tests.benchmarks.plain._time import convolved, sequence
 
 
 class Plain(CLIPTSA):
@@ -73,14 +74,14 @@ def multi_scale(net: MultiScale, x: Tensor) -> Tensor:
     """Return the aggregate `[R, D, T]` of x `[R, D, T]`."""
     assert net.reduce is not None
     assert net.non_local is not None
-    parts = [branch(x) for branch in net.branches]
-    parts.append(non_local(net.non_local, F.relu(net.reduce(x))))
-    joined: Tensor = net.join(torch.cat(parts, dim=1)) + x
+    parts = [sequence(branch, x) for branch in net.branches]
+    parts.append(non_local(net.non_local, F.relu(convolved(net.reduce, x))))
+    joined: Tensor = sequence(net.join, torch.cat(parts, dim=1)) + x
     return joined
 
 
 def non_local(block: NonLocal, x: Tensor) -> Tensor:
     """Return the block's output by its T x T matrix (theta^T phi) / T."""
-    pairs = block.theta(x).transpose(1, 2) @ block.phi(x) / x.shape[2]
-    spread: Tensor = block.out((pairs @ block.g(x).transpose(1, 2)).transpose(1, 2))
+    pairs = convolved(block.theta, x).transpose(1, 2) @ convolved(block.phi, x) / x.shape[2]
+    spread: Tensor = sequence(block.out, (pairs @ convolved(block.g, x).transpose(1, 2)).transpose(1, 2))
     return spread + x

@@ -17,6 +17,16 @@ class Plain(DeepMIL):
     - evaluation: one video at a time.
     """
 
+    def forward(self, features: Tensor) -> Tensor:
+        """Return snippet scores `[B, T]` of features `[B, T, D]`."""
+        x = self.dropped(F.relu(self.fc1(features)))
+        x = self.dropped(F.relu(self.fc2(x)))
+        return self.dropped(self.fc3(x).squeeze(2).sigmoid())
+
+    def dropped(self, x: Tensor) -> Tensor:
+        """Dropout."""
+        return F.dropout(x, self.config.dropout, self.training)
+
     def training_loss(self, batch: Batch) -> dict[str, Tensor]:
         """Named terms of the total, of as many normal as abnormal videos."""
         c, scores = self.config, self(batch.features)

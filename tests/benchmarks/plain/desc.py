@@ -8,9 +8,9 @@ from torch import Tensor
 
 from harness.method import Prediction
 from methods.desc import CausalBlock, DeSC, SensitivityEncoder, Stream
-from methods.layers.graphs import distance_adjacency
 from tests.benchmarks.plain._texts import prompted
-from tests.benchmarks.plain._video import activated, encoded, similarities
+from tests.benchmarks.plain._time import convolved
+from tests.benchmarks.plain._video import activated, distances, encoded, similarities
 
 
 class Plain(DeSC):
@@ -53,7 +53,7 @@ class Plain(DeSC):
 def sensed(encoder: SensitivityEncoder, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """Return visual features `[B, T, D]` and binary logits `[B, T]` of windows `[B, T, D]` of full length."""
     local = by_graph = features + encoder.positions
-    distance = distance_adjacency(local.shape[1]).expand(len(local), -1, -1)
+    distance = distances(local.shape[1]).expand(len(local), -1, -1)
     similarity = similarities(local, lengths, encoder.threshold)
     bias = encoder.alpha * torch.log(similarity + 1e-8) + encoder.beta * torch.log(distance + 1e-8)
     for level in encoder.tcn:
@@ -70,6 +70,6 @@ def past(level: CausalBlock, x: Tensor) -> Tensor:
     """Map `[B, T, D]` by two convolutions padded on both sides and cut to T, a residual and a norm."""
     length, seen = x.shape[1], x.transpose(1, 2)
     for conv in (level.conv1, level.conv2):
-        seen = activated(conv(F.pad(seen, (level.past, level.past)))[..., :length])
+        seen = activated(convolved(conv, F.pad(seen, (level.past, level.past)))[..., :length])
     normed: Tensor = level.norm(seen.transpose(1, 2) + x)
     return normed

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from harness.method import Batch
 from methods.hlnet import Forward, HLNet
-from methods.layers.graphs import distance_adjacency
 from tests.benchmarks.plain._bags import top_means
-from tests.benchmarks.plain._video import along, similarities
+from tests.benchmarks.plain._time import convolved
+from tests.benchmarks.plain._video import along, distances, similarities
 
 
 class Plain(HLNet):
@@ -25,11 +25,11 @@ class Plain(HLNet):
         """Return both branches' logits of videos `[B, T, D]`."""
         x = features.transpose(1, 2)
         for layer in self.reduce:
-            x = self._drop(F.relu(layer(x)))
-        online = self._online(x)
+            x = self.dropped(F.relu(convolved(layer, x)))
+        online = self.online_logits(x)
         graphs = {
             "holistic": similarities(features, lengths, self.config.similarity_threshold),
-            "localised": distance_adjacency(x.shape[2]).to(x).expand(len(x), -1, -1),
+            "localised": distances(x.shape[2]).to(x).expand(len(x), -1, -1),
             "scored": self.score_graph(online.detach().sigmoid(), lengths),
         }
         x = x.transpose(1, 2)
@@ -37,9 +37,20 @@ class Plain(HLNet):
         for name, layers in self.branches.items():
             hidden = x
             for layer in layers:
-                hidden = self._drop(F.relu(along(layer, hidden, graphs[name])))
+                hidden = self.dropped(F.relu(along(layer, hidden, graphs[name])))
             branches.append(hidden)
         return Forward(self.classifier(torch.cat(branches, dim=2)).squeeze(2), online)
+
+    def online_logits(self, x: Tensor) -> Tensor:
+        """Return the causal branch's logits `[B, T]` of x `[B, D, T]`."""
+        *layers, last = self.online
+        for layer in layers:
+            x = F.relu(convolved(layer, x))
+        return convolved(last, F.pad(x, (self.config.online_kernel - 1, 0))).squeeze(1)
+
+    def dropped(self, x: Tensor) -> Tensor:
+        """Dropout."""
+        return F.dropout(x, self.config.dropout, self.training)
 
     def score_graph(self, scores: Tensor, lengths: Tensor) -> Tensor:
         """Return the graph `[B, T, T]` of scores `[B, T]`."""

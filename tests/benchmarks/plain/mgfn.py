@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from methods.layers.magnitude import select
+from methods.layers.norm import ChannelNorm
 from methods.mgfn import MGFN, Block, Focus, Glance
+from tests.benchmarks.plain._time import convolved, normalised, sequence
 
 
 class Plain(MGFN):
@@ -20,13 +22,14 @@ class Plain(MGFN):
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return features `[R, T, C]` and scores `[R, T]` of rows `[R, T, D]` of equal lengths."""
         c = self.config
-        x = self.to_tokens(features.transpose(1, 2))
-        x = x + c.magnitude_ratio * self.to_mag(features.norm(dim=2)[:, None])
+        x = convolved(self.to_tokens, features.transpose(1, 2))
+        x = x + c.magnitude_ratio * convolved(self.to_mag, features.norm(dim=2)[:, None])
         for index, stage in enumerate(self.stages):
             for block in stage:
                 x = mapped(block, x)
             if index < len(self.between):
-                x = self.between[index](x)
+                norm, widen = self.between[index]
+                x = convolved(widen, channels(norm, x))
         x = self.norm(x.transpose(1, 2))
         scores = self.fc(x).squeeze(2).sigmoid()
         if not self.training:
@@ -37,26 +40,32 @@ class Plain(MGFN):
 
 def mapped(block: Block, x: Tensor) -> Tensor:
     """Map `[R, C, T]` to `[R, C, T]`."""
-    x = x + block.conv(x)
+    x = x + convolved(block.conv, x)
     x = x + (glance(block.mix, x) if isinstance(block.mix, Glance) else focus(block.mix, x))
-    out: Tensor = x + block.mlp(x)
+    norm, *layers = block.mlp
+    out: Tensor = x + sequence(layers, channels(norm, x))
+    return out
+
+
+def channels(norm: ChannelNorm, x: Tensor) -> Tensor:
+    """Normalise the channels of `[R, C, T]`."""
+    deviation = x.var(dim=1, unbiased=False, keepdim=True).sqrt()
+    out: Tensor = (x - x.mean(dim=1, keepdim=True)) / (deviation + 1e-5) * norm.g + norm.b
     return out
 
 
 def glance(layer: Glance, x: Tensor) -> Tensor:
     """Softmax attention over all snippets."""
-    parts = layer.to_qkv(layer.norm(x)).chunk(3, dim=1)
+    parts = convolved(layer.to_qkv, channels(layer.norm, x)).chunk(3, dim=1)
     query, key, value = (part.unflatten(1, (layer.heads, -1)) for part in parts)
     scale = query.shape[2] ** -0.5
     attention = ((query * scale).transpose(2, 3) @ key).softmax(dim=3)
     mixed = (attention @ value.transpose(2, 3)).transpose(2, 3).flatten(1, 2)
-    out: Tensor = layer.to_out(mixed)
-    return out
+    return convolved(layer.to_out, mixed)
 
 
 def focus(layer: Focus, x: Tensor) -> Tensor:
     """Each head's kernel over its channels, which alternate with those of other heads."""
-    values = layer.to_v(layer.norm(x))
+    values = convolved(layer.to_v, normalised(layer.norm, x))
     mixed = layer.rel_pos(values.unflatten(1, (-1, layer.heads)).flatten(0, 1))
-    out: Tensor = layer.to_out(mixed.reshape(values.shape))
-    return out
+    return convolved(layer.to_out, mixed.reshape(values.shape))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from harness.method import Batch
 from methods.pel4vad import PEL4VAD, ContextAttention, Forward
+from tests.benchmarks.plain._time import convolved
 
 
 class Plain(PEL4VAD):
@@ -24,9 +25,9 @@ class Plain(PEL4VAD):
         """Score videos `[B, T, D]`; nothing is masked."""
         c = self.config
         x = self.norm(features + attended(self.attention, features)).transpose(1, 2)
-        visual = F.dropout(F.gelu(self.visual(x)), c.dropout, self.training)
-        embedded = F.dropout(F.gelu(self.embed(visual)), c.dropout, self.training)
-        logits = self.classifier(F.pad(embedded, (c.classifier_kernel - 1, 0))).squeeze(1)
+        visual = F.dropout(F.gelu(convolved(self.visual, x)), c.dropout, self.training)
+        embedded = F.dropout(F.gelu(convolved(self.embed, visual)), c.dropout, self.training)
+        logits = convolved(self.classifier, F.pad(embedded, (c.classifier_kernel - 1, 0))).squeeze(1)
         return Forward(logits.sigmoid(), visual.transpose(1, 2))
 
     def losses(

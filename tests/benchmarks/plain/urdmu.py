@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from methods.urdmu import URDMU, Forward
+from methods.urdmu import URDMU, Forward, Memory
 from tests.benchmarks.plain._dual import encoded
 
 
@@ -25,10 +25,10 @@ class Plain(URDMU):
     def trained(self, x: Tensor, normal: int) -> Forward:
         """Return what the losses need of encoded snippets `[B, T, H]`."""
         n, a = x[:normal], x[normal:]
-        abnormality_a, abnormal_a = self.abnormal_memory(a)
-        normality_a, normal_a = self.normal_memory(a)
-        abnormality_n, abnormal_n = self.abnormal_memory(n)
-        normality_n, normal_n = self.normal_memory(n)
+        abnormality_a, abnormal_a = said(self.abnormal_memory, a)
+        normality_a, normal_a = said(self.normal_memory, a)
+        abnormality_n, abnormal_n = said(self.abnormal_memory, n)
+        normality_n, normal_n = said(self.normal_memory, n)
         mean, log_variance = self.encode_mean(normal_n), self.encode_log_variance(normal_n)
         drawn = mean + torch.randn_like(mean) * (log_variance / 2).exp()
         from_abnormal_a, from_normal_a = self.encode_mean(abnormal_a), self.encode_mean(normal_a)
@@ -49,9 +49,15 @@ class Plain(URDMU):
 
     def tested(self, x: Tensor) -> Forward:
         """Return what test scores need of encoded snippets `[B, T, H]`."""
-        abnormality, abnormal = self.abnormal_memory(x)
-        normality, normal = self.normal_memory(x)
+        abnormality, abnormal = said(self.abnormal_memory, x)
+        normality, normal = said(self.normal_memory, x)
         from_abnormal, from_normal = self.encode_mean(abnormal), self.encode_mean(normal)
         scores = self.head(torch.cat([x, from_abnormal + from_normal], dim=2)).squeeze(2).sigmoid()
         none = from_normal[:0]
         return Forward(x, abnormality, normality, from_abnormal, from_normal, none, none, scores)
+
+
+def said(memory: Memory, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return how well the memory knows each snippet `[B, T]`, and what it says of it `[B, T, H]`."""
+    known, attention = memory(x)
+    return known, attention @ memory.bank
