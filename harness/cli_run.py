@@ -60,6 +60,7 @@ def run(
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile training steps with torch.compile; rounds otherwise.")
     ] = False,
+    fused: Annotated[bool, typer.Option("--fused", help="Fused steps of Adam and AdamW; rounds otherwise.")] = False,
     text_tower: TextTower = None,
     rerun: Annotated[
         bool, typer.Option("--rerun/--resume", help="Compute finished runs again, or skip them and go on.")
@@ -99,6 +100,7 @@ def run(
             device=options.device(device),
             precision=options.precision(precision, device),
             compiled=compiled,
+            fused=fused,
             text_tower=text_tower,
         )
     options.one_of("--executor", executor, ("local", "ray", "inline"))
@@ -112,7 +114,7 @@ def run(
 # Parameters of `run` that say what is run, not how.
 _MATRIX = (
     *("methods", "dataset", "features", "seeds", "selection", "set_", "sweep", "preset", "ablations", "device"),
-    *("precision", "compiled", "text_tower"),
+    *("precision", "compiled", "fused", "text_tower"),
 )
 
 

@@ -105,7 +105,7 @@ def execute(job: Job, fresh: bool, say: Callable[[str], None], progress: Tick) -
     method = build(job)
     _check_space(job, method)
     selector, batches = _selector(job, method)
-    with arithmetic(method, device, spec.precision, spec.compiled):
+    with arithmetic(method, device, spec.precision, spec.compiled, spec.fused):
         records, train_seconds = _trained(job, method, selector, batches, progress)
         selected = selector.finish(method, steps=records[-1]["step"] if records else 0)
         tested = measure(method, job.bank, device)

@@ -95,7 +95,7 @@ def plan(matrix: Matrix, out: Path, threads: int, fresh: bool = False) -> Plan:
                         refused[result.id] = result
                     continue
                 for (ablation, config), seed, rule in itertools.product(configs, matrix.seeds, matrix.selection):
-                    rest = {name: getattr(matrix, name) for name in ("device", "precision", "compiled")}
+                    rest = {name: getattr(matrix, name) for name in ("device", "precision", "compiled", "fused")}
                     rest |= {"preset": preset, "seed": seed, "selection": rule, "ablation": ablation}
                     spec = spec_of(name, config, bank, text, threads=threads, **rest)
                     orders.setdefault(spec.run_id, Order(spec, place, matrix.text_tower, out, fresh))

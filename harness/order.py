@@ -57,7 +57,7 @@ def job_of(order: Order) -> Job:
     text = text_tower(order.text_tower) if cls.card.needs_text else None
     task = Task(card.name, card.class_names, card.prompts, card.features[bank.features_name].dim, text)
     config = cls.Config(**spec.config)
-    named = ("preset", "seed", "selection", "device", "precision", "compiled", "ablation", "threads")
+    named = ("preset", "seed", "selection", "device", "precision", "compiled", "fused", "ablation", "threads")
     rest = {name: getattr(spec, name) for name in named}
     here = spec_of(spec.method, config, bank, text, **rest)
     if here.identity != spec.identity:

@@ -40,6 +40,7 @@ class Matrix(_Model):
     device: str = "cpu"
     precision: Precision = "fp32"
     compiled: bool = False
+    fused: bool = False
     text_tower: str | None = None
 
 
@@ -49,8 +50,8 @@ class RunSpec(_Model):
     `dataset_hash` is the card's hash, `feature_hash` the bank's, `code` the hash of the sources that matter,
     `text_tower` the name of the text tower or "" if the method uses none, `device` "cpu" or "cuda", `checkpoint` the
     hash of the weights that were given or "" if they were trained here. `compiled`: training steps went through
-    torch.compile. `ablation` names the part of the method that `config` switches off, "" for the whole method; it is a
-    label of the config, no part of the identity.
+    torch.compile. `fused`: Adam and AdamW took their steps in torch's fused kernels. `ablation` names the part of the
+    method that `config` switches off, "" for the whole method; it is a label of the config, no part of the identity.
     """
 
     method: str
@@ -71,20 +72,21 @@ class RunSpec(_Model):
     checkpoint: str = ""
     precision: Precision = "fp32"
     compiled: bool = False
+    fused: bool = False
     ablation: str = ""
 
     @property
     def identity(self) -> str:
         """Hash of the spec; the same identity is never computed twice unless asked."""
         # Fields that came later count only where they are used, so that earlier runs keep their identity.
-        later = ("checkpoint", "precision", "compiled")
+        later = ("checkpoint", "precision", "compiled", "fused")
         unused = {name for name in later if getattr(self, name) == type(self).model_fields[name].default}
         return digest(json.dumps(self.model_dump(exclude={"ablation"} | unused), sort_keys=True))
 
     @property
     def arithmetic(self) -> str:
-        """The precision, and whether training was compiled, in words."""
-        return self.precision + (", compiled" if self.compiled else "")
+        """The precision, and whether training was compiled and optimizers fused, in words."""
+        return self.precision + ", compiled" * self.compiled + ", fused" * self.fused
 
     @property
     def run_id(self) -> str:

@@ -73,10 +73,14 @@ class PerturbedTopK(torch.autograd.Function):
 
         Only the indicators are kept, never N x K x T: the shares do not need to know which of the K a snippet is.
         """
-        perturbed = (scores[:, None] + scale * noise).masked_fill(~valid[:, None], -torch.inf)
-        ranked = perturbed.sort(dim=2, descending=True).values
-        least = ranked.gather(2, (counts[:, None, None] - 1).expand(-1, noise.shape[1], 1))
-        chosen = perturbed >= least
+        perturbed = scores[:, None] + scale * noise
+        left = valid.sum(dim=1) - counts
+        # The K-th highest is found from the end that it is nearer to.
+        largest = int(counts.max()) <= int(left.max())
+        place = counts - 1 if largest else left
+        outside = perturbed.masked_fill(~valid[:, None], -torch.inf if largest else torch.inf)
+        ranked = outside.topk(int(place.max()) + 1, dim=2, largest=largest).values
+        chosen = (perturbed >= ranked.gather(2, place[:, None, None].expand(-1, noise.shape[1], 1))) & valid[:, None]
         ctx.save_for_backward(chosen, noise)
         ctx.scale = scale
         return chosen.to(noise.dtype).mean(dim=1)
