@@ -110,10 +110,10 @@ class TextEncoder(nn.Module):
         """
         if torch.is_grad_enabled():
             return self._encode(tower)
-        weights = list(self.parameters())
-        if self._cache is None or not all(map(_same, self._cache[0], weights)):
-            self._cache = ([weight.detach().clone() for weight in weights], self._encode(tower))
-        return self._cache[1]
+        weights, kept = list(self.parameters()), self._cache
+        if kept is None or any(a.device != b.device or not a.equal(b) for a, b in zip(kept[0], weights, strict=True)):
+            kept = self._cache = ([weight.detach().clone() for weight in weights], self._encode(tower))
+        return kept[1]
 
     def _encode(self, tower: TextTower) -> Tensor:
         ids = self.ids.to(self.output.weight.device)
@@ -127,10 +127,6 @@ class TextEncoder(nn.Module):
         # The adapted text takes the length of the original, token by token.
         adapted = adapted * (hidden.norm(dim=-1, keepdim=True) / (adapted.norm(dim=-1, keepdim=True) + 1e-6))
         return self.mix * adapted + (1 - self.mix) * hidden
-
-
-def _same(a: Tensor, b: Tensor) -> bool:
-    return a.device == b.device and torch.equal(a, b)
 
 
 class NormalityRefiner(nn.Module):
@@ -346,12 +342,6 @@ class DSANet(Method):
         last = self.config.text_adapt_until
         ours = {i: f"texts.adapters.{i}." for i in range(last)} | {last: "texts.output."}
         adapters = {f"clip_adapter.text_adapter.{i}.fc.0.": name for i, name in ours.items()}
-        return renamed(state, {**_OFFICIAL, **adapters})
-
-
-_OFFICIAL = {
-    **VADCLIP_NAMES,
-    "video_anomaly_refiner.video_prototypes": "refiner.prototypes",
-    "video_anomaly_refiner.dnp_extractor.0.": "refiner.gather.",
-    "video_anomaly_refiner.": "refiner.",
-}
+        refiner = {"video_prototypes": "prototypes", "dnp_extractor.0.": "gather.", "": ""}
+        names = {f"video_anomaly_refiner.{theirs}": f"refiner.{ours}" for theirs, ours in refiner.items()}
+        return renamed(state, {**VADCLIP_NAMES, **names, **adapters})

@@ -14,7 +14,7 @@ from harness.errors import Unsupported
 from harness.method import Batch, Task, TrainingPlan
 from harness.text import TextTower, load_text_tower
 from methods.dsanet import DSANet, DSANetConfig
-from methods.layers.clip import LocalBlock, unit
+from methods.layers.clip import VADCLIP_NAMES, LocalBlock, unit
 from methods.layers.graphs import similarity_adjacency
 from methods.layers.time import topk_mean
 from methods.stable_adamw import StableAdamW, warmup_cosine
@@ -182,7 +182,9 @@ def test_saved_state_leaves_the_tower_out(tower: TextTower) -> None:
 
 def test_official_names_cover_the_module(tower: TextTower) -> None:
     model = _model(tower)
-    back = {v: k for k, v in model.official_state.__globals__["_OFFICIAL"].items()}
+    back = {v: k for k, v in VADCLIP_NAMES.items()}
+    refiner = {"prototypes": "video_prototypes", "gather.": "dnp_extractor.0.", "": ""}
+    back |= {f"refiner.{ours}": f"video_anomaly_refiner.{theirs}" for ours, theirs in refiner.items()}
     back |= {"texts.output.": "clip_adapter.text_adapter.2.fc.0.", "texts.adapters.": "clip_adapter.text_adapter."}
     state = model.saved_state()
     official = {}
