@@ -41,13 +41,13 @@ def pieces(split: Split, window: int | None) -> list[Piece]:
     return cut
 
 
-def batches(cut: list[Piece], window: int | None, snippets: int) -> Iterator[list[Piece]]:
-    """Group pieces up to so many snippets: windows in order, whole videos by length so that little is padded."""
+def batches(cut: list[Piece], window: int | None, device: str = "cpu") -> Iterator[list[Piece]]:
+    """Group pieces: windows in order, whole videos by length so that little is padded."""
     ordered = cut if window else sorted(cut, key=lambda piece: piece.length)
     group: list[Piece] = []
     for piece in ordered:
         longest = window or piece.length
-        if group and (len(group) + 1) * longest > snippets:
+        if group and (len(group) + 1) * longest > SNIPPETS_PER_BATCH[device]:
             yield group
             group = []
         group.append(piece)
@@ -79,7 +79,7 @@ def predict(
     done = 0
     start = time.perf_counter()
     with torch.inference_mode():
-        for group in batches(cut, window, SNIPPETS_PER_BATCH[device]):
+        for group in batches(cut, window, device):
             longest = window or group[-1].length
             features = np.zeros((len(group), longest, split.features.shape[1]), dtype=np.float32)
             for row, piece in enumerate(group):

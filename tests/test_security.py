@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import io
 import os
 import pickle
@@ -209,7 +210,9 @@ def _renamed(tmp: Path, marker: Path) -> None:
 
 
 def _resume(tmp: Path, marker: Path) -> None:
-    torch.save({"method": Payload(marker)}, tmp / "resume.pt")
+    content = io.BytesIO()
+    torch.save({"method": Payload(marker)}, content)
+    (tmp / "resume.pt").write_bytes(content.getvalue() + hashlib.sha256(content.getvalue()).digest())
     train(*_new(), _last(), checkpoint=tmp / "resume.pt")
 
 

@@ -120,6 +120,17 @@ def test_a_damaged_checkpoint_is_one_clear_line(tmp_path: Path) -> None:
         train(method, batches, _last(), checkpoint=tmp_path / "resume.pt")
 
 
+def test_a_flipped_bit_is_noticed_before_training_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "resume.pt"
+    method, batches = _new()
+    train(method, batches, _last(), checkpoint=path)
+    whole = path.read_bytes()
+    for place in (0, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(UserError, match="its hash is not that of its content"):
+            train(*_new(), _last(), checkpoint=path)
+
+
 def test_oracle_keeps_the_best_look_and_reports_its_gap() -> None:
     method, batches = _new()
     seen: list[np.ndarray] = []
