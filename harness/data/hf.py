@@ -15,11 +15,12 @@ import numpy as np
 from harness.data.bank import SPLITS, Bank, BankWriter, Item, SplitName, bank_path
 from harness.data.card import DatasetCard, read_card
 from harness.errors import UserError
-from harness.files import read_json, replacing_directory
+from harness.files import file_digest, read_json, replacing_directory, write_json
 from harness.truth import GroundTruth
 
 # Beside what `save_to_disk` writes: what a table of features cannot hold.
 _SIDE_FILES = ("bank.json", "card.yaml", "truth.json")
+_HASHES = "hashes.json"
 _ROWS_IN_MEMORY = 16
 
 
@@ -62,6 +63,7 @@ def export_bank(bank: Bank, directory: Path) -> None:
         datasets.DatasetDict(parts).save_to_disk(str(target.absolute()))
         for name in (*_SIDE_FILES, *(f"truth@{variant}.json" for variant in bank.variants)):
             shutil.copyfile(bank.path / name, target / name)
+        write_json(target / _HASHES, _hashes(target))
 
 
 def _rows(path: str, name: SplitName) -> Iterator[dict[str, Any]]:
@@ -90,6 +92,9 @@ def import_exported(directory: Path, card: DatasetCard, features: str | None = N
         raise UserError(f"{directory}: exported from another version of the card {stored.name}, expected {card.name}")
     if features not in (None, exported):
         raise UserError(f"{directory}: holds the feature set {exported}, not {features}")
+    # Before a reader maps them: where an Arrow file ends too early, the process would be killed.
+    if read_json(directory / _HASHES) != _hashes(directory):
+        raise UserError(f"{directory}: its Arrow files are not those of {_HASHES}; export it again")
     datasets = _library()
     try:
         parts = datasets.load_from_disk(str(directory.absolute())).with_format("numpy")
@@ -115,6 +120,11 @@ def import_exported(directory: Path, card: DatasetCard, features: str | None = N
         if Bank(target).content_hash != info.get("hash"):
             raise UserError(f"{directory}: the content changed since it was exported; export it again")
     return Bank(path)
+
+
+def _hashes(directory: Path) -> dict[str, str]:
+    """SHA-256 of every Arrow file, by its place in the directory."""
+    return {path.relative_to(directory).as_posix(): file_digest(path) for path in sorted(directory.rglob("*.arrow"))}
 
 
 def _library() -> ModuleType:

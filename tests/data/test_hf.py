@@ -14,7 +14,7 @@ import pytest
 from harness.data.bank import Bank
 from harness.data.hf import export_bank, import_exported, is_exported
 from harness.errors import UserError
-from harness.files import read_json, write_json
+from harness.files import file_digest, read_json, write_json
 from tests.data.trees import Tree, content, mask_tree, ucf_tree
 
 
@@ -108,6 +108,13 @@ def _cut(directory: Path) -> None:
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
+def _cut_and_hashed(directory: Path) -> None:
+    hashes = read_json(directory / "hashes.json")
+    (file,) = (name for name in hashes if name.startswith("train/"))
+    _cut(directory)
+    write_json(directory / "hashes.json", {**hashes, file: file_digest(directory / file)})
+
+
 def _no_test_part(directory: Path) -> None:
     write_json(directory / "dataset_dict.json", {"splits": ["train"]})
 
@@ -121,7 +128,11 @@ def _leaves_the_data_directory(directory: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [_empty_description, _leaves_the_data_directory, _another_hash, _another_truth, _cut, _no_test_part]
+    "damage",
+    [
+        *(_empty_description, _leaves_the_data_directory, _another_hash, _another_truth),
+        *(_cut, _cut_and_hashed, _no_test_part),
+    ],
 )
 def test_a_damaged_export_leaves_the_bank_alone(tree: Tree, tmp_path: Path, damage: Callable[[Path], None]) -> None:
     bank = tree.load().bank
