@@ -25,6 +25,8 @@ Tokenize = Callable[[str], list[int]]
 
 _SEED = 20260101
 _WIDTH, _LAYERS, _HEADS, _CONTEXT = 512, 4, 8, 77
+# Of a tower that is loaded; the largest CLIP text models have 32.
+_MOST_LAYERS = 200
 # Some common English pairs, merged by the embedded tokenizer.
 _MERGES = ("i n", "in g</w>", "a r", "s h", "s t", "e r", "er y</w>", "a l", "i o", "io n</w>")
 
@@ -233,10 +235,13 @@ def _byte_tokenizer() -> Any:
 
 
 def _pretrained(source: str, where: str, **options: Any) -> tuple[CLIPTextModelWithProjection, Tokenize]:
-    from transformers import AutoTokenizer, CLIPTextModelWithProjection
+    from transformers import AutoTokenizer, CLIPTextConfig, CLIPTextModelWithProjection
 
     try:
         with _silence():
+            layers = CLIPTextConfig.from_pretrained(where, **options).num_hidden_layers
+            if layers > _MOST_LAYERS:  # they are built one by one before any weight is looked at
+                raise ValueError(f"{layers} layers, at most {_MOST_LAYERS}")
             model, info = CLIPTextModelWithProjection.from_pretrained(
                 where, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **options
             )
