@@ -47,29 +47,25 @@ _REACH = 121
 _BLOCK = 128
 
 
-@cache
-def _distances() -> Tensor:
-    """exp(-|i - j| / e) of 3 blocks, `[3 N, 3 N]`."""
-    with torch.inference_mode(False):  # so that a training may use it as well
-        steps = torch.arange(3 * _BLOCK, dtype=torch.float32)
-        apart = (steps[:, None] - steps).abs()
-        return torch.exp(-apart / math.e) * (apart < _REACH)
-
-
 def distance_adjacency(length: int) -> Tensor:
     """Return exp(-|i - j| / e), `[T, T]`: constant, not normalised, 0 where it is below 2^-64."""
-    if length <= 3 * _BLOCK:
-        return _distances()[:length, :length].clone()
     steps = torch.arange(length, dtype=torch.float32)
     apart = (steps[:, None] - steps).abs()
     return torch.exp(-apart / math.e) * (apart < _REACH)
+
+
+@cache
+def _distances() -> Tensor:
+    """The adjacency of 3 blocks, `[3 N, 3 N]`; that of a shorter video is its corner."""
+    with torch.inference_mode(False):  # so that a training may use it as well
+        return distance_adjacency(3 * _BLOCK)
 
 
 def by_distance(x: Tensor) -> Tensor:
     """Return A x `[B, T, D]` of x `[B, T, D]` with A = exp(-|i - j| / e); memory grows as T, not as T * T."""
     length = x.shape[1]
     if length <= 3 * _BLOCK:
-        return distance_adjacency(length).to(x) @ x
+        return _distances()[:length, :length].to(x) @ x
     padded = F.pad(x, (0, 0, _BLOCK, _BLOCK + -length % _BLOCK))
     windows = padded.unfold(1, 3 * _BLOCK, _BLOCK)
     near = _distances()[_BLOCK : 2 * _BLOCK].to(x)
