@@ -33,6 +33,7 @@ from harness.method import (
     TrainingVideo,
 )
 from harness.text import TextTower
+from methods.adam import AdamW
 from methods.layers.axial import AxialTransformer, axial_names
 from methods.layers.clip import depth, renamed, unit
 from methods.layers.prompts import Remembered
@@ -293,7 +294,7 @@ class AnomalyCLIP(Method):
             return 0.5 * (1 + math.cos(math.pi * (epoch - c.warmup) / max(1, plan.epochs - c.warmup)))
 
         own = [p for p in self.parameters() if p.requires_grad]
-        adamw = torch.optim.AdamW(own, lr=c.lr, weight_decay=c.weight_decay)
+        adamw = AdamW(own, lr=c.lr, weight_decay=c.weight_decay)
         return [Schedule(adamw, LambdaLR(adamw, rate), "epoch")]
 
     @classmethod

@@ -28,6 +28,7 @@ from harness.method import (
     Task,
     TrainingPlan,
 )
+from methods.adam import Adam
 from methods.layers.clip import renamed
 from methods.layers.convolution import TimeConv, TimeNorm
 from methods.layers.dual_attention import DualEncoder, Prior, encoder_names, encoder_sizes
@@ -231,7 +232,7 @@ class BNWVAD(Method):
     def schedules(self, plan: TrainingPlan) -> Sequence[Schedule]:
         """Adam at a constant rate, gradients clipped."""
         c = self.config
-        adam = torch.optim.Adam(self.parameters(), lr=c.lr, weight_decay=c.weight_decay)
+        adam = Adam(self.parameters(), lr=c.lr, weight_decay=c.weight_decay)
         return [Schedule(adam, clip_norm=c.clip_norm)]
 
     @classmethod

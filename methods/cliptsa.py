@@ -25,6 +25,7 @@ from harness.method import (
     Task,
     TrainingPlan,
 )
+from methods.adam import Adam
 from methods.layers.clip import renamed
 from methods.layers.magnitude import BagLossConfig, BagLosses, by_crops, random_masks
 from methods.layers.multiscale import NAMES, MagnitudeNet, net_sizes
@@ -210,7 +211,7 @@ class CLIPTSA(Method):
     def schedules(self, plan: TrainingPlan) -> Sequence[Schedule]:
         """Adam at a constant rate."""
         c = self.config
-        return [Schedule(torch.optim.Adam(self.parameters(), lr=c.lr, weight_decay=c.weight_decay))]
+        return [Schedule(Adam(self.parameters(), lr=c.lr, weight_decay=c.weight_decay))]
 
     @classmethod
     def official_sizes(cls, state: Mapping[str, Tensor]) -> tuple[int, dict[str, Any]]:

@@ -24,6 +24,7 @@ from harness.method import (
     Task,
     TrainingPlan,
 )
+from methods.adam import Adam
 from methods.layers.dropout import dropout
 from methods.layers.time import valid_mask
 
@@ -132,7 +133,7 @@ class DeepMIL(Method):
     def schedules(self, plan: TrainingPlan) -> Sequence[Schedule]:
         """Adam; the rate halves every ten epochs, one epoch early, as the official code steps before training."""
         c = self.config
-        adam = torch.optim.Adam(self.parameters(), lr=c.lr, weight_decay=c.weight_decay)
+        adam = Adam(self.parameters(), lr=c.lr, weight_decay=c.weight_decay)
         steps = torch.optim.lr_scheduler.LambdaLR(adam, lambda epoch: c.decay ** ((epoch + 1) // c.decay_every))
         return [Schedule(adam, steps, "epoch")]
 

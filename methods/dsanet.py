@@ -29,6 +29,7 @@ from harness.method import (
     TrainingPlan,
 )
 from harness.text import TextTower
+from methods.adam import AdamW
 from methods.layers.clip import (
     MLP,
     VADCLIP_NAMES,
@@ -312,7 +313,7 @@ class DSANet(Method):
         c = self.config
         refined = set(self.refiner.parameters()) if self.refiner else set()
         main = [p for p in self.parameters() if p.requires_grad and p not in refined]
-        adamw = torch.optim.AdamW(main, lr=c.lr, weight_decay=c.weight_decay)
+        adamw = AdamW(main, lr=c.lr, weight_decay=c.weight_decay)
         schedules = [Schedule(adamw, CosineAnnealingLR(adamw, plan.epochs), "epoch")]
         if self.refiner is None:
             return schedules

@@ -19,6 +19,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from harness.errors import Unsupported
 from harness.method import Batch, Method, MethodCard, MethodConfig, Prediction, Sampling, Schedule, Task, TrainingPlan
+from methods.adam import Adam
 from methods.layers.clip import renamed
 from methods.layers.convolution import TimeConv
 from methods.layers.dropout import dropout
@@ -224,7 +225,7 @@ class HLNet(Method):
             {"params": [p for p in self.parameters() if p not in online]},
             {"params": list(self.online.parameters()), "lr": c.online_lr},
         ]
-        adam = torch.optim.Adam(groups, lr=c.lr)
+        adam = Adam(groups, lr=c.lr)
         steps = LambdaLR(adam, lambda epoch: c.decay if epoch + 1 >= c.decay_epoch else 1.0)
         return [Schedule(adam, steps, "epoch")]
 

@@ -26,6 +26,7 @@ from harness.method import (
     Task,
     TrainingPlan,
 )
+from methods.adam import Adam
 from methods.layers.clip import depth, renamed
 from methods.layers.convolution import TimeConv, TimeNorm, convolved
 from methods.layers.magnitude import Selected, by_crops, paired, random_masks, roughness, select
@@ -247,7 +248,7 @@ class MGFN(Method):
     def schedules(self, plan: TrainingPlan) -> Sequence[Schedule]:
         """Adam at a constant rate."""
         c = self.config
-        return [Schedule(torch.optim.Adam(self.parameters(), lr=c.lr, weight_decay=c.weight_decay))]
+        return [Schedule(Adam(self.parameters(), lr=c.lr, weight_decay=c.weight_decay))]
 
     @classmethod
     def official_sizes(cls, state: Mapping[str, Tensor]) -> tuple[int, dict[str, Any]]:

@@ -21,6 +21,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from harness.errors import Unsupported
 from harness.method import Batch, Method, MethodCard, MethodConfig, Prediction, Sampling, Schedule, Task, TrainingPlan
+from methods.adam import Adam
 from methods.layers.clip import renamed
 from methods.layers.convolution import TimeConv
 from methods.layers.dropout import dropout
@@ -267,7 +268,7 @@ class PEL4VAD(Method):
     def schedules(self, plan: TrainingPlan) -> Sequence[Schedule]:
         """Adam; a cosine per epoch that is cut off before it reaches 0."""
         c = self.config
-        adam = torch.optim.Adam([p for p in self.parameters() if p.requires_grad], lr=c.lr)
+        adam = Adam([p for p in self.parameters() if p.requires_grad], lr=c.lr)
         return [Schedule(adam, CosineAnnealingLR(adam, c.cosine_epochs), "epoch")]
 
     @classmethod

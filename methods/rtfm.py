@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from harness.method import (
@@ -24,6 +23,7 @@ from harness.method import (
     Task,
     TrainingPlan,
 )
+from methods.adam import Adam
 from methods.layers.clip import renamed
 from methods.layers.magnitude import BagLossConfig, BagLosses, by_crops, random_masks
 from methods.layers.multiscale import NAMES, MagnitudeNet, net_sizes
@@ -117,7 +117,7 @@ class RTFM(Method):
     def schedules(self, plan: TrainingPlan) -> Sequence[Schedule]:
         """Adam at a constant rate."""
         c = self.config
-        return [Schedule(torch.optim.Adam(self.parameters(), lr=c.lr, weight_decay=c.weight_decay))]
+        return [Schedule(Adam(self.parameters(), lr=c.lr, weight_decay=c.weight_decay))]
 
     @classmethod
     def official_sizes(cls, state: Mapping[str, Tensor]) -> tuple[int, dict[str, Any]]:

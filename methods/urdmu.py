@@ -30,6 +30,7 @@ from harness.method import (
     Task,
     TrainingPlan,
 )
+from methods.adam import Adam
 from methods.layers.clip import renamed
 from methods.layers.dual_attention import DualEncoder, Prior, encoder_names, encoder_sizes
 from methods.layers.time import valid_mask
@@ -256,7 +257,7 @@ class URDMU(Method):
     def schedules(self, plan: TrainingPlan) -> Sequence[Schedule]:
         """Adam at a constant rate."""
         c = self.config
-        return [Schedule(torch.optim.Adam(self.parameters(), lr=c.lr, betas=c.betas, weight_decay=c.weight_decay))]
+        return [Schedule(Adam(self.parameters(), lr=c.lr, betas=c.betas, weight_decay=c.weight_decay))]
 
     @classmethod
     def official_sizes(cls, state: Mapping[str, Tensor]) -> tuple[int, dict[str, Any]]:

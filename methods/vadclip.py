@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.lr_scheduler import MultiStepLR
@@ -30,6 +29,7 @@ from harness.method import (
     Task,
     TrainingPlan,
 )
+from methods.adam import AdamW
 from methods.layers.clip import (
     VADCLIP_NAMES,
     TextAlignment,
@@ -196,7 +196,7 @@ class VadCLIP(Method):
         """AdamW; the rate falls at fixed epochs."""
         c = self.config
         own = [p for p in self.parameters() if p.requires_grad]
-        adamw = torch.optim.AdamW(own, lr=c.lr, weight_decay=c.weight_decay)
+        adamw = AdamW(own, lr=c.lr, weight_decay=c.weight_decay)
         return [Schedule(adamw, MultiStepLR(adamw, list(c.milestones), c.decay), "epoch")]
 
     @classmethod

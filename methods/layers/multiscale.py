@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.layers.convolution import TimeConv, TimeNorm
+from methods.layers.convolution import TimeConv, TimeNorm, by_channel, by_time, side_by_side
 from methods.layers.dropout import dropout
 from methods.layers.time import valid_mask
 
@@ -33,11 +32,12 @@ class NonLocal(nn.Module):
         for parameter in self.out[1].parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, x: Tensor, inside: Tensor) -> Tensor:
-        """Map x `[R, T, D]`; `inside` `[R, T, 1]` is 1 at valid snippets."""
+    def forward(self, x: Tensor, inside: Tensor | None) -> Tensor:
+        """Map x `[R, T, D]`; `inside` `[R, T, 1]` is 1 at valid snippets, None where all are."""
         # (theta phi^T) g is theta (phi^T g): no T x T matrix is needed.
-        mixed = self.phi(x).transpose(1, 2) @ (self.g(x) * inside)
-        spread: Tensor = self.out(self.theta(x) @ mixed / inside.sum(dim=1, keepdim=True))
+        mixed = self.phi(x).transpose(1, 2) @ _inside(self.g(x), inside)
+        count = x.shape[1] if inside is None else inside.sum(dim=1, keepdim=True)
+        spread: Tensor = self.out(self.theta(x) @ mixed / count)
         return spread + x
 
 
@@ -56,14 +56,19 @@ class MultiScale(nn.Module):
         joined = branch * (len(dilations) + non_local)
         self.join = nn.Sequential(TimeConv(joined, dim, 3, padding=1, bias=False), nn.ReLU(), TimeNorm(dim))
 
-    def forward(self, x: Tensor, inside: Tensor) -> Tensor:
-        """Map x `[R, T, D]` to `[R, T, D]`; `inside` `[R, T, 1]` is 1 at valid snippets, and padding stays unseen."""
-        x = x * inside
-        parts = [branch(x) for branch in self.branches]
+    def forward(self, x: Tensor, inside: Tensor | None) -> Tensor:
+        """Map x `[R, T, D]` to `[R, T, D]`; `inside` `[R, T, 1]` is 1 at valid snippets, None where all are.
+
+        Padding stays unseen.
+        """
+        x = _inside(x, inside)
+        # In training batch norm reads channel by channel.
+        seen = by_channel(x) if self.training else by_time(x)
+        parts = [branch(seen) for branch in self.branches]
         if self.reduce is not None and self.non_local is not None:
-            parts.append(self.non_local(F.relu(self.reduce(x)), inside))
-        joined: Tensor = self.join(torch.cat(parts, dim=2) * inside) + x
-        return joined
+            parts.append(self.non_local(F.relu(self.reduce(seen)), inside))
+        joined: Tensor = self.join(_inside(side_by_side(parts), inside))
+        return x + joined
 
 
 class MagnitudeNet(nn.Module):
@@ -88,7 +93,10 @@ class MagnitudeNet(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return features `[R, T, D]` and scores `[R, T]` of x `[R, T, D]`."""
         if self.aggregate is not None:
-            x = self.aggregate(x, valid_mask(lengths, x.shape[1])[:, :, None].to(x.dtype))
+            # Known without waiting only on a CPU.
+            whole = lengths.device.type == "cpu" and bool((lengths == x.shape[1]).all())
+            inside = None if whole else valid_mask(lengths, x.shape[1])[:, :, None].to(x.dtype)
+            x = self.aggregate(x, inside)
         features = hidden = self._drop(x)
         for layer in list(self.layers)[:-1]:
             hidden = self._drop(F.relu(layer(hidden)))
@@ -96,6 +104,10 @@ class MagnitudeNet(nn.Module):
 
     def _drop(self, x: Tensor) -> Tensor:
         return dropout(x, self.dropout, self.training)
+
+
+def _inside(x: Tensor, inside: Tensor | None) -> Tensor:
+    return x if inside is None else x * inside
 
 
 # Names in official checkpoints of RTFM and CLIP-TSA -> ours, of a model that calls its MagnitudeNet `net`.

@@ -3,30 +3,55 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from methods.layers.convolution import TimeConv, TimeNorm, convolved
+from methods.layers.convolution import TimeConv, TimeNorm, by_channel, by_time, convolved, side_by_side
 from methods.layers.dropout import Dropout, dropout
 from methods.layers.graphs import by_distance, distance_adjacency
 
 
-@pytest.mark.parametrize(("taps", "dilation"), [(1, 1), (3, 1), (3, 4), (5, 2)])
-@pytest.mark.parametrize("length", [1, 9, 400], ids=["one snippet", "few rows", "many rows"])
-@pytest.mark.parametrize("gradients", [True, False])
-def test_a_convolution_over_time_is_torchs(taps: int, dilation: int, length: int, gradients: bool) -> None:
+@pytest.mark.parametrize(
+    ("taps", "dilation", "edge"), [(1, 1, 0), (3, 1, 1), (3, 4, 4), (5, 2, 4), (4, 1, 0), (2, 3, 5)]
+)
+@pytest.mark.parametrize("length", [1, 9, 400])
+@pytest.mark.parametrize("order", [lambda x: x, by_time, by_channel], ids=["by video", "by time", "by channel"])
+def test_a_convolution_over_time_is_torchs(
+    taps: int, dilation: int, edge: int, length: int, order: Callable[[Tensor], Tensor]
+) -> None:
     torch.manual_seed(0)
-    ours = TimeConv(6, 4, taps, padding=dilation * (taps // 2), dilation=dilation).double()
-    x, weights = torch.randn(3, length, 6).double(), torch.randn(3, length, 4).double()
-    wanted = [(ours.weight, ours.bias), ()][not gradients]
-    with torch.set_grad_enabled(gradients):
-        found, expected = ours(x), nn.Conv1d.forward(ours, x.transpose(1, 2)).transpose(1, 2)
+    ours = TimeConv(6, 4, taps, padding=edge, dilation=dilation).double()
+    x = torch.randn(3, max(length, dilation * (taps - 1) + 1 - 2 * edge), 6).double()
+    with torch.no_grad():
+        torch.testing.assert_close(ours(order(x)), nn.Conv1d.forward(ours, x.transpose(1, 2)).transpose(1, 2))
+    wanted = (x.requires_grad_(), ours.weight, ours.bias)
+    found, expected = ours(order(x)), nn.Conv1d.forward(ours, x.transpose(1, 2)).transpose(1, 2)
     torch.testing.assert_close(found, expected)
-    if gradients:
-        pairs = (torch.autograd.grad((y * weights).sum(), wanted) for y in (found, expected))
-        torch.testing.assert_close(*pairs)
+    weights = torch.randn_like(expected)
+    torch.testing.assert_close(*(torch.autograd.grad((y * weights).sum(), wanted) for y in (found, expected)))
+
+
+def test_a_convolution_keeps_the_order_of_memory_and_needs_no_gradient_of_its_input() -> None:
+    torch.manual_seed(0)
+    conv, x = TimeConv(6, 4, 3, padding=1, bias=False), torch.randn(3, 9, 6)
+    for order in (torch.clone, by_time, by_channel):
+        found = conv(order(x))
+        assert found.stride() == order(found.detach()).stride()
+        (gradient,) = torch.autograd.grad(found.square().sum(), conv.weight)
+        # As its parameter lies, so that nothing has to be turned in a training step.
+        assert gradient.stride() == conv.weight.stride()
+    assert conv.weight.permute(2, 0, 1).is_contiguous()
+
+
+def test_parts_lie_side_by_side_in_the_order_of_the_first() -> None:
+    parts = [torch.randn(3, 9, width) for width in (2, 5)]
+    for order in (by_time, by_channel):
+        joined = side_by_side([order(parts[0]), parts[1]])
+        assert torch.equal(joined, torch.cat(parts, dim=2))
+        assert joined.stride() == order(joined).stride()
 
 
 def test_a_kernel_of_its_own_for_every_channel() -> None:
@@ -40,8 +65,8 @@ def test_a_kernel_of_its_own_for_every_channel() -> None:
 def test_a_normalisation_over_time_is_torchs(training: bool) -> None:
     torch.manual_seed(0)
     ours, theirs, x = TimeNorm(6).train(training), nn.BatchNorm1d(6).train(training), torch.randn(3, 9, 6)
-    for _ in range(2):
-        torch.testing.assert_close(ours(x), theirs(x.transpose(1, 2)).transpose(1, 2))
+    for order in (torch.clone, by_time, by_channel):
+        torch.testing.assert_close(ours(order(x)), theirs(x.transpose(1, 2)).transpose(1, 2))
     torch.testing.assert_close(ours.state_dict(), theirs.state_dict())
 
 

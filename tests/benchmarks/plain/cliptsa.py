@@ -49,14 +49,16 @@ class Plain(CLIPTSA):
 
 
 class Indicators(torch.autograd.Function):
-    """Shares of draws in which each snippet is among the K of highest perturbed score, from an N x K x T indicator."""
+    """Shares of draws in which each snippet is among the K of highest perturbed score, from an N x K x T indicator.
+
+    In the usual form of this estimator (Cordonnier et al., CVPR 2021): the one-hot vectors of all chosen snippets.
+    """
 
     @staticmethod
     def forward(ctx: Any, scores: Tensor, noise: Tensor, count: int, scale: float) -> Tensor:
         """Return shares `[R, T]` of scores `[R, T]` under noise `[R, N, T]`."""
         places = (scores[:, None] + scale * noise).topk(count, dim=2, sorted=False).indices.sort(dim=2).values
-        shape = (*places.shape, scores.shape[1])
-        indicator = torch.zeros(shape, dtype=scores.dtype).scatter_(3, places[..., None], 1.0)
+        indicator = F.one_hot(places, scores.shape[1]).to(scores.dtype)
         ctx.save_for_backward(indicator, noise)
         ctx.scale = scale
         return indicator.mean(dim=1).sum(dim=1)
