@@ -16,8 +16,10 @@ def dropout(x: Tensor, share: float, training: bool) -> Tensor:
     if x.device.type != "cpu" or dropped == _VALUES:
         return torch.dropout(x, share, training)
     words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-    kept = words.view(torch.int16)[: x.numel()].view(x.shape) >= dropped - _VALUES // 2
-    return x * kept.to(x.dtype).mul_(_VALUES / (_VALUES - dropped))
+    drawn = words.view(torch.int16)[: x.numel()].view(x.shape)
+    # 1 where kept, written as x's type at once.
+    mask = torch.ge(drawn, dropped - _VALUES // 2, out=x.new_empty(x.shape))
+    return x * mask.mul_(_VALUES / (_VALUES - dropped))
 
 
 class Dropout(nn.Dropout):
