@@ -18,5 +18,6 @@ class ChannelNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map x to its own shape."""
         gain, shift = (p if self.axis == 1 else p.transpose(1, 2) for p in (self.g, self.b))
-        variance, mean = torch.var_mean(x, dim=self.axis, correction=0, keepdim=True)
-        return torch.addcmul(shift, (x - mean) / (variance.sqrt() + 1e-5), gain)
+        centred = x - x.mean(dim=self.axis, keepdim=True)
+        deviation = torch.linalg.vector_norm(centred, dim=self.axis, keepdim=True) / x.shape[self.axis] ** 0.5
+        return torch.addcmul(shift, centred / (deviation + 1e-5), gain)
