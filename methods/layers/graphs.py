@@ -83,7 +83,16 @@ def by_rows(rows: Callable[[int, int], Tensor], batch: int, length: int) -> Tens
     rows (a softmax over the whole video) holds few rows at a time.
     """
     step = max(1, _ENTRIES // (batch * length))
-    return torch.cat([rows(start, min(start + step, length)) for start in range(0, length, step)], dim=1)
+    found = rows(0, min(step, length))
+    if length <= step:
+        return found
+    # Written in place: a part kept in memory that a block has freed would leave the next block none of its size, and
+    # a process would grow by a block for every part.
+    whole = found.new_empty(batch, length, found.shape[2])
+    whole[:, :step] = found
+    for start in range(step, length, step):
+        whole[:, start : start + step] = rows(start, min(start + step, length))
+    return whole
 
 
 def row_graph(rows: Callable[[int, int], Tensor], batch: int, length: int) -> Callable[[Tensor], Tensor]:
