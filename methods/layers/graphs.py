@@ -73,7 +73,7 @@ def by_distance(x: Tensor) -> Tensor:
 
 
 # Entries of a T x T matrix that are held at once.
-_ENTRIES = 1 << 22
+_ENTRIES = 1 << 20
 
 
 def by_rows(rows: Callable[[int, int], Tensor], batch: int, length: int) -> Tensor:
