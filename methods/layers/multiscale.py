@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -93,8 +94,9 @@ class MagnitudeNet(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return features `[R, T, D]` and scores `[R, T]` of x `[R, T, D]`."""
         if self.aggregate is not None:
-            # Known without waiting only on a CPU.
-            whole = lengths.device.type == "cpu" and bool((lengths == x.shape[1]).all())
+            # Known without waiting only on a CPU, and a value that a compiled graph would break at.
+            looked_at = lengths.device.type == "cpu" and not torch.compiler.is_compiling()
+            whole = looked_at and bool((lengths == x.shape[1]).all())
             inside = None if whole else valid_mask(lengths, x.shape[1])[:, :, None].to(x.dtype)
             x = self.aggregate(x, inside)
         features = hidden = self._drop(x)
