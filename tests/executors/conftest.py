@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -50,7 +51,12 @@ def command(plugin: Path, demo: Bank, empty_store: Path) -> Callable[..., subpro
             shutil.copy(empty_store, out / "mlflow.db")
         line = [sys.executable, "-m", "harness", "run", "--out", str(out), "--json", *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(line, text=True, cwd=ROOT, start_new_session=True, **pipes)
+        # A suite that a shell runs in the background ignores Ctrl-C, and its children would as well.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return subprocess.Popen(line, text=True, cwd=ROOT, start_new_session=True, **pipes)
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     return start
 
