@@ -11,12 +11,22 @@ from numpy.typing import NDArray
 
 from harness.comparison import ClassDifference, Comparison, PairVideos, Standing, Verdict
 from harness.errors import UserError
-from harness.metrics.bootstrap import parts, percentiles, plan
+from harness.metrics import variance
+from harness.metrics.bootstrap import plan
 from harness.metrics.concordance import auc, concordance
 from harness.metrics.curves import curves
 from harness.metrics.frame import Floats, Ints, SnippetTable, snippet_table
-from harness.metrics.paired import Difference, deciding_videos, differences, holm, influences
+from harness.metrics.paired import (
+    Difference,
+    deciding_videos,
+    difference,
+    differences,
+    holm,
+    influences,
+    paired,
+)
 from harness.metrics.protocol import Evaluation, evaluate
+from harness.metrics.variance import Estimate
 from harness.predictions import Predictions
 from harness.truth import GroundTruth
 
@@ -26,10 +36,11 @@ ENDS = 5
 
 @dataclass(frozen=True)
 class Contestant:
-    """A name and its predictions, one set per seed."""
+    """A name and its predictions, one set per seed; `seeds` are empty where they are not known."""
 
     name: str
     predictions: tuple[Predictions, ...]
+    seeds: tuple[int, ...] = ()
 
 
 def compare(
@@ -46,31 +57,35 @@ def compare(
     names = [contestant.name for contestant in contestants]
     if len(names) < 2 or len(set(names)) < len(names):
         raise UserError(f"compare needs two or more different sets of predictions; got {', '.join(names) or 'none'}")
-    standings, tables = [], {}
+    tables: dict[str, Sequence[SnippetTable]] = {}
+    scored: dict[str, list[Evaluation]] = {}
     for each in contestants:
         seen = [(p, replace(truth, alignment=p.alignment)) for p in each.predictions]
         try:
-            own = [snippet_table(p, matching) for p, matching in seen]
+            tables[each.name] = [snippet_table(p, matching) for p, matching in seen]
         except UserError as error:
             raise UserError(f"{each.name}: {error}") from error
-        standings.append(_standing(each.name, own, [evaluate(p, matching) for p, matching in seen]))
-        tables[each.name] = _different(own)
+        scored[each.name] = [evaluate(p, matching) for p, matching in seen]
+    seeds = {each.name: each.seeds for each in contestants}
     abnormal = np.array([video.abnormal for video in truth.videos.values()], dtype=bool)
-    parts = {name: [_among(table, abnormal) for table in own] for name, own in tables.items()}
+    part = {name: [_among(table, abnormal) for table in own] for name, own in tables.items()}
     tops = {name: [_tops(table, abnormal) for table in own] for name, own in tables.items()}
     verdicts: list[Verdict] = []
+    estimates: dict[str, dict[str, Estimate]] = {name: {} for name in names}
     for compared, normal, metrics in (
         (tables, ~abnormal, {"frame_auc": "frame_auc", "frame_ap": "frame_ap"}),
-        (parts, ~abnormal[abnormal], {"frame_auc": "abnormal_auc", "frame_ap": "abnormal_ap"}),
+        (part, ~abnormal[abnormal], {"frame_auc": "abnormal_auc", "frame_ap": "abnormal_ap"}),
         (tops, ~abnormal, {"frame_auc": "video_auc"}),
     ):
-        verdicts += _verdicts(differences(compared, normal, resamples, permutations), metrics)
+        verdicts += _verdicts(differences(compared, normal, resamples, permutations, seeds=seeds), metrics)
+        for name, own in compared.items():
+            estimates[name] |= _estimates(own, normal, resamples, metrics)
     return Comparison(
         resamples,
         permutations,
-        tuple(standings),
+        tuple(_standing(name, tables[name], scored[name], estimates[name]) for name in names),
         tuple(sorted(verdicts, key=lambda v: (names.index(v.a), names.index(v.b)))),
-        tuple(_classes(tables, truth, abnormal, resamples)),
+        tuple(_classes(tables, truth, abnormal, resamples, seeds)),
         tuple(_videos(a, b, tables, list(truth.videos)) for a, b in combinations(names, 2)),
     )
 
@@ -78,18 +93,23 @@ def compare(
 _Pairs = dict[tuple[str, str], dict[str, Difference]]
 
 
-def _standing(name: str, tables: Sequence[SnippetTable], scored: Sequence[Evaluation]) -> Standing:
+def _standing(
+    name: str, tables: Sequence[SnippetTable], scored: Sequence[Evaluation], estimates: Mapping[str, Estimate]
+) -> Standing:
     shared = [metric for metric in scored[0].metrics if all(metric in each.metrics for each in scored)]
     metrics = {metric: tuple(each.metrics[metric] for each in scored) for metric in shared}
     classes = [label for label in scored[0].class_auc if all(label in each.class_auc for each in scored)]
     class_auc = {label: float(np.mean([each.class_auc[label] for each in scored])) for label in classes}
-    return Standing(name, metrics, class_auc, curves(tables), min(each.frames for each in scored))
+    frames = min(each.frames for each in scored)
+    return Standing(name, metrics, class_auc, curves(tables), frames, dict(estimates))
 
 
-def _different(tables: Sequence[SnippetTable]) -> Sequence[SnippetTable]:
-    """One table where all are the same, as the seeds of a method without chance are: means and p-values stay."""
-    first = tables[0].scores
-    return tables[:1] if all(np.array_equal(first, table.scores) for table in tables) else tables
+def _estimates(
+    tables: Sequence[SnippetTable], normal: NDArray[np.bool_], resamples: int, metrics: Mapping[str, str]
+) -> dict[str, Estimate]:
+    """One contestant's metrics with their uncertainty; `metrics` maps the computed metric to its name."""
+    found = variance.estimates(tables, normal, resamples)
+    return {name: found[metric] for metric, name in metrics.items() if metric in found}
 
 
 def _tops(table: SnippetTable, abnormal: NDArray[np.bool_]) -> SnippetTable:
@@ -116,7 +136,11 @@ def _among(table: SnippetTable, keep: NDArray[np.bool_]) -> SnippetTable:
 
 
 def _classes(
-    tables: Mapping[str, Sequence[SnippetTable]], truth: GroundTruth, abnormal: NDArray[np.bool_], resamples: int
+    tables: Mapping[str, Sequence[SnippetTable]],
+    truth: GroundTruth,
+    abnormal: NDArray[np.bool_],
+    resamples: int,
+    seeds: Mapping[str, tuple[int, ...]],
 ) -> list[ClassDifference]:
     if len(truth.classes) < 3:
         return []
@@ -131,32 +155,29 @@ def _classes(
         planned = plan(~abnormal[kept], resamples, seed=0)
         draws[name] = np.zeros((len(planned), len(abnormal)), dtype=np.int64)
         draws[name][:, kept] = planned
-    means = {name: _class_aucs(own, draws) for name, own in tables.items()}
+    values = {name: _class_aucs(own, draws) for name, own in tables.items()}
     found = []
     for a, b in combinations(tables, 2):
         for name, members in shows.items():
-            spread = means[a][name] - means[b][name]
-            if not np.isfinite(spread[0]):
-                continue
             normal = ~abnormal[members | ~abnormal]
-            value, without, drawn = parts(spread, len(normal))
-            low, high = percentiles(drawn, without, normal)
-            ahead = float(np.mean((drawn > 0) + 0.5 * (drawn == 0)))
-            found.append(ClassDifference(a, b, name, int(members.sum()), value, low, high, ahead))
+            same = paired(seeds[a], seeds[b])
+            each = difference(values[a][name], values[b][name], normal, same)
+            if each is not None:
+                found.append(ClassDifference(a, b, name, int(members.sum()), each))
     return found
 
 
 def _class_aucs(tables: Sequence[SnippetTable], draws: Mapping[str, Ints]) -> dict[str, Floats]:
-    """Frame AUC by class `[draws]`, averaged over the tables."""
+    """Frame AUC by class `[tables, draws]`."""
     videos = next(iter(draws.values())).shape[1]
     found: dict[str, list[Floats]] = {name: [] for name in draws}
     for table in tables:
         pairs = concordance(table, videos)
         positives = np.bincount(table.video, table.positives, videos).astype(np.float64)
         negatives = np.bincount(table.video, table.negatives, videos).astype(np.float64)
-        for name, drawn in draws.items():
-            found[name].append(auc(pairs, positives, negatives, drawn))
-    return {name: np.mean(values, axis=0) for name, values in found.items()}
+        for name, which in draws.items():
+            found[name].append(auc(pairs, positives, negatives, which))
+    return {name: np.stack(values) for name, values in found.items()}
 
 
 def _videos(a: str, b: str, tables: Mapping[str, Sequence[SnippetTable]], names: Sequence[str]) -> PairVideos:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.metrics.curves import Curves
 from harness.metrics.paired import Difference
+from harness.metrics.variance import Estimate
 
 LEVEL = 0.05
 
@@ -29,10 +30,11 @@ class Verdict:
 
     @property
     def verdict(self) -> str:
-        """ "A ahead", "B ahead", or "no evidence of a difference"."""
+        """ "A ahead", "B ahead", or "no evidence of a difference"; "these weights only" where a side has one seed."""
+        only = ", these weights only" if self.difference.scope == "weights" else ""
         if not self.sure:
-            return "no evidence of a difference"
-        return f"{self.a if self.difference.value > 0 else self.b} ahead"
+            return f"no evidence of a difference{only}"
+        return f"{self.a if self.difference.value > 0 else self.b} ahead{only}"
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -40,6 +42,7 @@ class Verdict:
         return {
             **{"a": self.a, "b": self.b, "metric": self.metric, "difference": d.value, "interval": [d.low, d.high]},
             **{"p_value": self.p_value, "p_alone": d.p_value, "ahead": d.ahead, "verdict": self.verdict},
+            **_sources(d),
         }
 
 
@@ -47,24 +50,27 @@ class Verdict:
 class ClassDifference:
     """Frame AUC of A minus that of B over the videos of one class and all normal ones; an interval, no test.
 
-    `videos` counts those of the class, `ahead` is the share of the resamples in which A leads, ties half.
+    `videos` counts those of the class. The p-value of `difference` is not used.
     """
 
     a: str
     b: str
     name: str
     videos: int
-    value: float
-    low: float
-    high: float
-    ahead: float
+    difference: Difference
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON form."""
         return {
             **{"a": self.a, "b": self.b, "class": self.name, "videos": self.videos},
-            **{"difference": self.value, "interval": [self.low, self.high], "ahead": self.ahead},
+            **{"difference": self.difference.value, "interval": [self.difference.low, self.difference.high]},
+            **{"ahead": self.difference.ahead, **_sources(self.difference)},
         }
+
+
+def _sources(d: Difference) -> dict[str, Any]:
+    """Of what a difference speaks, and its two sources of chance apart."""
+    return {"scope": d.scope, "interval_videos": [d.videos_low, d.videos_high], "standard_error_seeds": d.seeds}
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,8 @@ class PairVideos:
 class Standing:
     """One contestant alone: its metrics by set of predictions, its curves, and the frames it has scores for.
 
-    `class_auc` by class: the frame AUC against all normal videos, mean over the sets.
+    `class_auc` by class: the frame AUC against all normal videos, mean over the sets. `estimates` say how sure the
+    mean of a metric is, of those that are resampled.
     """
 
     name: str
@@ -98,6 +105,7 @@ class Standing:
     class_auc: dict[str, float]
     curves: Curves | None
     frames: int
+    estimates: dict[str, Estimate] = field(default_factory=dict)
 
     @property
     def seeds(self) -> int:
@@ -113,11 +121,28 @@ class Standing:
         values = self.metrics.get(metric, ())
         return statistics.stdev(values) if len(values) > 1 else None
 
+    def videos(self, metric: str) -> tuple[float, float] | None:
+        """95% interval of the mean over test videos alone: of these weights."""
+        found = self.estimates.get(metric)
+        return found.of_weights.interval_in_odds() if found else None
+
+    def total(self, metric: str) -> tuple[float, float] | None:
+        """95% interval of the method, over seeds and test videos; None for a single set, which is no method."""
+        found = self.estimates.get(metric)
+        return found.interval_in_odds() if found and self.seeds > 1 else None
+
     def as_json(self) -> dict[str, Any]:
         """Return the JSON form; curves are rounded to 5 decimals."""
+        metrics = {
+            name: {
+                **{"mean": self.mean(name), "sd": self.sd(name)},
+                **{"interval_videos": self.videos(name), "interval": self.total(name)},
+            }
+            for name in self.metrics
+        }
         shown: dict[str, Any] = {
             **{"name": self.name, "seeds": self.seeds, "frames": self.frames},
-            "metrics": {name: {"mean": self.mean(name), "sd": self.sd(name)} for name in self.metrics},
+            "metrics": metrics,
             "class_auc": self.class_auc,
         }
         if self.curves is not None:
@@ -161,5 +186,7 @@ class Comparison:
             "statistics": {
                 **{"resamples": self.resamples, "permutations": self.permutations, "level": LEVEL},
                 "p_value": f"two-sided, Holm-corrected for {self.pairs} pair(s) in each metric",
+                "scope": "method: several seeds on both sides, chance between seeds and between test videos; weights: "
+                "a side is one set of predictions, other seeds of it are unknown",
             },
         }

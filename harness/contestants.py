@@ -42,7 +42,7 @@ def line_up(invitation: Invitation, say: Say, progress: Progress) -> Lineup:
     Raises:
         UserError: a word names nothing, or runs of several settings; the contestants share no ground truth.
     """
-    groups = [entrants(word, invitation, say, progress) for word in invitation.words]
+    groups = [_by_seed(entrants(word, invitation, say, progress)) for word in invitation.words]
     places = [tuple(source.where for source in group) for group in groups]
     everyone = [Path(where).resolve() for place in places for where in place]
     if twice := next((path for path in everyone if everyone.count(path) > 1), None):
@@ -58,7 +58,7 @@ def line_up(invitation: Invitation, say: Say, progress: Progress) -> Lineup:
         )
     for name, group in zip(names, groups, strict=True):
         kept = [_tested(source.predictions(truth), truth) for source in group]
-        contestants.append(Contestant(name, tuple(predictions for predictions, _ in kept)))
+        contestants.append(Contestant(name, tuple(predictions for predictions, _ in kept), _seeds(group)))
         cautions += _cautions(name, group, dropped=max(count for _, count in kept))
     return Lineup(tuple(contestants), tuple(places), truth, tuple(cautions))
 
@@ -101,6 +101,18 @@ def _tested(predictions: Predictions, truth: GroundTruth) -> tuple[Predictions, 
         "class_probs": None if predictions.class_probs is None else predictions.class_probs[rows],
     }
     return replace(predictions, **shortened), dropped
+
+
+def _by_seed(group: list[Source]) -> list[Source]:
+    """Runs in the order of their seeds, so that contestants with the same ones meet in pairs; files as they are."""
+    return sorted(group, key=lambda source: source.result.seed if source.result else 0)
+
+
+def _seeds(group: Sequence[Source]) -> tuple[int, ...]:
+    """The seeds that a method was trained with here; empty for files and given weights."""
+    results = [source.result for source in group]
+    trained = [result.seed for result in results if result is not None and result.selection != "given"]
+    return tuple(trained) if len(trained) == len(group) else ()
 
 
 def _facts(group: Sequence[Source]) -> tuple[str, ...]:

@@ -41,13 +41,17 @@ def _contestant(name: str, signal: float, seeds: int = 1, broken: int | None = N
 
 
 def test_every_pair_and_metric_gets_a_verdict() -> None:
-    found = compare([_contestant("good", 2.0), _contestant("poor", 0.0, seeds=2), _contestant("fair", 1.0)], TRUTH)
+    sets = [_contestant("good", 2.0, seeds=3), _contestant("poor", 0.0, seeds=3), _contestant("fair", 1.0, seeds=3)]
+    found = compare(sets, TRUTH)
     document = found.as_json()
     assert [(p["a"], p["b"]) for p in document["pairs"][::5]] == [("good", "poor"), ("good", "fair"), ("poor", "fair")]
     first = {p["metric"]: p for p in document["pairs"] if (p["a"], p["b"]) == ("good", "poor")}
     assert list(first) == ["frame_auc", "frame_ap", "abnormal_auc", "abnormal_ap", "video_auc"]
     assert first["frame_auc"]["verdict"] == "good ahead"
     assert first["frame_auc"]["interval"][0] > 0
+    assert first["frame_auc"]["scope"] == "method"
+    assert first["frame_auc"]["interval"] != first["frame_auc"]["interval_videos"]
+    assert first["frame_auc"]["standard_error_seeds"] > 0
     assert first["frame_auc"]["p_value"] == pytest.approx(3 * first["frame_auc"]["p_alone"])
     backward = next(p for p in document["pairs"] if (p["a"], p["metric"]) == ("poor", "frame_auc"))
     assert backward["verdict"] == "fair ahead"
@@ -65,8 +69,8 @@ def test_differences_are_those_of_the_protocol() -> None:
         assert found.standings[0].mean(verdict.metric) == pytest.approx(means[0])
     for each in found.classes:
         means = [np.mean([e.class_auc[each.name] for e in own]) for own in scored]
-        assert each.value == pytest.approx(means[0] - means[1], abs=1e-12)
-        assert each.low <= each.value <= each.high
+        assert each.difference.value == pytest.approx(means[0] - means[1], abs=1e-12)
+        assert each.difference.low <= each.difference.value <= each.difference.high
 
 
 def test_class_intervals_are_those_of_resampled_snippets() -> None:
@@ -79,22 +83,60 @@ def test_class_intervals_are_those_of_resampled_snippets() -> None:
         part = table.where(keep[table.video])
         tables[name] = [replace(part, video=number[part.video])]
     expected = differences(tables, normal[keep], resamples=200, permutations=0)["good", "poor"]["frame_auc"]
-    fire = next(c for c in compare(sets, TRUTH, resamples=200, permutations=10).classes if c.name == "Fire")
+    classes = compare(sets, TRUTH, resamples=200, permutations=10).classes
+    fire = next(each.difference for each in classes if each.name == "Fire")
     assert (fire.value, fire.low, fire.high) == pytest.approx((expected.value, expected.low, expected.high), abs=1e-12)
 
 
 def test_seeds_of_one_method_are_not_told_apart() -> None:
     one, other = _contestant("one", 0.5, seeds=2).predictions
     for verdict in compare([Contestant("s0", (one,)), Contestant("s1", (other,))], TRUTH).verdicts:
-        assert verdict.verdict == "no evidence of a difference"
+        assert verdict.verdict == "no evidence of a difference, these weights only"
 
 
-def test_the_same_set_twice_changes_no_number() -> None:
+def test_the_same_set_twice_changes_no_number_but_speaks_of_the_method() -> None:
     rival = _contestant("rival", 0.3, seeds=2)
     (own,) = _contestant("own", 1.0).predictions
     once, twice = (compare([Contestant("own", sets), rival], TRUTH, 100, 100) for sets in ((own,), (own, own)))
-    assert [v.difference for v in once.verdicts] == [v.difference for v in twice.verdicts]
+    assert {v.difference.scope for v in once.verdicts} == {"weights"}
+    assert [replace(v.difference, scope="method") for v in once.verdicts] == [v.difference for v in twice.verdicts]
     assert twice.standings[0].sd("frame_auc") == 0
+
+
+def test_one_seed_makes_no_claim_about_the_method() -> None:
+    sets = [_contestant("good", 2.0), _contestant("poor", 0.0)]
+    found = compare(sets, TRUTH)
+    first = found.verdicts[0]
+    assert (first.sure, first.verdict) == (True, "good ahead, these weights only")
+    assert first.as_json()["standard_error_seeds"] is None
+    assert found.standings[0].total("frame_auc") is None
+    assert found.standings[0].videos("frame_auc") is not None
+    mixed = compare([_contestant("good", 0.9, seeds=3), sets[1]], TRUTH).verdicts[0]
+    assert mixed.verdict == "good ahead, these weights only"
+    assert mixed.difference.seeds
+
+
+def test_seeds_that_differ_much_make_no_verdict() -> None:
+    # Seeds of both methods spread the same way: the frame AUC of two of three leads, of one it does not.
+    strong, weak = _contestant("strong", 2.0).predictions, _contestant("weak", 0.0).predictions
+    sets = [Contestant("a", (*strong, *strong, *weak)), Contestant("b", (*weak, *weak, *strong))]
+    first = compare(sets, TRUTH).verdicts[0]
+    assert first.difference.value > 0.1
+    assert first.difference.videos_low > 0, "the videos alone would have called it"
+    assert first.verdict == "no evidence of a difference"
+
+
+def test_the_same_seeds_meet_in_pairs() -> None:
+    a, b = _contestant("a", 1.0, seeds=4), _contestant("b", 1.0, seeds=4)
+    paired, unpaired, turned = (
+        compare([replace(a, seeds=one), replace(b, seeds=other)], TRUTH).verdicts[0].difference
+        for one, other in (((0, 1, 2, 3), (0, 1, 2, 3)), ((), ()), ((0, 1, 2, 3), (3, 2, 1, 0)))
+    )
+    aucs = [[evaluate(p, TRUTH).metrics["frame_auc"] for p in each.predictions] for each in (a, b)]
+    apart = np.array(aucs[0]) - np.array(aucs[1])
+    assert paired.seeds == pytest.approx(apart.std(ddof=1) / 2)
+    assert unpaired.seeds == pytest.approx(np.sqrt(np.var(aucs[0], ddof=1) / 4 + np.var(aucs[1], ddof=1) / 4))
+    assert unpaired == turned
 
 
 def test_segments_meet_snippets_of_fixed_length() -> None:

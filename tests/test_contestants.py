@@ -207,5 +207,5 @@ def test_files_meet_on_annotation_files_alone(harness: Call, tmp_path: Path, sha
     document = compared(harness, str(file), str(other), *line)
     assert document["test"] == {"dataset": "ucf-crime-c3d", "videos": 290, "frames": 1_111_808, "excluded": []}
     auc = next(pair for pair in document["pairs"] if pair["metric"] == "frame_auc")  # type: ignore[attr-defined]
-    assert auc["verdict"] == "ucf-crime-c3d-mil ahead"
+    assert auc["verdict"] == "ucf-crime-c3d-mil ahead, these weights only"
     assert "name it with --dataset" in refused(harness, "compare", str(file), str(other), "--root", str(real))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,8 @@ from harness.metrics.frame import Floats, Ints, SnippetTable
 
 # Levels of score times resamples of one block: small enough to stay in the processor's cache.
 _BLOCK = 1 << 16
+# Degrees of freedom of a variance that is known, in a form that JSON can hold.
+UNLIMITED = 1e9
 
 
 def multiplicities(normal: NDArray[np.bool_], resamples: int, seed: int) -> Ints:
@@ -74,36 +75,6 @@ def _by_level(table: SnippetTable, videos: int) -> tuple[Any, Any]:
     return inside, outside
 
 
-def intervals(
-    tables: Sequence[SnippetTable],
-    normal: NDArray[np.bool_],
-    resamples: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> dict[str, tuple[float, float]]:
-    """Return the interval (low, high) of `frame_auc` and `frame_ap`, averaged over `tables`.
-
-    The mean over the tables (one per seed) is taken within each resample, and all tables meet the same resamples, so
-    the interval speaks of the mean that is reported. On the scale of log odds it reaches equally far to both sides: the
-    resamples' standard deviation times `deviate`. Plain percentiles hold the true value too rarely, in 91% of simulated
-    test sets as large and as uneven as UCF-Crime's where 95% was asked for. Resamples in which a metric is undefined do
-    not count; a metric undefined in all of them is left out.
-
-    Args:
-        tables: predictions of the same test set, one table per seed, at least one.
-        normal: `[videos]`, True for normal videos, in the ground truth's order.
-        level: how often the interval shall hold the true value.
-    """
-    draws = plan(normal, resamples, seed)
-    values = [resampled(table, draws) for table in tables]
-    result = {}
-    for name in values[0]:
-        value, without, drawn = parts(np.mean([each[name] for each in values], axis=0), len(normal))
-        if len(drawn):
-            result[name] = _on_log_odds(value, float(drawn.std()), deviate(without, normal, level))
-    return result
-
-
 def plan(normal: NDArray[np.bool_], resamples: int, seed: int) -> Ints:
     """Return draws `[1 + videos + resamples, videos]`: the test set itself, without each video, and its resamples."""
     videos = len(normal)
@@ -144,6 +115,16 @@ def deviate(without: Floats, normal: NDArray[np.bool_], level: float = 0.95) -> 
     """
     from scipy.special import stdtrit
 
+    return float(stdtrit(freedom(without, normal), (1 + level) / 2))
+
+
+def freedom(without: Floats, normal: NDArray[np.bool_]) -> float:
+    """Return the degrees of freedom of a metric's variance over test videos, as `deviate` uses them.
+
+    Args:
+        without: the metric without each video `[videos]`; NaN where it is undefined.
+        normal: `[videos]`, True for normal videos.
+    """
     total, doubt = 0.0, 0.0
     for kind in (False, True):
         own = without[normal == kind]
@@ -152,14 +133,16 @@ def deviate(without: Floats, normal: NDArray[np.bool_], level: float = 0.95) -> 
             shares = ((own.mean() - own) * (len(own) - 1) / len(own)) ** 2
             total += shares.sum()
             doubt += shares.var(ddof=1) * len(own)
-    return float(stdtrit(2 * total**2 / doubt if doubt else np.inf, (1 + level) / 2))
+    return min(float(2 * total**2 / doubt), UNLIMITED) if doubt else UNLIMITED
 
 
-def _on_log_odds(value: float, deviation: float, reach: float) -> tuple[float, float]:
+def on_log_odds(value: float, deviation: float, reach: float) -> tuple[float, float]:
+    """Return the interval (low, high) around a fraction, `reach` standard deviations to both sides in log odds."""
     slope = value * (1 - value)
     if not deviation or not slope:
         return value, value
-    odds, factor = value / (1 - value), np.exp(reach * deviation / slope)
+    # Where seeds reach from chance to perfect, the interval is all of [0, 1].
+    odds, factor = value / (1 - value), np.exp(min(reach * deviation / slope, 500.0))
     low, high = odds / factor, odds * factor
     return float(low / (1 + low)), float(1 - 1 / (1 + high))
 

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from harness.metrics.bootstrap import multiplicities
 from harness.metrics.curves import PLACES
-from harness.metrics.frame import Floats, Ints, SnippetTable
+from harness.metrics.frame import Floats, Ints, SnippetTable, average_precision, roc_auc
 
 BINS = 512
-_TINY = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,28 +40,23 @@ def histograms(table: SnippetTable, videos: int) -> Histograms:
     return Histograms(positives.astype(np.float64).reshape(shape), negatives.astype(np.float64).reshape(shape))
 
 
-def exchange_p_values(
-    a: Sequence[Histograms], b: Sequence[Histograms], permutations: int = 1000, seed: int = 0
-) -> dict[str, float]:
-    """Return the two-sided p-values of the difference in `frame_auc` and `frame_ap` between two methods.
+def resampled(table: SnippetTable, draws: Ints) -> dict[str, Floats]:
+    """Return `bootstrap.resampled` to a good approximation, in a third of its time at UCF-Crime's size.
 
-    The test of `paired.differences`: scores are exchanged video by video. `a` and `b` hold one entry per seed; a
-    shorter list starts over. A metric that is not defined is left out.
+    What a row of `draws` changes is read off histograms; the test set itself, all ones, gets its exact value.
+
+    Args:
+        table: one set of predictions.
+        draws: `[resamples, videos]`, how often each video counts; the first row is all ones.
     """
-    videos, pairs = len(a[0].positives), max(len(a), len(b))
-    drawn = np.random.default_rng(seed + 1).integers(0, 2, (permutations, videos))
-    exchanges = np.vstack([np.zeros(videos), drawn])
-    total: dict[str, Floats] = {}
-    for index in range(pairs):
-        one, other = a[index % len(a)], b[index % len(b)]
-        hits = _exchanged(one.positives, other.positives, exchanges)
-        alarms = _exchanged(one.negatives, other.negatives, exchanges)
-        ahead, behind = _areas(hits[0], alarms[0]), _areas(hits[1], alarms[1])
-        total = {name: total.get(name, 0) + ahead[name] - behind[name] for name in ahead}
+    hits, alarms = _cumulative(histograms(table, draws.shape[1]), draws)
+    values = _areas(hits, alarms)
+    exact = {
+        "frame_auc": roc_auc(table.scores, table.positives, table.negatives),
+        "frame_ap": average_precision(table.scores, table.positives, table.negatives),
+    }
     return {
-        name: float(np.mean(np.abs(values) >= abs(values[0]) - _TINY))
-        for name, values in total.items()
-        if np.isfinite(values[0])
+        name: each - each[0] + (np.nan if (whole := exact[name]) is None else whole) for name, each in values.items()
     }
 
 
@@ -99,13 +93,6 @@ def _cumulative(counted: Histograms, draws: Ints) -> tuple[Floats, Floats]:
     abnormal = np.flatnonzero(counted.positives.any(axis=1))
     hits = np.cumsum(weights[:, abnormal] @ counted.positives[abnormal], axis=1)
     return hits, np.cumsum(weights @ counted.negatives, axis=1)
-
-
-def _exchanged(one: Floats, other: Floats, exchanges: Floats) -> tuple[Floats, Floats]:
-    """Cumulative counts `[P, BINS]` of two methods after each exchange `[P, videos]` of their histograms."""
-    different = np.flatnonzero((one != other).any(axis=1))
-    moved = exchanges[:, different] @ (other - one)[different]
-    return np.cumsum(one.sum(axis=0) + moved, axis=1), np.cumsum(other.sum(axis=0) - moved, axis=1)
 
 
 def _areas(hits: Floats, alarms: Floats) -> dict[str, Floats]:

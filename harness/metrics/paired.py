@@ -1,26 +1,39 @@
-"""Is one method ahead of another on the same test videos? Paired resampling and permutation over videos."""
+"""Is one method ahead of another on the same test videos? Chance in the videos, and between the seeds of a method."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.metrics import variance
 from harness.metrics.bootstrap import parts, percentiles, plan, resampled
 from harness.metrics.frame import Floats, Ints, SnippetTable
+from harness.metrics.variance import Estimate, drawn
 
 _TINY = 1e-12
+
+
+# Of what a number speaks: of these weights, where a side has one set of predictions, or of the methods.
+Scope = Literal["weights", "method"]
 
 
 @dataclass(frozen=True)
 class Difference:
     """A metric of A minus that of B (means over seeds), in fractions.
 
-    `low`, `high`: 95% interval over resampled test videos, the same resamples for both. `p_value`: two-sided, of
-    exchanging A's and B's scores video by video. `ahead`: share of the resamples in which A leads, ties half.
+    `scope` "method": both sides have several seeds; `low`, `high` (95%), `p_value` and `ahead`, the probability that A
+    leads, come from `variance.Estimate`, which counts chance between seeds as well as between test videos. "weights": a
+    side is a single set of predictions, so nothing is known of its other seeds. Two single sets are compared over
+    resampled test videos: `low` and `high` are percentiles, `ahead` is the share of the resamples in which A leads
+    (ties half), `p_value` that of exchanging the scores video by video.
+
+    `videos_low`, `videos_high`: the interval over test videos alone, the same resamples for both. `seeds` is the
+    standard error of the difference by seeds alone, None where neither side has several.
     """
 
     value: float
@@ -28,6 +41,10 @@ class Difference:
     high: float
     p_value: float
     ahead: float
+    scope: Scope
+    videos_low: float
+    videos_high: float
+    seeds: float | None = None
 
 
 def differences(
@@ -36,41 +53,73 @@ def differences(
     resamples: int = 1000,
     permutations: int = 1000,
     seed: int = 0,
+    seeds: Mapping[str, tuple[int, ...]] | None = None,
 ) -> dict[tuple[str, str], dict[str, Difference]]:
     """Return, for every pair of methods, the differences in `frame_auc` and `frame_ap` that are defined.
 
     Args:
-        methods: one table per seed for each method, all of the same test videos. Under the permutation the i-th table
-            of one meets the i-th of the other; a shorter list starts over.
+        methods: one table per seed for each method, all of the same test videos.
         normal: `[videos]`, True for normal videos, in the ground truth's order.
+        permutations: exchanges of two single sets of predictions.
+        seeds: the seeds of each method's tables, where they are known; two methods with the same ones are paired.
     """
-    # Without a permutation every p-value is 1: nothing was tested.
     draws = plan(normal, resamples, seed)
     exchanges = np.random.default_rng(seed + 1).integers(0, 2, (permutations, len(normal)))
-    means = {name: _means(tables, draws) for name, tables in methods.items()}
+    values = {name: drawn(tables, draws) for name, tables in methods.items()}
+    known = seeds or {}
     found: dict[tuple[str, str], dict[str, Difference]] = {}
     for a, b in combinations(methods, 2):
-        chance = _exchanged(methods[a], methods[b], exchanges)
-        spread = _minus(means[a], means[b])
+        single = len(methods[a]) == len(methods[b]) == 1
+        chance = _exchanged(methods[a][0], methods[b][0], exchanges) if single else {}
+        same = paired(known.get(a, ()), known.get(b, ()))
         found[a, b] = {
-            name: _difference_of(values, chance[name], normal)
-            for name, values in spread.items()
-            if np.isfinite(values[0])
+            name: each
+            for name in values[a]
+            if (each := difference(values[a][name], values[b][name], normal, same, chance.get(name))) is not None
         }
     return found
 
 
-def _difference_of(spread: Floats, chance: Floats, normal: NDArray[np.bool_]) -> Difference:
-    """From the differences on a `plan` and those under exchange."""
-    value, without, drawn = parts(spread, len(normal))
-    low, high = percentiles(drawn, without, normal)
-    extreme = np.abs(chance) >= abs(value) - _TINY
+def paired(a: Sequence[int], b: Sequence[int]) -> bool:
+    """Return whether two methods ran with the same seeds: these meet the same sampling of training videos."""
+    return 1 < len(a) == len(set(a)) and tuple(a) == tuple(b)
+
+
+def difference(
+    a: Floats, b: Floats, normal: NDArray[np.bool_], same_seeds: bool, chance: Floats | None = None
+) -> Difference | None:
+    """Return the difference of one metric; None where it is undefined.
+
+    Args:
+        a, b: `[sets, 1 + videos + resamples]`, the metric of each set of predictions on a `bootstrap.plan`.
+        normal: `[videos]`, True for normal videos.
+        same_seeds: the i-th set of A and of B had the same seed.
+        chance: the difference of two single sets under exchange `[permutations]`; without one nothing is tested.
+    """
+    estimate = variance.difference(a, b, normal, same_seeds)
+    if estimate is None:
+        return None
+    spread = a.mean(axis=0) - b.mean(axis=0)
+    value, without, resamples = parts(spread, len(normal))
+    videos = percentiles(resamples, without, normal)
+    if len(a) == len(b) == 1:
+        extreme = np.abs(chance) >= abs(value) - _TINY if chance is not None else np.zeros(0)
+        p_value = float((1 + extreme.sum()) / (1 + len(extreme)))
+        ahead = float(np.mean((resamples > _TINY) + 0.5 * (np.abs(resamples) <= _TINY)))
+        return Difference(value, *videos, p_value, ahead, "weights", *videos)
+    return _of_methods(estimate, "weights" if min(len(a), len(b)) == 1 else "method", videos)
+
+
+def _of_methods(estimate: Estimate, scope: Scope, videos: tuple[float, float]) -> Difference:
     return Difference(
-        value=value,
-        low=low,
-        high=high,
-        p_value=float((1 + extreme.sum()) / (1 + len(chance))),
-        ahead=float(np.mean((drawn > _TINY) + 0.5 * (np.abs(drawn) <= _TINY))),
+        estimate.value,
+        *estimate.interval(),
+        p_value=estimate.p_value,
+        ahead=estimate.ahead,
+        scope=scope,
+        videos_low=videos[0],
+        videos_high=videos[1],
+        seeds=float(np.sqrt(estimate.seeds)),
     )
 
 
@@ -112,8 +161,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _means(tables: Sequence[SnippetTable], draws: Ints) -> dict[str, Floats]:
-    values = [resampled(table, draws) for table in tables]
-    return {name: np.mean([value[name] for value in values], axis=0) for name in values[0]}
+    return {name: values.mean(axis=0) for name, values in drawn(tables, draws).items()}
 
 
 def _minus(a: Mapping[str, Floats], b: Mapping[str, Floats]) -> dict[str, Floats]:
@@ -124,26 +172,19 @@ def _lead(a: Sequence[SnippetTable], b: Sequence[SnippetTable], draws: Ints, met
     return _means(a, draws)[metric] - _means(b, draws)[metric]
 
 
-def _exchanged(a: Sequence[SnippetTable], b: Sequence[SnippetTable], exchanges: Ints) -> dict[str, Floats]:
-    """Differences `[permutations]` after exchanging the two methods' scores of the videos where `exchanges` is 1."""
-    pairs = max(len(a), len(b))
+def _exchanged(one: SnippetTable, other: SnippetTable, exchanges: Ints) -> dict[str, Floats]:
+    """Differences `[permutations]` after exchanging the two sets' scores of the videos where `exchanges` is 1."""
     if not len(exchanges):
-        return {name: np.zeros(0) for name in ("frame_auc", "frame_ap")}
-    total: dict[str, Floats] = {}
-    for index in range(pairs):
-        one, other = a[index % len(a)], b[index % len(b)]
-        videos = exchanges.shape[1]
-        # Scores of two methods have no common scale; their ranks have, and no metric here notices.
-        both = SnippetTable(
-            np.concatenate([_ranks(one), _ranks(other)]),
-            np.concatenate([one.positives, other.positives]),
-            np.concatenate([one.negatives, other.negatives]),
-            np.concatenate([one.video, other.video + videos]),
-        )
-        forth, back = np.hstack([1 - exchanges, exchanges]), np.hstack([exchanges, 1 - exchanges])
-        mixed = _minus(resampled(both, forth), resampled(both, back))
-        total = {name: total.get(name, 0) + values / pairs for name, values in mixed.items()}
-    return total
+        return {}
+    # Scores of two methods have no common scale; their ranks have, and no metric here notices.
+    both = SnippetTable(
+        np.concatenate([_ranks(one), _ranks(other)]),
+        np.concatenate([one.positives, other.positives]),
+        np.concatenate([one.negatives, other.negatives]),
+        np.concatenate([one.video, other.video + exchanges.shape[1]]),
+    )
+    forth, back = np.hstack([1 - exchanges, exchanges]), np.hstack([exchanges, 1 - exchanges])
+    return _minus(resampled(both, forth), resampled(both, back))
 
 
 def _ranks(table: SnippetTable) -> Floats:

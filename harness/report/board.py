@@ -13,12 +13,28 @@ from harness.track import TrackedRun
 
 @dataclass(frozen=True)
 class Figure:
-    """Mean over seeds, sample standard deviation (None for one seed), 95% interval over test videos if known."""
+    """Mean over seeds with its two sources of chance, as far as they are known.
+
+    `sd` is the sample standard deviation between seeds, None for one seed. `videos_low`, `videos_high`: 95% interval
+    over test videos alone, which speaks of these weights. `low`, `high`: 95% interval of the method, over seeds and
+    test videos; None for one seed, which says nothing of other seeds.
+    """
 
     mean: float
     sd: float | None = None
     low: float | None = None
     high: float | None = None
+    videos_low: float | None = None
+    videos_high: float | None = None
+
+    @property
+    def widest(self) -> tuple[float, float] | None:
+        """The interval of the method, else that of these weights."""
+        if self.low is not None and self.high is not None:
+            return self.low, self.high
+        if self.videos_low is not None and self.videos_high is not None:
+            return self.videos_low, self.videos_high
+        return None
 
 
 @dataclass(frozen=True)
@@ -26,7 +42,7 @@ class Row:
     """One method with one config, preset, selection rule, text tower, scale, origin and arithmetic, over its seeds.
 
     `family` is "mil", "clip" or "floor", "" for a method that is not installed here. `rank` counts from 1; rows that
-    cannot be told apart share it, those that chose their weights on the test set have none.
+    cannot be told apart share it. Rows of one seed have none, nor those that chose their weights on the test set.
     `origin` says whether the weights were trained here ("trained") or given: "checkpoint", or "inference-only" where
     the method's training was never published. `checkpoint` is the hash of given weights.
     Metrics are fractions. `oracle_gap` is what choosing the weights on the test set gains in the primary metric.
@@ -67,6 +83,29 @@ class Row:
         """Whether its weights were chosen without a look at the test set."""
         return self.selection not in ("oracle", "paper")
 
+    @property
+    def claim(self) -> str:
+        """Of what its numbers speak: "method" with several seeds, "weights" with one."""
+        return "method" if len(self.seeds) > 1 else "weights"
+
+
+@dataclass(frozen=True)
+class OpenPair:
+    """Two rows that share the first rank, so nothing is known of which is better.
+
+    `difference` is A's lead in the primary metric, as a fraction, with its 95% interval over seeds and test videos.
+    `seeds` is how many each has now, `needed` how many of each would show a difference of this size with a probability
+    of 80%, None where no number of seeds would on these test videos.
+    """
+
+    a: str
+    b: str
+    difference: float
+    low: float
+    high: float
+    seeds: int
+    needed: int | None
+
 
 @dataclass(frozen=True)
 class Board:
@@ -85,6 +124,7 @@ class Board:
     metrics: tuple[str, ...]
     cautions: tuple[str, ...]
     rows: tuple[Row, ...]
+    open_pairs: tuple[OpenPair, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,7 +160,11 @@ class Leaderboard:
 def board_dict(board: Board) -> dict[str, Any]:
     """Return a JSON-ready form of one board."""
     rows = [
-        {f.name: getattr(row, f.name) for f in dataclasses.fields(row) if f.name != "members"} for row in board.rows
+        {
+            **{f.name: getattr(row, f.name) for f in dataclasses.fields(row) if f.name != "members"},
+            "claim": row.claim,
+        }
+        for row in board.rows
     ]
     plain = {f.name: getattr(board, f.name) for f in dataclasses.fields(board) if f.name != "rows"}
     return dict(json.loads(json.dumps({**plain, "rows": rows}, default=dataclasses.asdict)))

@@ -60,6 +60,7 @@ def page(
         **{
             "headline": headline,
             "correction": correction(found),
+            "tested": tested(found),
             "deciding": deciding,
             "forest": _forest,
             "path": _path,
@@ -94,7 +95,7 @@ def page(
         classes=shown,
         cautions=[*cautions, *coverage(found.standings, truth)],
         reach=_reach((v.difference.low, v.difference.high) for v in found.verdicts),
-        class_reach=_reach((c.low, c.high) for c in found.classes),
+        class_reach=_reach((c.difference.low, c.difference.high) for c in found.classes),
         # A script element ends at "</" or changes its meaning at "<!--", so no "<" may stand in it.
         data=json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
         **{name.replace(".", "_"): _asset(assets / name) for name in ("report.css", "compare.css", "compare.js")},
@@ -110,9 +111,11 @@ def headline(verdict: Verdict, a: Standing, b: Standing) -> str:
     spread = (
         f"95% interval of the difference {points(low)} to {points(high)} points, p {chance(verdict.p_value, sign=True)}"
     )
+    single = [standing.name for standing in (first, second) if standing.seeds < 2]
+    only = f" These weights only: one seed of {' and of '.join(single)}." if single else ""
     if verdict.sure:
-        return f"{first.name} is ahead of {second.name} in {name}: {numbers}, {spread}."
-    return f"No evidence of a difference between {first.name} and {second.name} in {name}: {numbers}, {spread}."
+        return f"{first.name} is ahead of {second.name} in {name}: {numbers}, {spread}.{only}"
+    return f"No evidence of a difference between {first.name} and {second.name} in {name}: {numbers}, {spread}.{only}"
 
 
 def deciding(pair: PairVideos | dict[str, Any], verdict: Verdict, videos: int) -> str:
@@ -132,6 +135,16 @@ def correction(found: Comparison) -> str:
     if found.pairs == 1:
         return "one pair, so not corrected; metrics are not corrected for each other"
     return f"corrected for {found.pairs} pairs within each metric (Holm), not across metrics"
+
+
+def tested(found: Comparison) -> str:
+    """Return what the p-values come from."""
+    single = [verdict for verdict in found.verdicts if verdict.difference.seeds is None]
+    exchanged = f"{found.permutations:,} exchanges of the two by video"
+    both = "the difference over its standard error by seeds and test videos"
+    if not single:
+        return both
+    return exchanged if len(single) == len(found.verdicts) else f"{both}; {exchanged} where both have one seed"
 
 
 def coverage(standings: Sequence[Standing], truth: GroundTruth) -> list[str]:

@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.comparison import Comparison, PairVideos, Standing
-from harness.report.comparison import METRICS, chance, correction, coverage, deciding, headline, points, share
+from harness.metrics.paired import Difference
+from harness.report.comparison import METRICS, chance, correction, coverage, deciding, headline, points, share, tested
 from harness.report.figures import label, percent
 from harness.truth import GroundTruth
 
@@ -37,11 +38,12 @@ def print_comparison(found: Comparison, truth: GroundTruth, cautions: Sequence[s
 def notes(found: Comparison, truth: GroundTruth) -> str:
     """Return what the numbers are, in plain sentences."""
     return (
-        f"{len(truth.videos)} test videos of {truth.dataset}. Percent, mean ± sd over n seeds; differences in points "
-        f"with 95% intervals over {found.resamples:,} resamples of the test videos, the same for all. p: "
-        f"{found.permutations:,} exchanges of the two by video, {correction(found)}. P(A>B): share of the resamples. "
-        "Ahead: p below 0.05 and an interval without 0. Classes (videos): AUC against all normal videos, not tested; "
-        "over a handful of videos an interval is too narrow."
+        f"{len(truth.videos)} test videos of {truth.dataset}. Percent, mean ± sd between n seeds; m: 95% interval of "
+        "the method, by seeds and test videos, v: of these weights, by test videos alone. Differences in points: 95% "
+        f"interval over {found.resamples:,} resamples of the test videos, the same for all; ± seeds: standard error by "
+        f"seeds; total: both, which decides. p: {tested(found)}, {correction(found)}. P(A>B): probability that A "
+        "leads. Ahead: p below 0.05 and a total without 0. Classes (videos): AUC against all normal videos, not "
+        "tested; over a handful of videos an interval is too narrow."
     )
 
 
@@ -53,18 +55,22 @@ def _contestants(standings: Sequence[Standing]) -> Table:
     for name in shown:
         table.add_column(label(name), justify="right")
     for standing in standings:
-        cells = [
-            percent(standing.mean(name)) + (f" ± {percent(sd)}" if (sd := standing.sd(name)) is not None else "")
-            for name in shown
-        ]
-        table.add_row(escape(standing.name), str(standing.seeds), *cells)
+        table.add_row(escape(standing.name), str(standing.seeds), *(_mean(standing, name) for name in shown))
     return table
+
+
+def _mean(standing: Standing, metric: str) -> str:
+    text = percent(standing.mean(metric))
+    text += f" ± {percent(sd)}" if (sd := standing.sd(metric)) is not None else ""
+    for mark, ends in (("m", standing.total(metric)), ("v", standing.videos(metric))):
+        text += f"\n{mark} \\[{percent(ends[0], 1)}, {percent(ends[1], 1)}]" if ends else ""
+    return text
 
 
 def _pair(found: Comparison, pair: PairVideos) -> Table:
     table = Table(title=escape(f"{pair.a} minus {pair.b}"), title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("metric", overflow="fold")
-    for heading in ("points", "95% interval", "p", "P(A>B)"):
+    for heading in ("points", "videos 95%", "± seeds", "total 95%", "p", "P(A>B)"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("verdict", overflow="fold")
     for verdict in found.verdicts:
@@ -73,7 +79,7 @@ def _pair(found: Comparison, pair: PairVideos) -> Table:
             table.add_row(
                 label(verdict.metric),
                 points(d.value),
-                _interval(d.low, d.high),
+                *_sources(d),
                 chance(verdict.p_value),
                 share(d.ahead),
                 escape(verdict.verdict),
@@ -83,8 +89,15 @@ def _pair(found: Comparison, pair: PairVideos) -> Table:
     for each in found.classes:
         if (each.a, each.b) == (pair.a, pair.b):
             name = escape(f"{each.name} ({each.videos})")
-            table.add_row(name, points(each.value), _interval(each.low, each.high), "", share(each.ahead), "")
+            d = each.difference
+            table.add_row(name, points(d.value), *_sources(d), "", share(d.ahead), "")
     return table
+
+
+def _sources(d: Difference) -> tuple[str, str, str]:
+    """The interval by test videos, the standard error by seeds, and the interval by both."""
+    videos, total = _interval(d.videos_low, d.videos_high), _interval(d.low, d.high)
+    return videos, "-" if d.seeds is None else f"{100 * d.seeds:.2f}", total if d.seeds is not None else "-"
 
 
 def _interval(low: float, high: float) -> str:

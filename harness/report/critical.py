@@ -40,14 +40,15 @@ def diagram(boards: Sequence[Board]) -> Diagram | None:
     """Return the diagram over the data sets; None where fewer than two share at least three methods.
 
     Of each data set the board with most methods counts, and of each method its trained, unablated row with selection
-    `last`; a method with several such rows on a board is left out.
+    `last`; a method with several such rows on a board is left out, and one with a single seed, which makes no claim.
+    Methods that share a rank on a board, because seeds and test videos cannot tell them apart, share it here.
     """
     values: dict[str, dict[str, float]] = {}
     for board in boards:
-        rows = [r for r in board.rows if r.selection == "last" and not r.ablation and board.primary in r.metrics]
+        rows = [row for row in board.rows if row.selection == "last" and not row.ablation and row.rank]
         once = [row for row in rows if sum(other.method == row.method for other in rows) == 1]
         if len(once) > len(values.get(board.dataset, ())):
-            values[board.dataset] = {row.method: row.metrics[board.primary].mean for row in once}
+            values[board.dataset] = {row.method: -float(row.rank or 0) for row in once}
     shared = {name: each for name, each in values.items() if len(each) >= 3}
     ranks = average_ranks(shared) if len(shared) > 1 else None
     if ranks is None or len(ranks.average) < 3:

@@ -12,11 +12,13 @@ from typing import NamedTuple
 
 from harness.errors import HarnessError, UserError
 from harness.files import digest
-from harness.report.board import Board, Failure, Figure, Leaderboard, Row
+from harness.metrics.power import seeds_needed
+from harness.metrics.variance import Estimate
+from harness.report.board import Board, Failure, Figure, Leaderboard, OpenPair, Row
 from harness.report.figures import ordered
 from harness.report.published import published
 from harness.report.ranking import ranks
-from harness.report.uncertainty import Artifact, Ranges, outdated, ranges
+from harness.report.uncertainty import Artifact, Resamples, outdated
 from harness.spec import RunResult, RunSpec
 from harness.track import TrackedRun
 from harness.truth import GroundTruth
@@ -93,17 +95,18 @@ def _board(
         truth = GroundTruth.load(artifact(members[-1][0], "truth.json"))
     except HarnessError as error:
         cautions.append(f"Ground truth could not be read, so there are no intervals: {error}")
-    rows, old = [], list[str]()
+    resamples = Resamples(truth, artifact, cache) if truth else None
+    rows, old, undecided = [], list[str](), list[OpenPair]()
     for (training, selection), by_seed in groups.items():
         chosen = [by_seed[seed] for seed in sorted(by_seed)]
         # The same trainings looked at on the test set tell what the honest row leaves out.
         looked = groups.get((training, "oracle"), {}) if selection == "last" else by_seed
         gap = _gap([run for run, _ in looked.values()]) if looked.keys() == by_seed.keys() else None
-        spread: Ranges = {}
+        spread: dict[str, Estimate] = {}
         try:
-            if truth:
+            if truth and resamples:
                 runs = [run for run, _ in chosen]
-                spread = ranges(runs, truth, artifact, cache)
+                spread = resamples.estimates(runs)
                 old += [training.method] if outdated(runs, truth, artifact, cache) else []
         except HarnessError as error:
             cautions.append(f"No interval for {training.method}: {error}")
@@ -115,9 +118,10 @@ def _board(
         )
     primary = truth.primary if truth else "frame_auc"
     rows.sort(key=lambda row: (-row.metrics[primary].mean if primary in row.metrics else 1, row.method, row.selection))
-    if truth:
+    if resamples:
         try:
-            rows = _ranked(rows, primary, truth, artifact, cache)
+            rows = _ranked(rows, primary, resamples)
+            undecided = _open_pairs(rows, primary, resamples)
         except HarnessError as error:
             cautions.append(f"No ranks: {error}")
     return Board(
@@ -134,22 +138,37 @@ def _board(
         metrics=ordered({name for row in rows for name in row.metrics}),
         cautions=tuple(dict.fromkeys([*cautions, *_cautions(rows, siblings)])),
         rows=tuple(rows),
+        open_pairs=tuple(undecided),
     )
 
 
-def _ranked(rows: list[Row], primary: str, truth: GroundTruth, artifact: Artifact, cache: Path | None) -> list[Row]:
+def _ranked(rows: list[Row], primary: str, resamples: Resamples) -> list[Row]:
     # Who looked at the test set competes with nobody.
     honest = [row for row in rows if row.honest and primary in row.metrics]
-    found = ranks([row.members for row in honest], primary, truth, artifact, cache)
+    found = ranks([row.members for row in honest], primary, resamples)
     rank = {row.runs: value for row, value in zip(honest, found, strict=True)}
     return [dataclasses.replace(row, rank=rank.get(row.runs)) for row in rows]
+
+
+def _open_pairs(rows: list[Row], primary: str, resamples: Resamples) -> list[OpenPair]:
+    """The best row against each that shares its rank, and what would tell them apart."""
+    together = [row for row in rows if row.rank == 1]
+    found = []
+    for best, row in zip(together[:1] * len(together), together[1:], strict=False):
+        apart = resamples.difference(best.members, row.members, primary)
+        if apart is not None:
+            seeds = min(len(best.seeds), len(row.seeds))
+            low, high = apart.interval()
+            needed = seeds_needed(apart, seeds)
+            found.append(OpenPair(best.title, row.title, apart.value, low, high, seeds, needed))
+    return found
 
 
 def _config_hash(spec: RunSpec) -> str:
     return digest(json.dumps(spec.config, sort_keys=True))[:10]
 
 
-def _row(chosen: list[_Member], gap: float | None, spread: Ranges) -> Row:
+def _row(chosen: list[_Member], gap: float | None, spread: Mapping[str, Estimate]) -> Row:
     results, spec = [run.result for run, _ in chosen], chosen[-1][1]
     costs = [result.cost for result in results if result.cost is not None]
     facts = {name for result in results for name in result.provenance}
@@ -189,14 +208,20 @@ def _rounded(spec: RunSpec) -> str:
     return "" if spec.arithmetic == "fp32" else f" in {spec.arithmetic}"
 
 
-def _figures(values: list[dict[str, float]], spread: Ranges) -> dict[str, Figure]:
+def _figures(values: list[dict[str, float]], spread: Mapping[str, Estimate]) -> dict[str, Figure]:
     figures = {}
     # A metric that one seed lacks has no mean over the row's seeds.
     for name in [name for name in values[0] if all(name in each for each in values)]:
         numbers = [each[name] for each in values]
-        sd = statistics.stdev(numbers) if len(numbers) > 1 else None
-        low, high = spread.get(name, (None, None))
-        figures[name] = Figure(statistics.fmean(numbers), sd, low, high)
+        figures[name] = Figure(statistics.fmean(numbers))
+        if len(numbers) > 1:
+            figures[name] = dataclasses.replace(figures[name], sd=statistics.stdev(numbers))
+        if estimate := spread.get(name):
+            videos = estimate.of_weights.interval_in_odds()
+            low, high = estimate.interval_in_odds() if len(numbers) > 1 else (None, None)
+            figures[name] = dataclasses.replace(
+                figures[name], low=low, high=high, videos_low=videos[0], videos_high=videos[1]
+            )
     return figures
 
 
@@ -235,6 +260,11 @@ def _cautions(rows: list[Row], siblings: list[_Key]) -> list[str]:
     if not all(row.honest for row in rows):
         found.append(
             "Rows with selection oracle or paper chose their weights on the test set; only last and val did not."
+        )
+    if single := [row.title for row in rows if row.honest and row.claim == "weights"]:
+        found.append(
+            f"One seed, no claim: {', '.join(dict.fromkeys(single))}. Their numbers speak of these weights; a "
+            "statement about the method takes several seeds (--seeds 0,1,2)."
         )
     if any(row.checkpoint for row in rows):
         found.append("Given weights come from checkpoints: what they saw and how they were chosen is not known here.")

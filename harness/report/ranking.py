@@ -1,52 +1,36 @@
-"""Ranks of the rows of a board: rows that cannot be told apart from the best of their group share a rank."""
+"""Ranks of the rows of a board: rows that cannot be told apart from the best of their group share a rank.
+
+A rank is a claim about a method, so a row with one seed has none.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
-from harness import alignment
 from harness.errors import HarnessError
-from harness.metrics import frame, histograms
 from harness.metrics.paired import holm
-from harness.predictions import Predictions
-from harness.report.memory import remembered
-from harness.report.uncertainty import Artifact
+from harness.report.uncertainty import Artifact, Resamples
 from harness.track import TrackedRun
-from harness.truth import GroundTruth
 
 LEVEL = 0.05
 Runs = tuple[TrackedRun, ...]
 
 
-def ranks(
-    rows: Sequence[Runs], primary: str, truth: GroundTruth, artifact: Artifact, cache: Path | None
-) -> list[int | None]:
-    """Return the rank of each row, best first; None for rows whose predictions are missing.
+def ranks(rows: Sequence[Runs], primary: str, resamples: Resamples) -> list[int | None]:
+    """Return the rank of each row, best first; None for rows of one seed and rows whose predictions are missing.
 
     `rows` holds the runs (seeds) of each row, best mean of `primary` first. Everyone is None where that metric has no
-    paired test.
+    test.
 
     Raises:
         UserError: predictions are not of this test set.
     """
-    loaded: dict[str, histograms.Histograms] = {}
-
-    def load(runs: Runs) -> list[histograms.Histograms]:
-        for run in runs:
-            if run.mlflow_id not in loaded:
-                table = frame.snippet_table(Predictions.load(artifact(run, "predictions.npz")), truth)
-                loaded[run.mlflow_id] = histograms.histograms(table, len(truth.videos))
-        return [loaded[run.mlflow_id] for run in runs]
 
     def p_value(one: Runs, other: Runs) -> float | None:
-        def compute() -> dict[str, float]:
-            return histograms.exchange_p_values(load(one), load(other))
+        found = resamples.difference(one, other, primary)
+        return None if found is None else found.p_value
 
-        value = remembered(cache, (histograms, frame, alignment), (*one, *other), compute).get(primary)
-        return None if value is None else float(value)
-
-    there = [index for index, runs in enumerate(rows) if _there(runs, artifact)]
+    there = [index for index, runs in enumerate(rows) if len(runs) > 1 and _there(runs, resamples.artifact)]
     found: list[int | None] = [None] * len(rows)
     for index, rank in zip(there, grouped([rows[index] for index in there], p_value), strict=True):
         found[index] = rank

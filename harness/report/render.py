@@ -11,6 +11,7 @@ from harness.paths import report_assets_dir
 from harness.report import classes, figures, links, plots
 from harness.report.board import Board, Figure, Row
 from harness.report.citation import harness_bibtex
+from harness.report.open_pairs import settled
 
 STYLES = ("uPlot.min.css", "report.css", "site.css")
 
@@ -34,6 +35,7 @@ def environment(formats: Sequence[str]) -> Any:
         bar=_bar,
         joined=_joined,
         pretty=_pretty,
+        settled=settled,
         shade=classes.shade,
         style=plots.style,
         links=links,
@@ -68,18 +70,30 @@ def scales(board: Board) -> dict[str, tuple[float, float]]:
     found = {}
     for name in board.metrics:
         there = [row.metrics[name] for row in board.rows if name in row.metrics]
-        ends = [end for figure in there for end in (figure.low, figure.high) if end is not None]
+        ends = [end for figure in there for end in figure.widest or ()]
         found[name] = (min(ends), max(ends)) if ends else (0.0, 1.0)
     return found
 
 
 def _bar(figure: Figure, scale: tuple[float, float]) -> dict[str, Any] | None:
-    """Start, length and mark of an interval in percent of the bar's width; None without an interval."""
-    if figure.low is None or figure.high is None:
+    """Start, length and mark of an interval in percent of the bar's width; None without an interval.
+
+    `inner` is start and length of the part that test videos alone make, where seeds make the rest.
+    """
+    if figure.widest is None:
         return None
-    low, width = scale[0], max(scale[1] - scale[0], 1e-9)
-    left, right, mark = (100 * (value - low) / width for value in (figure.low, figure.high, figure.mean))
-    return {"left": round(left, 1), "width": round(max(right - left, 1), 1), "mark": round(min(max(mark, 0), 98.4), 1)}
+
+    def place(value: float) -> float:
+        return 100 * (value - scale[0]) / max(scale[1] - scale[0], 1e-9)
+
+    def span(low: float, high: float) -> tuple[float, float]:
+        return round(place(low), 1), round(max(place(high) - place(low), 1), 1)
+
+    left, width = span(*figure.widest)
+    inner = None
+    if figure.low is not None and figure.videos_low is not None and figure.videos_high is not None:
+        inner = span(figure.videos_low, figure.videos_high)
+    return {"left": left, "width": width, "inner": inner, "mark": round(min(max(place(figure.mean), 0), 98.4), 1)}
 
 
 def _origin(row: Row) -> str:

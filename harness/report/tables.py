@@ -9,10 +9,11 @@ import re
 
 from harness.report.board import Board, Figure, Leaderboard, Row
 from harness.report.figures import chosen, count, duration, is_main, label, percent
+from harness.report.open_pairs import settled
 
 
 def markdown(leaderboard: Leaderboard) -> str:
-    """Return one Markdown table per board: percentages, mean ± sd over seeds, 95% interval over videos."""
+    """Return one Markdown table per board: percentages, mean ± sd between seeds, intervals by source of chance."""
     lines = ["# Leaderboard", ""]
     if leaderboard.notices:
         lines += [*(f"> {_md(notice)}" for notice in leaderboard.notices), ""]
@@ -25,6 +26,8 @@ def markdown(leaderboard: Leaderboard) -> str:
             _md_row(["---", "---:", "---", "---", "---", *["---:"] * (len(head) - 5)]),
             *map(_md_row, rows),
             "",
+            *(f"- {_md(settled(pair, board.primary))}" for pair in board.open_pairs),
+            "",
         ]
     if leaderboard.failures:
         lines += ["## Failed runs", "", *(f"- {_md(f.run)}: {_md(f.error)}" for f in leaderboard.failures), ""]
@@ -34,8 +37,9 @@ def markdown(leaderboard: Leaderboard) -> str:
 def latex(leaderboard: Leaderboard) -> str:
     """Return one booktabs table per board, for the `booktabs` package alone.
 
-    Best mean of a column in bold, second underlined, 95% interval over videos as subscript. Rows that chose their
-    weights on the test set are neither.
+    Best mean of a column in bold, second underlined; ± the sample deviation between seeds, as subscript the 95%
+    interval of the method, as superscript that of these weights over test videos alone. Rows that chose their weights
+    on the test set and rows of one seed are neither.
     """
     return "\n".join([r"% \usepackage{booktabs}", *map(_tex_table, leaderboard.boards)])
 
@@ -60,8 +64,9 @@ def _tex_table(board: Board) -> str:
         lines = [line[:-1] for line in lines]
     head, *body = [" & ".join(line) + r" \\" for line in lines]
     caption = (
-        f"{_tex(board.title)}: {board.videos} test videos, percent, mean over seeds, subscript: 95\\% interval over "
-        f"test videos. Best in bold, second underlined, ordered by {_tex(label(board.primary))}."
+        f"{_tex(board.title)}: {board.videos} test videos, percent, mean $\\pm$ sample deviation between seeds. 95\\% "
+        "intervals: subscript of the method, by seeds and test videos; superscript of these weights, by test videos "
+        f"alone. Best in bold, second underlined, ordered by {_tex(label(board.primary))}. One seed makes no claim."
     )
     if any(reported and reported.doubtful for reported in references):
         caption += " Published numbers marked ? are unverified."
@@ -84,8 +89,8 @@ def _tex_table(board: Board) -> str:
 
 
 def _best_two(board: Board, metric: str) -> list[float]:
-    """The two highest means, as printed, of the rows that did not look at the test set."""
-    honest = [row.metrics.get(metric) for row in board.rows if row.honest]
+    """The two highest means, as printed, of the methods that did not look at the test set."""
+    honest = [row.metrics.get(metric) for row in board.rows if row.honest and row.claim == "method"]
     return sorted({round(figure.mean, 4) for figure in honest if figure is not None}, reverse=True)[:2]
 
 
@@ -94,17 +99,23 @@ def _tex_figure(figure: Figure | None, best: list[float]) -> str:
         return "--"
     place = best.index(round(figure.mean, 4)) if round(figure.mean, 4) in best else -1
     text = {0: r"\mathbf{%s}", 1: r"\underline{%s}"}.get(place, "%s") % percent(figure.mean)
+    spread = rf"\pm{percent(figure.sd)}" if figure.sd is not None else ""
     low = f"_{{[{percent(figure.low, 1)},\\,{percent(figure.high, 1)}]}}" if figure.low is not None else ""
-    return f"${text}{low}$"
+    videos = (
+        f"^{{[{percent(figure.videos_low, 1)},\\,{percent(figure.videos_high, 1)}]}}"
+        if figure.videos_low is not None
+        else ""
+    )
+    return f"${text}{spread}{low}{videos}$"
 
 
 def comma_separated(leaderboard: Leaderboard) -> str:
     """Return one CSV for all boards: fractions in full precision, one line per row."""
     metrics = list(dict.fromkeys(name for board in leaderboard.boards for name in board.metrics))
-    identity = ("rank", "method", "family", "ablation", "preset", "selection", "origin", "checkpoint")
+    identity = ("rank", "claim", "method", "family", "ablation", "preset", "selection", "origin", "checkpoint")
     facts = (*identity, "arithmetic", "text_tower", "scale", "config_hash", "fidelity")
     costs = ("oracle_gap", "parameters", "train_seconds", "test_frames_per_second")
-    parts = ("mean", "sd", "low", "high")
+    parts = ("mean", "sd", "low", "high", "videos_low", "videos_high")
     numbers = [name if part == "mean" else f"{name}_{part}" for name in metrics for part in parts]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
@@ -139,7 +150,7 @@ def _row(board: Board, row: Row, shown: list[str]) -> list[str]:
     reported = row.published.get(board.primary)
     return [
         row.title,
-        str(row.rank or "-"),
+        str(row.rank or ("one seed, no claim" if row.honest and row.claim == "weights" else "-")),
         chosen(row.selection, row.origin),
         row.preset or "-",
         row.text_tower or "-",
@@ -158,14 +169,18 @@ def _figure(figure: Figure | None) -> str:
     if figure is None:
         return "-"
     text = percent(figure.mean) + (f" ± {percent(figure.sd)}" if figure.sd is not None else "")
-    return text + (f" [{percent(figure.low)}, {percent(figure.high)}]" if figure.low is not None else "")
+    text += f" [{percent(figure.low)}, {percent(figure.high)}]" if figure.low is not None else ""
+    if figure.videos_low is not None:
+        text += f" videos [{percent(figure.videos_low)}, {percent(figure.videos_high)}]"
+    return text
 
 
 def _md_facts(board: Board) -> str:
     left_out = f", {len(board.excluded)} without features left out" if board.excluded else ""
     return _md(
         f"{board.videos} test videos, {board.frames} frames{left_out}. Features {board.feature_hash[:12]}. Protocol: "
-        f"{board.protocol}. Percent: mean ± sample sd over seeds [95% interval over test videos]; fp32 unless a "
+        f"{board.protocol}. Percent: mean ± sample sd between seeds [95% interval of the method, by seeds and test "
+        "videos] videos [95% interval of these weights, by test videos alone]; one seed makes no claim; fp32 unless a "
         f"name says otherwise. Ordered by {label(board.primary)}."
     )
 

@@ -11,6 +11,10 @@ from rich.table import Table
 
 from harness.report.board import Board, Figure, Row
 from harness.report.figures import chosen, count, percent
+from harness.report.open_pairs import settled
+
+# Pairs at the top of a board that are spelled out.
+SETTLED = 3
 
 _SHORT = {
     "frame_auc": "AUC",
@@ -22,9 +26,10 @@ _SHORT = {
 
 
 def print_leaderboard(boards: Sequence[Board], console: Console) -> None:
-    """Print one table per board to `console`: percentages, mean ± sd over seeds, 95% interval over videos."""
+    """Print one table per board to `console`: percentages, mean ± sd between seeds, intervals by source of chance."""
     for board in boards:
         table = Table(title=escape(board.title), box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
+        table.add_column("#", justify="right")
         table.add_column("method", overflow="fold", min_width=10)
         table.add_column("select", max_width=9)
         table.add_column("preset")
@@ -36,6 +41,7 @@ def print_leaderboard(boards: Sequence[Board], console: Console) -> None:
             table.add_column(heading, justify="right", no_wrap=True)
         for row in board.rows:
             table.add_row(
+                str(row.rank or "-"),
                 escape(_name(row)),
                 chosen(row.selection, row.origin),
                 escape(row.preset or "-"),
@@ -48,11 +54,13 @@ def print_leaderboard(boards: Sequence[Board], console: Console) -> None:
         console.print(table)
         excluded = f", {len(board.excluded)} without features left out" if board.excluded else ""
         console.print(
-            f"{board.videos} test videos{excluded}; percent, mean ± sd over n seeds [95% interval over videos]; "
-            f"* decides the order",
+            f"{board.videos} test videos{excluded}; percent, mean ± sd between n seeds; 95% intervals: m of the "
+            "method, by seeds and test videos; v of these weights, by test videos alone; * decides the order; # rank",
             style="dim",
             highlight=False,
         )
+        for pair in board.open_pairs[:SETTLED]:
+            console.print(settled(pair, board.primary), markup=False, highlight=False)
         for caution in board.cautions:
             console.print(f"caution: {caution}", style="yellow", markup=False, highlight=False)
 
@@ -69,5 +77,7 @@ def _cell(figure: Figure | None, full: bool) -> str:
     if full and figure.sd is not None:
         text += f" ± {percent(figure.sd)}"
     if full and figure.low is not None and figure.high is not None:
-        text += f"\n\\[{percent(figure.low, 1)}, {percent(figure.high, 1)}]"
+        text += f"\nm \\[{percent(figure.low, 1)}, {percent(figure.high, 1)}]"
+    if full and figure.videos_low is not None and figure.videos_high is not None:
+        text += f"\nv \\[{percent(figure.videos_low, 1)}, {percent(figure.videos_high, 1)}]"
     return text

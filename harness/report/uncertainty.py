@@ -1,42 +1,90 @@
-"""Intervals over test videos for the rows of a board, computed once per set of runs."""
+"""How sure the rows of a board are: intervals of their means, and what separates two of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from harness import alignment
-from harness.metrics import bootstrap, frame
+from harness.metrics import bootstrap, frame, histograms, paired, variance
+from harness.metrics.frame import Floats
+from harness.metrics.variance import Estimate
 from harness.predictions import Predictions
 from harness.report.memory import remembered
 from harness.track import TrackedRun
 from harness.truth import GroundTruth
 
 Artifact = Callable[[TrackedRun, str], Path]
-Ranges = dict[str, tuple[float, float]]
+Runs = Sequence[TrackedRun]
 
+_CODE = (variance, paired, histograms, bootstrap, frame, alignment)
 # Rounding of sums in another order.
 _EXACT = 1e-9
 
 
-def ranges(runs: Sequence[TrackedRun], truth: GroundTruth, artifact: Artifact, cache: Path | None) -> Ranges:
-    """Return the 95% interval (low, high) of each frame metric's mean over `runs`, the seeds of one row.
+@dataclass(frozen=True)
+class Resamples:
+    """The test set of a board and its runs on resamples of the test videos, each read once.
 
-    Raises:
-        UserError: predictions are missing or are not of this test set.
+    `cache` is a directory for what was computed, None: computed anew.
     """
 
-    def compute() -> Ranges:
-        tables = [frame.snippet_table(Predictions.load(artifact(run, "predictions.npz")), truth) for run in runs]
-        return bootstrap.intervals(tables, np.array([not video.abnormal for video in truth.videos.values()]))
+    truth: GroundTruth
+    artifact: Artifact
+    cache: Path | None = None
+    _values: dict[str, dict[str, Floats]] = field(default_factory=dict, repr=False)
 
-    found = remembered(cache, (bootstrap, frame, alignment), runs, compute)
-    return {name: (float(low), float(high)) for name, (low, high) in found.items()}
+    def estimates(self, runs: Runs) -> dict[str, Estimate]:
+        """Return the mean over `runs`, the seeds of one row, of each frame metric that is defined.
+
+        Raises:
+            UserError: predictions are missing or are not of this test set.
+        """
+
+        def compute() -> dict[str, dict[str, float]]:
+            values, normal = self._of(runs), self._normal()
+            found = {name: variance.mean(each, normal) for name, each in values.items()}
+            return {name: asdict(estimate) for name, estimate in found.items() if estimate is not None}
+
+        found = remembered(self.cache, _CODE, runs, compute)
+        return {name: Estimate(**parts) for name, parts in found.items()}
+
+    def difference(self, one: Runs, other: Runs, metric: str) -> Estimate | None:
+        """Return the mean of `metric` over the seeds of `one` minus that over `other`'s; None where undefined.
+
+        Raises:
+            UserError: predictions are missing or are not of this test set.
+        """
+
+        def compute() -> dict[str, dict[str, float]]:
+            a, b = self._of(one), self._of(other)
+            same = paired.paired(*([run.result.seed for run in runs] for runs in (one, other)))
+            found = {name: variance.difference(a[name], b[name], self._normal(), same) for name in a}
+            return {name: asdict(estimate) for name, estimate in found.items() if estimate is not None}
+
+        found = remembered(self.cache, _CODE, (*one, *other), compute).get(metric)
+        return None if found is None else Estimate(**found)
+
+    def _normal(self) -> np.ndarray:
+        return np.array([not video.abnormal for video in self.truth.videos.values()])
+
+    def _of(self, runs: Runs) -> dict[str, Floats]:
+        """Each frame metric of the runs on a plan, `[runs, 1 + videos + resamples]`."""
+        for run in runs:
+            if run.mlflow_id not in self._values:
+                table = frame.snippet_table(Predictions.load(self.artifact(run, "predictions.npz")), self.truth)
+                self._values[run.mlflow_id] = histograms.resampled(table, self._draws())
+        values = [self._values[run.mlflow_id] for run in runs]
+        return {name: np.stack([each[name] for each in values]) for name in values[0]}
+
+    def _draws(self) -> frame.Ints:
+        return bootstrap.plan(self._normal(), resamples=1000, seed=0)
 
 
-def outdated(runs: Sequence[TrackedRun], truth: GroundTruth, artifact: Artifact, cache: Path | None) -> bool:
+def outdated(runs: Runs, truth: GroundTruth, artifact: Artifact, cache: Path | None) -> bool:
     """Return whether a run recorded another frame AUC than its predictions give with the present code.
 
     Raises:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy.special import logit
 
-from harness.metrics.bootstrap import deviate, intervals, multiplicities, resampled
+from harness.metrics.bootstrap import deviate, multiplicities, resampled
 from harness.metrics.frame import SnippetTable, average_precision, roc_auc, snippet_table
+from harness.metrics.variance import estimates
 from tests.metrics.reference import normal, random_set, scene
 
 
@@ -50,24 +51,29 @@ def test_interval_of_the_mean_over_tables() -> None:
     table, kinds = parts_of(2)
     other = replace(table, scores=table.scores + table.scores**2 * (table.video % 3))
     draws = multiplicities(kinds, 300, seed=5)
-    got = intervals([table, other], kinds, resamples=300, seed=5, level=0.9)
+    found = estimates([table, other], kinds, resamples=300, seed=5)
+    got = {name: each.of_weights.interval_in_odds(0.9) for name, each in found.items()}
     for name, metric in (("frame_auc", roc_auc), ("frame_ap", average_precision)):
         means = (resampled(table, draws)[name] + resampled(other, draws)[name]) / 2
         value = np.mean([metric(each.scores, each.positives, each.negatives) for each in (table, other)])
         below, above = (logit(value) - logit(end) for end in got[name])
         assert below == pytest.approx(-above)
-        reach = below * value * (1 - value) / np.nanstd(means)
+        reach = below * value * (1 - value) / np.nanstd(means) / np.sqrt(len(kinds) / (len(kinds) - 2))
         # Student's t at 90%: 1.64 for many equal videos, 2.92 where one of each kind decides.
         assert 1.64 < reach <= 2.93
     # Turning the scores round mirrors the AUC, so the mean of both is 1/2 in every resample.
-    mirrored = intervals([table, replace(table, scores=1 - table.scores)], kinds, resamples=50)
-    assert mirrored["frame_auc"] == pytest.approx((0.5, 0.5))
+    mirrored = estimates([table, replace(table, scores=1 - table.scores)], kinds, resamples=50)
+    assert mirrored["frame_auc"].of_weights.interval_in_odds() == pytest.approx((0.5, 0.5))
 
 
 def test_perfect_scores_have_no_width() -> None:
     table, kinds = parts_of(2)
     perfect = replace(table, scores=(table.positives > 0).astype(float), negatives=16 * (table.positives == 0))
-    assert intervals([perfect], kinds, resamples=20) == {"frame_auc": (1.0, 1.0), "frame_ap": (1.0, 1.0)}
+    found = estimates([perfect], kinds, resamples=20)
+    assert {name: each.interval_in_odds() for name, each in found.items()} == {
+        "frame_auc": (1.0, 1.0),
+        "frame_ap": (1.0, 1.0),
+    }
 
 
 def test_few_videos_that_decide_widen_the_reach() -> None:
@@ -84,4 +90,4 @@ def test_few_videos_that_decide_widen_the_reach() -> None:
 
 def test_undefined_metrics_are_left_out() -> None:
     table = snippet_table(*scene({"n": (normal(32), [0.2, 0.9])}))
-    assert intervals([table], np.array([True]), resamples=10) == {}
+    assert estimates([table], np.array([True]), resamples=10) == {}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.metrics.bootstrap import resampled
+from harness.metrics.bootstrap import plan, resampled
 from harness.metrics.frame import SnippetTable
-from harness.metrics.histograms import bands, exchange_p_values, histograms
-from harness.metrics.paired import differences
+from harness.metrics.histograms import bands, histograms
+from harness.metrics.histograms import resampled as approximate
 
 VIDEOS = 60
 NORMAL = np.arange(VIDEOS) % 2 == 0
@@ -23,19 +23,20 @@ def table(seed: int, lead: float) -> SnippetTable:
     return SnippetTable(scores, 16 * inside.astype(np.int64), 16 * (~inside).astype(np.int64), video)
 
 
-@pytest.mark.parametrize("lead", [1.0, 1.2, 2.0])
-def test_p_values_are_those_of_the_paired_differences(lead: float) -> None:
-    a, b = [table(seed, lead) for seed in (0, 1)], [table(seed, 1.0) for seed in (2, 3)]
-    exact = differences({"a": a, "b": b}, NORMAL, resamples=20)["a", "b"]
-    found = exchange_p_values([histograms(t, VIDEOS) for t in a], [histograms(t, VIDEOS) for t in b])
-    for name in ("frame_auc", "frame_ap"):
-        assert found[name] == pytest.approx(exact[name].p_value, abs=0.01)
+@pytest.mark.parametrize("lead", [0.0, 1.0, 2.0])
+def test_resamples_are_those_of_the_exact_metrics(lead: float) -> None:
+    draws = plan(NORMAL, resamples=200, seed=0)
+    found, exact = approximate(table(0, lead), draws), resampled(table(0, lead), draws)
+    for name, tolerance in (("frame_auc", 2e-4), ("frame_ap", 5e-3)):
+        assert found[name][0] == pytest.approx(exact[name][0], abs=1e-12)
+        assert found[name] == pytest.approx(exact[name], abs=tolerance)
+        assert found[name].std() == pytest.approx(exact[name].std(), rel=0.02)
 
 
-def test_without_a_kind_of_frames_there_is_no_p_value() -> None:
+def test_without_a_kind_of_frames_nothing_is_defined() -> None:
     only = table(0, 1.0).where(NORMAL[table(0, 1.0).video])
-    counted = [histograms(only, VIDEOS)]
-    assert exchange_p_values(counted, counted) == {}
+    found = approximate(only, plan(NORMAL, resamples=20, seed=0))
+    assert all(np.isnan(values).all() for values in found.values())
 
 
 def test_bands_hold_the_curve_and_narrow_with_more_videos() -> None:

@@ -15,10 +15,11 @@ from scipy.stats import binomtest, kstest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from harness.alignment import Alignment
-from harness.metrics.bootstrap import intervals, multiplicities, resampled
+from harness.metrics.bootstrap import multiplicities, resampled
 from harness.metrics.frame import SnippetTable, average_precision, roc_auc, snippet_table
 from harness.metrics.paired import differences, holm
 from harness.metrics.protocol import Evaluation, evaluate
+from harness.metrics.variance import estimates
 from harness.predictions import Predictions
 from harness.truth import GroundTruth
 from tests.metrics.reference import STRIDE, random_set
@@ -47,7 +48,7 @@ def test_strictly_monotone_maps_of_the_scores_change_nothing(seed: int, data: st
     # False alarms are counted above a fixed score; mAP has scores of its own.
     same(evaluate(mapped, truth), evaluate(predictions, truth), without=("false_alarm_rate",))
     kinds = np.array([not video.abnormal for video in truth.videos.values()])
-    before, after = (intervals([snippet_table(each, truth)], kinds, resamples=20) for each in (predictions, mapped))
+    before, after = (estimates([snippet_table(each, truth)], kinds, resamples=20) for each in (predictions, mapped))
     assert after == before
 
 
@@ -140,8 +141,8 @@ def test_intervals_hold_the_true_value_as_often_as_they_say() -> None:
     held = dict.fromkeys(METRICS, 0)
     for trial in range(500):
         table, kinds = population(random, 290)
-        found = intervals([table], kinds, resamples=200, seed=trial)
-        for name, (low, high) in found.items():
+        for name, found in estimates([table], kinds, resamples=200, seed=trial).items():
+            low, high = found.interval_in_odds()
             held[name] += low <= true[name] <= high
     for name, count in held.items():
         assert 0.93 <= count / 500 <= 0.97, f"{name}: {count} of 500"

@@ -105,7 +105,7 @@ def test_missing_predictions_leave_out_the_interval_only(tmp_path: Path) -> None
 def test_intervals_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = tmp_path / "cache"
     first = built(tmp_path, {}, cache=cache)
-    monkeypatch.setattr("harness.metrics.bootstrap.intervals", None)
+    monkeypatch.setattr("harness.metrics.variance.mean", None)
     assert built(tmp_path, {}, cache=cache).to_dict() == first.to_dict()
 
 
@@ -203,7 +203,7 @@ def test_who_looked_at_the_test_set_has_no_rank(tmp_path: Path) -> None:
 def test_paired_tests_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = tmp_path / "cache"
     first = built(tmp_path, {}, {"method": "beta"}, cache=cache)
-    monkeypatch.setattr("harness.metrics.histograms.exchange_p_values", None)
+    monkeypatch.setattr("harness.metrics.histograms.resampled", None)
     assert built(tmp_path, {}, {"method": "beta"}, cache=cache).to_dict() == first.to_dict()
 
 

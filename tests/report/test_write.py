@@ -20,10 +20,12 @@ import pytest
 from harness.alignment import Alignment
 from harness.errors import UserError
 from harness.metrics.protocol import Evaluation, evaluate
+from harness.metrics.variance import Estimate
 from harness.predictions import Predictions
 from harness.report import leaderboard as boards
 from harness.report.board import Leaderboard
 from harness.report.figures import percent
+from harness.report.uncertainty import Resamples
 from harness.report.write import write_report
 from harness.track import TrackedRun
 from harness.truth import GroundTruth, VideoTruth
@@ -185,10 +187,11 @@ def test_markdown_tables_stay_tables(site: Site) -> None:
 def test_latex_marks_the_best_two_and_compiles(site: Site, tmp_path: Path) -> None:
     text = site.text("leaderboard.tex")
     for board, table in zip(site.leaderboard.boards, text.split(r"\begin{table}")[1:], strict=True):
-        honest = [row.metrics["frame_auc"].mean for row in board.rows if row.selection == "last"]
-        best, second = sorted(honest, reverse=True)[:2]
-        assert rf"$\mathbf{{{percent(best)}}}_{{[" in table
-        assert rf"$\underline{{{percent(second)}}}_{{[" in table
+        honest = [row.metrics["frame_auc"] for row in board.rows if row.selection == "last" and row.claim == "method"]
+        best, second = sorted(honest, key=lambda figure: figure.mean, reverse=True)[:2]
+        assert rf"$\mathbf{{{percent(best.mean)}}}\pm{percent(best.sd)}_{{[" in table
+        assert rf"$\underline{{{percent(second.mean)}}}\pm{percent(second.sd)}_{{[" in table
+        assert rf"^{{[{percent(best.videos_low, 1)},\,{percent(best.videos_high, 1)}]}}$" in table
         assert table.count(r"\toprule") == table.count(r"\bottomrule") == 1
     engine = shutil.which("pdflatex") or shutil.which("tectonic")
     if engine is None:
@@ -223,7 +226,9 @@ def test_a_large_board_stays_under_three_megabytes(tmp_path: Path, monkeypatch: 
 
     # Their sizes are what counts here, not how they are computed.
     monkeypatch.setattr(boards, "ranks", lambda rows, *rest: [1] * len(rows))
-    monkeypatch.setattr(boards, "ranges", lambda *rest: {"frame_auc": (0.4, 0.6), "frame_ap": (0.4, 0.6)})
+    spread = Estimate(0.5, videos=1e-4, seeds=1e-4, shared=0.0, video_freedom=100.0, seed_freedom=2.0)
+    monkeypatch.setattr(Resamples, "estimates", lambda *rest: {"frame_auc": spread, "frame_ap": spread})
+    monkeypatch.setattr(Resamples, "difference", lambda *rest: spread)
     write_report(boards.build(runs, [], artifact), artifact, tmp_path / "report", ["html"])
     report = tmp_path / "report"
     assets = sum(path.stat().st_size for path in (report / "assets").iterdir())
