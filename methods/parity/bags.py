@@ -1,18 +1,20 @@
-"""What the loss cases of RTFM, MGFN and DeepMIL hold: a batch of normal and abnormal videos with their crops."""
+"""What the loss cases of RTFM, MGFN, DeepMIL and UR-DMU hold: normal and abnormal videos, pooled here."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from unittest.mock import patch
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.data.fitting import pool_segments
 from harness.method import Batch
 from harness.parity import Case
+from methods.parity.batches import two_classes, whole
 
 
 def crops_of(case: Case, name: str) -> Tensor:
@@ -23,14 +25,26 @@ def crops_of(case: Case, name: str) -> Tensor:
 
 def bags(case: Case, segments: int) -> Batch:
     """Return the case's videos, normal ones first, every crop pooled to `segments`; a video's crops are adjacent."""
-    names = [*case.values["normal_videos"], *case.values["abnormal_videos"]]
-    videos = [crops_of(case, name).numpy() for name in names]
+    videos = [crops_of(case, name).numpy() for name in _videos(case)]
     crops = len(videos[0])
-    rows = np.stack([pool_segments(np.ascontiguousarray(crop), segments) for video in videos for crop in video])
+    rows = [pool_segments(np.ascontiguousarray(crop), segments) for video in videos for crop in video]
+    return _normal_first(case, rows, crops)
+
+
+def pooled_pairs(case: Case, segments: int) -> Batch:
+    """Return the case's videos of one crop, `[T, D]`, normal ones first, pooled to `segments`."""
+    return _normal_first(case, [pool_segments(case.draw(name), segments) for name in _videos(case)], crops=1)
+
+
+def _videos(case: Case) -> list[str]:
+    return [*case.values["normal_videos"], *case.values["abnormal_videos"]]
+
+
+def _normal_first(case: Case, rows: Sequence[NDArray[np.float32]], crops: int) -> Batch:
+    features = torch.from_numpy(np.stack(rows))
     normal = crops * len(case.values["normal_videos"])
-    labels = torch.zeros(len(rows), 2)
-    labels[:normal, 0] = labels[normal:, 1] = 1
-    return Batch(torch.from_numpy(rows), torch.full((len(rows),), segments), labels, normal, crops)
+    abnormal = (torch.arange(len(rows)) >= normal).float()
+    return Batch(features, whole(features), two_classes(abnormal), normal, crops)
 
 
 def given_masks(case: Case, scores: Tensor) -> tuple[Tensor, Tensor]:
