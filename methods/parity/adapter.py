@@ -39,8 +39,17 @@ def is_xd(case: Case) -> bool:
     return "xd" in str(case.spec["variant"]).split("-")
 
 
+def plain_task(case: Case, state: Mapping[str, Tensor], dim: int) -> Task:
+    """Return a task of two classes, without text, on features of width D = `dim`."""
+    return Task(case.path.name, ("normal", "abnormal"), ("", ""), dim)
+
+
 def build(
-    method: type[Model], case: Case, names: Mapping[str, str], task: Task | None = None, **settings: Any
+    method: type[Model],
+    case: Case,
+    names: Mapping[str, str],
+    task: Callable[[Case, dict[str, Tensor], int], Task] = plain_task,
+    **settings: Any,
 ) -> tuple[Model, dict[str, Tensor]]:
     """Return the model of a case with the weights drawn for it, and the official state dict.
 
@@ -52,6 +61,6 @@ def build(
     dim, sizes = method.official_sizes(state)
     settings = {ours: case.config[theirs] for theirs, ours in names.items() if theirs in case.config} | settings
     config = method.configure("xd-violence" if is_xd(case) else "ucf-crime", "paper", sizes | settings)
-    model = method(config, task or Task(case.path.name, ("normal", "abnormal"), ("", ""), dim))
+    model = method(config, task(case, state, dim))
     model.load_saved_state(model.official_state(state))
     return model, state

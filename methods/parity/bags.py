@@ -1,9 +1,9 @@
-"""What the loss cases of RTFM, MGFN, DeepMIL and UR-DMU hold: normal and abnormal videos, pooled here."""
+"""What cases of RTFM and its kin hold: normal and abnormal videos to pool, masks of the selection, RTFM's terms."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from unittest.mock import patch
 
 import numpy as np
@@ -14,7 +14,8 @@ from torch import Tensor
 from harness.data.fitting import pool_segments
 from harness.method import Batch
 from harness.parity import Case
-from methods.parity.batches import two_classes, whole
+from methods.layers.magnitude import BagLossConfig
+from methods.parity.batches import normal_first
 
 
 def crops_of(case: Case, name: str) -> Tensor:
@@ -28,23 +29,20 @@ def bags(case: Case, segments: int) -> Batch:
     videos = [crops_of(case, name).numpy() for name in _videos(case)]
     crops = len(videos[0])
     rows = [pool_segments(np.ascontiguousarray(crop), segments) for video in videos for crop in video]
-    return _normal_first(case, rows, crops)
+    return _pooled(case, rows, crops)
 
 
 def pooled_pairs(case: Case, segments: int) -> Batch:
     """Return the case's videos of one crop, `[T, D]`, normal ones first, pooled to `segments`."""
-    return _normal_first(case, [pool_segments(case.draw(name), segments) for name in _videos(case)], crops=1)
+    return _pooled(case, [pool_segments(case.draw(name), segments) for name in _videos(case)], crops=1)
 
 
 def _videos(case: Case) -> list[str]:
     return [*case.values["normal_videos"], *case.values["abnormal_videos"]]
 
 
-def _normal_first(case: Case, rows: Sequence[NDArray[np.float32]], crops: int) -> Batch:
-    features = torch.from_numpy(np.stack(rows))
-    normal = crops * len(case.values["normal_videos"])
-    abnormal = (torch.arange(len(rows)) >= normal).float()
-    return Batch(features, whole(features), two_classes(abnormal), normal, crops)
+def _pooled(case: Case, rows: Sequence[NDArray[np.float32]], crops: int) -> Batch:
+    return normal_first(torch.from_numpy(np.stack(rows)), crops * len(case.values["normal_videos"]), crops)
 
 
 def given_masks(case: Case, scores: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,3 +59,13 @@ def fixed_masks(module: str, masks: tuple[Tensor, Tensor]) -> Iterator[None]:
     """Let the training in `module` use these masks instead of random ones."""
     with patch(f"{module}.random_masks", lambda *arguments: masks):
         yield
+
+
+def magnitude_losses(config: BagLossConfig, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return RTFM's weighted terms as its training cases store them: all weighted but the magnitudes."""
+    return {
+        "loss_cls": terms["bags"],
+        "loss_rtfm": terms["magnitude"] / config.magnitude_weight,
+        "loss_smooth": terms["smooth"],
+        "loss_sparse": terms["sparsity"],
+    }

@@ -23,9 +23,15 @@ def two_classes(abnormal: Tensor) -> Tensor:
     return torch.stack([1 - abnormal, abnormal], dim=1)
 
 
-def halves(rows: Tensor, crops: int = 1) -> Batch:
-    """Return a batch of rows `[B, T, D]` whose first half is of normal videos, the second of abnormal ones."""
-    normal = len(rows) // 2
+def halves(case: Case, name: str) -> Batch:
+    """Return drawn videos, `[2B, T, D]` or `[2B, C, T, D]` with their crops, as a batch: B normal ones, B abnormal."""
+    drawn = torch.from_numpy(case.draw(name))
+    rows = drawn.flatten(0, -3)
+    return normal_first(rows, len(rows) // 2, len(rows) // len(drawn))
+
+
+def normal_first(rows: Tensor, normal: int, crops: int = 1) -> Batch:
+    """Return a batch of full rows `[B, T, D]`, the first `normal` of normal videos, the rest of abnormal ones."""
     abnormal = (torch.arange(len(rows)) >= normal).float()
     return Batch(rows, whole(rows), two_classes(abnormal), normal, crops)
 

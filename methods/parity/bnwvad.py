@@ -69,7 +69,7 @@ def _train(case: Case) -> Computed:
     return train(
         case,
         model,
-        lambda step: halves(torch.from_numpy(case.draw(f"x.step{step}"))),
+        lambda step: halves(case, f"x.step{step}"),
         lambda terms: {"normal_loss": terms["normal"], "mpp_loss": terms["separation1"] + terms["separation2"]},
         test,
     )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor
 
-from harness.method import Batch, Method, Task
+from harness.method import Batch, Task
 from harness.parity import Case
 from harness.text import TextTower, from_openai_state
 from methods.layers.clip import TwoBranch
@@ -32,12 +32,12 @@ def text_tower(
     return from_openai_state(clip, heads, dict(zip(prompts, tokens, strict=True)).__getitem__, name)
 
 
-def clip_task(case: Case, method: type[Method]) -> Task:
-    """Return the case's class prompts with its text tower."""
-    state, prompts = case.parameters(), tuple(case.values["prompts"])
+def clip_task(case: Case, state: Mapping[str, Tensor], dim: int) -> Task:
+    """Return a task of the case's class prompts, with the text tower that its official state holds."""
+    prompts = tuple(case.values["prompts"])
     heads = case.config.get("clip_text_heads")
     tower = text_tower(state, prompts, case.values["token_ids"], heads, case.path.name)
-    return Task(case.path.name, prompts, prompts, method.official_sizes(state)[0], tower)
+    return Task(case.path.name, prompts, prompts, dim, tower)
 
 
 def labelled(case: Case, name: str, lengths: Sequence[int], labels: Sequence[str]) -> Batch:

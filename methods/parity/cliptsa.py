@@ -14,6 +14,7 @@ from harness.parity import Case, Computed
 from methods.cliptsa import CLIPTSA, HardAttention
 from methods.layers.magnitude import BagLosses, by_crops, magnitudes
 from methods.parity.adapter import build, by_kind
+from methods.parity.bags import magnitude_losses
 from methods.parity.batches import halves, two_classes, whole
 from methods.parity.training import gradient_norms, train
 
@@ -85,10 +86,6 @@ def _loss(case: Case) -> Computed:
 def _train(case: Case) -> Computed:
     model, _ = _model(case)
 
-    def batch(step: int) -> Batch:
-        videos = torch.from_numpy(case.draw(f"x.step{step}"))
-        return halves(videos.flatten(0, 1), videos.shape[1])
-
     def test() -> dict[str, Any]:
         video, noise = torch.from_numpy(case.draw("test")), torch.from_numpy(case.draw("noise.test"))
         rows = video.flatten(0, 1)
@@ -97,13 +94,8 @@ def _train(case: Case) -> Computed:
     return train(
         case,
         model,
-        batch,
-        lambda terms: {
-            "loss_cls": terms["bags"],
-            "loss_rtfm": terms["magnitude"] / model.config.magnitude_weight,
-            "loss_smooth": terms["smooth"],
-            "loss_sparse": terms["sparsity"],
-        },
+        lambda step: halves(case, f"x.step{step}"),
+        lambda terms: magnitude_losses(model.config, terms),
         test,
         lambda step: _given(torch.from_numpy(case.draw(f"noise.step{step}"))),
     )

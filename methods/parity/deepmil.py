@@ -70,7 +70,7 @@ def _train(case: Case) -> Computed:
         return {"test_scores": model(torch.from_numpy(case.draw("test"))[None])[0]}
 
     # Of its losses the official code has the sum alone.
-    return train(case, model, lambda step: halves(torch.from_numpy(case.draw(f"x.step{step}"))), lambda terms: {}, test)
+    return train(case, model, lambda step: halves(case, f"x.step{step}"), lambda terms: {}, test)
 
 
 compute = by_kind(eval=_eval, loss=_loss, pool=_pool, train=_train)

@@ -27,7 +27,7 @@ NAMES = {
 
 
 def _model(case: Case) -> tuple[DSANet, dict[str, Tensor]]:
-    return build(DSANet, case, NAMES, clip_task(case, DSANet))
+    return build(DSANet, case, NAMES, clip_task)
 
 
 @torch.no_grad()

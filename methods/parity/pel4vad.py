@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from unittest.mock import patch
 
@@ -29,10 +29,12 @@ NAMES = {
 
 
 def _model(case: Case) -> tuple[PEL4VAD, dict[str, Tensor]]:
-    dim, _ = PEL4VAD.official_sizes(case.parameters())
+    return build(PEL4VAD, case, NAMES, _task, dropout=0.0)
+
+
+def _task(case: Case, state: Mapping[str, Tensor], dim: int) -> Task:
     # The case brings its own text features; the tower's are not used.
-    task = Task(case.path.name, ("normal", "abnormal"), ("normal", "abnormal"), dim, load_text_tower(None))
-    return build(PEL4VAD, case, NAMES, task, dropout=0.0)
+    return Task(case.path.name, ("normal", "abnormal"), ("normal", "abnormal"), dim, load_text_tower(None))
 
 
 def _texts(case: Case, name: str, multi_label: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:

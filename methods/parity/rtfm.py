@@ -7,11 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.method import Batch
 from harness.parity import Case, Computed
 from methods.layers.magnitude import BagLosses, by_crops, magnitudes
 from methods.parity.adapter import build, by_kind
-from methods.parity.bags import bags, crops_of, fixed_masks, given_masks
+from methods.parity.bags import bags, crops_of, fixed_masks, given_masks, magnitude_losses
 from methods.parity.batches import halves, whole
 from methods.parity.frames import frame_outputs
 from methods.parity.training import first_steps, train
@@ -93,10 +92,6 @@ def _loss(case: Case) -> Computed:
 def _train(case: Case) -> Computed:
     model, _ = _model(case)
 
-    def batch(step: int) -> Batch:
-        videos = torch.from_numpy(case.draw(f"x.step{step}"))
-        return halves(videos.flatten(0, 1), videos.shape[1])
-
     def test() -> dict[str, Any]:
         rows = torch.from_numpy(case.draw("test")).flatten(0, 1)
         return {"test_scores": model(rows, whole(rows))[1].mean(dim=0)}
@@ -104,13 +99,8 @@ def _train(case: Case) -> Computed:
     return train(
         case,
         model,
-        batch,
-        lambda terms: {
-            "loss_cls": terms["bags"],
-            "loss_rtfm": terms["magnitude"] / model.config.magnitude_weight,
-            "loss_smooth": terms["smooth"],
-            "loss_sparse": terms["sparsity"],
-        },
+        lambda step: halves(case, f"x.step{step}"),
+        lambda terms: magnitude_losses(model.config, terms),
         test,
     )
 

@@ -51,7 +51,7 @@ class Start:
 
 
 def first_steps(
-    model: Method, batch: Batch, official: Mapping[str, Tensor], count: int
+    model: Method, batch: Batch, official: Iterable[str], count: int
 ) -> tuple[list[float], dict[str, float | None], dict[str, float]]:
     """Take `count` optimizer steps on one batch.
 
@@ -84,7 +84,7 @@ def train(
     `batch` gives the batch of a step (from 0), `losses` the case's loss terms from our weighted ones, `test` the
     outputs of the trained model in eval mode. In the context of `drawn` the method meets the case's random draws.
     """
-    said, state = case.config["train"], case.parameters()
+    said, official = case.config["train"], [entry["name"] for entry in case.spec["parameters"]]
     lists = tuple(int(count) for count in said["list_batches"])
     schedules = model.train().schedules(TrainingPlan(int(said["max_epoch"]), min(lists), lists))
     start, moved = Start(model), []
@@ -97,18 +97,18 @@ def train(
         epoch = due
         with drawn(step):
             terms = backward(model, schedules, batch(step), step + 1)
-        gradnorm = gradnorm or gradient_norms(model, state)
+        gradnorm = gradnorm or gradient_norms(model, official)
         named = {**losses(terms), "total": _total(terms), "lr": _rates(schedules)}
         named["grad_norm"] = _length(_gradients(model).values())
         update(schedules)
         moved.append(start.moved())
         named["moved"] = _length(moved[-1].values())
         outputs |= {f"{name}.step{step}": value for name, value in named.items()}
-    outputs |= _buffers(model, state)
+    outputs |= _buffers(model, official)
     model.eval()
     with torch.no_grad():
         outputs |= test()
-    return Computed(outputs, gradnorm, _named(model, state, moved[0]), _named(model, state, moved[-1]))
+    return Computed(outputs, gradnorm, _named(model, official, moved[0]), _named(model, official, moved[-1]))
 
 
 def _named(model: Method, official: Iterable[str], norms: Mapping[str, float]) -> dict[str, float]:

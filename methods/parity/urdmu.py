@@ -105,7 +105,7 @@ def _train(case: Case) -> Computed:
     return train(
         case,
         model,
-        lambda step: halves(torch.from_numpy(case.draw(f"x.step{step}"))),
+        lambda step: halves(case, f"x.step{step}"),
         lambda terms: {theirs: terms[ours] / weights[ours] for theirs, ours in LOSSES.items()},
         test,
         lambda step: _given(case.draw(f"epsilon.step{step}")),

@@ -24,7 +24,7 @@ NAMES = {
 
 
 def _model(case: Case) -> tuple[VadCLIP, dict[str, Tensor]]:
-    return build(VadCLIP, case, NAMES, clip_task(case, VadCLIP))
+    return build(VadCLIP, case, NAMES, clip_task)
 
 
 @torch.no_grad()

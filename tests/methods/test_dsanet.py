@@ -153,6 +153,18 @@ def test_warmup_cosine_of_the_official_trainings() -> None:
     assert warmup_cosine(9999, 4120, 100, 0.1) == warmup_cosine(4119, 4120, 100, 0.1)
 
 
+def test_a_training_shorter_than_its_warm_up_ends_on_the_way_up(tower: TextTower) -> None:
+    for total in (60, 100, 140):
+        _, refiner = _model(tower).schedules(TrainingPlan(10, 1, (total // 10 - 1, 1)))
+        rates = []
+        for _ in range(total):
+            rates.append(refiner.optimizer.param_groups[0]["lr"])
+            refiner.optimizer.step()
+            assert refiner.scheduler is not None
+            refiner.scheduler.step()
+        assert rates[:100] == pytest.approx([7e-5 * step / 99 for step in range(min(total, 100))])
+
+
 def test_stable_adamw_by_hand() -> None:
     p = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
     optimizer = StableAdamW([p], lr=0.1, weight_decay=0.5)
