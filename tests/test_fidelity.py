@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from harness import fidelity
 from harness.files import read_json, write_json
 from harness.parity import CaseResult, Error, adapters
 from harness.registry import method_class, method_names
+from harness.report.render import environment
 
 
 def _result(case: str, error: float, method: str = "deepmil", kind: str = "eval") -> CaseResult:
@@ -89,3 +91,25 @@ def test_shipped_record_is_of_the_present_code() -> None:
     assert not stale, f"harness parity CASES --record {fidelity.shipped_record()}"
     for entry in read_json(fidelity.shipped_record()).values():
         assert all(case["ok"] for case in entry["cases"].values())
+
+
+def test_shipped_record_holds_every_official_case(shared: Path) -> None:
+    record = read_json(fidelity.shipped_record())
+    known = {name for entry in record.values() for name in entry["cases"]}
+    official = {
+        path.parent.name
+        for folder in ("parity", "parity-train")
+        for path in (shared / folder).glob("*/case.json")
+        if read_json(path)["method"] in record
+    }
+    assert official - known == set()
+
+
+def test_each_stage_of_a_badge_has_a_mark_of_its_own() -> None:
+    macro = environment(()).get_template("macros.html.j2").module.fidelity
+    page = str(macro("forward 2/2 · gradients 1/1 · training 1/2"))
+    assert re.findall(r'class="badge (\w+)"[^>]*>([^<]+)<', page) == [
+        *(("fair", "forward 2/2"), ("fair", "gradients 1/1"), ("test", "training 1/2"))
+    ]
+    assert re.findall(r'class="badge (\w+)"[^>]*>([^<]+)<', str(macro("parity 3/3"))) == [("fair", "parity 3/3")]
+    assert "badge" not in str(macro(""))
