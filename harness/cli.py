@@ -161,7 +161,9 @@ def parity(
     from harness import parity as checks
     from harness.console import print_json
 
-    results = [checks.check(checks.read_case(path, lists)) for path in checks.case_directories(cases)]
+    found = [checks.read_case(path, lists) for path in checks.case_directories(cases)]
+    checks.require_adapters(found)
+    results = [checks.check(case) for case in found]
     fidelity.keep(results, record or fidelity.own_record())
     if json:
         print_json({"cases": [result.as_json() for result in results]})

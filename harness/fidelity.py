@@ -1,4 +1,9 @@
-"""How faithful a method is: which parity cases its present code passed.
+"""How faithful a method is: which parity cases its present code passed, told apart by what they prove.
+
+A case counts once, under the furthest stage that it reaches. *forward*: outputs for given weights (`eval`, `pool`).
+*gradients*: the terms of a loss and its gradients, and with them that forward pass (`loss`). *training*: what optimizer
+steps make of the weights under the official schedules, and with them all that a step needs (`train`), or optimizers and
+schedules by themselves (`optim`).
 
 Outcomes are kept by the hash of the method's own sources, so a badge never outlives the code it was earned with.
 `reports/parity.json` holds those of the methods that ship with the harness, `HARNESS_HOME/parity.json` the user's own.
@@ -6,6 +11,7 @@ Outcomes are kept by the hash of the method's own sources, so a badge never outl
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,12 +22,16 @@ from harness.errors import UserError
 from harness.files import read_json, write_json
 from harness.method import Method
 from harness.parity import CaseResult
+from harness.parity_case import kind_of
 from harness.paths import harness_home, report_assets_dir
 from harness.provenance import method_hash
 from harness.registry import method_class, method_names
 
+_STAGES = {"eval": "forward", "pool": "forward", "loss": "gradients", "optim": "training", "train": "training"}
+
 
 class _Case(BaseModel):
+    kind: str = ""
     source: str
     ok: bool
     worst: dict[str, Any]
@@ -62,6 +72,7 @@ def keep(results: Iterable[CaseResult], path: Path) -> None:
             if record.get(result.method, {}).get("code") != code:
                 record[result.method] = {"code": code, "cases": {}}
             record[result.method]["cases"][result.case] = {
+                "kind": result.kind,
                 "source": result.source,
                 "ok": result.ok,
                 "worst": result.worst.as_json(),
@@ -70,7 +81,9 @@ def keep(results: Iterable[CaseResult], path: Path) -> None:
 
 
 def fidelity(method: type[Method]) -> str:
-    """Return "parity 3/3" (cases passed and run with this very code), or "" where none was run.
+    """Return "forward 2/2 · gradients 1/1 · training 2/2": cases passed and run with this very code.
+
+    A stage without cases is left out; where no case was run it is "".
 
     Raises:
         UserError: a record is damaged.
@@ -81,7 +94,28 @@ def fidelity(method: type[Method]) -> str:
         entry = _read(path).get(method.card.name, {})
         if entry.get("code") == code:
             cases |= entry["cases"]
-    return f"parity {sum(case['ok'] for case in cases.values())}/{len(cases)}" if cases else ""
+    passed: dict[str, list[bool]] = {stage: [] for stage in _STAGES.values()}
+    for name, case in cases.items():
+        # Records of older versions have no kinds; the names of their cases tell them.
+        kind = case.get("kind") or kind_of(name)
+        passed[_STAGES.get(kind, "forward")].append(case["ok"])
+    return " · ".join(f"{stage} {sum(each)}/{len(each)}" for stage, each in passed.items() if each)
+
+
+def counts(badge: str) -> tuple[int, int]:
+    """Return how many cases a badge says were passed, and how many were run; older badges read "parity 3/3"."""
+    pairs = re.findall(r"(\d+)/(\d+)", badge)
+    return sum(int(passed) for passed, _ in pairs), sum(int(cases) for _, cases in pairs)
+
+
+def weakest(badges: Iterable[str]) -> str:
+    """Return the badge with most failed cases, and of several the one with fewest cases; none is less than any."""
+
+    def strength(badge: str) -> tuple[bool, int, int]:
+        passed, cases = counts(badge)
+        return cases > 0, passed - cases, passed
+
+    return min(badges, key=strength)
 
 
 def _read(path: Path) -> Record:

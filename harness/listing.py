@@ -151,14 +151,15 @@ def show_bank(description: Row) -> None:
 
 
 def show_parity(results: Sequence[CaseResult]) -> None:
-    """Print parity cases as a table: worst forward, loss and gradient error, relative as the case defines it."""
+    """Print parity cases as a table: the worst error of each quantity, relative as the case defines it."""
     from rich.table import Table
 
     from harness.console import out
+    from harness.parity import QUANTITIES
 
-    table = Table("case", "method", "source", "forward", "loss", "gradient", "verdict")
+    table = Table("case", "method", "source", *QUANTITIES, "verdict")
     for result in results:
-        errors = [result.worst_of(kind) for kind in ("forward", "loss", "gradient")]
+        errors = [result.worst_of(quantity) for quantity in QUANTITIES]
         worst = result.worst
         verdict = "ok" if result.ok else f"FAILED {worst.output} {worst.reason or f'{worst.error:.1e}'}"
         table.add_row(

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import io
 import json
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,11 +17,12 @@ from numpy.typing import NDArray
 
 from harness.data.bank import Split
 from harness.data.sampling import Batches, ahead
-from harness.errors import Diverged, UserError
+from harness.errors import UserError
 from harness.files import replacing
 from harness.method import Batch, Method, Schedule, TrainingVideo
 from harness.seeds import derive
 from harness.selection import Selector
+from harness.steps import backward, end_epoch, update
 
 EpochRecord = dict[str, Any]
 
@@ -69,9 +69,10 @@ def train(
             seconds, start = 0.0, time.perf_counter()
             for step, batch in enumerate(ahead(batches.epoch(epoch)), start=1):
                 overall = epoch * plan.steps_per_epoch + step
-                terms = _step(method, schedules, _to(batch, device), overall)
+                terms = backward(method, schedules, _to(batch, device), overall)
+                update(schedules)
                 for name, value in terms.items():
-                    sums[name] = sums.get(name, 0.0) + value
+                    sums[name] = sums.get(name, 0.0) + float(value)
                 seconds += time.perf_counter() - start
                 selector.after_step(method, epoch, step, plan.steps_per_epoch, total)
                 progress(overall, total)
@@ -88,9 +89,7 @@ def train(
                     "seconds": seconds,
                 }
             )
-            for schedule in schedules:
-                if schedule.scheduler is not None and schedule.interval == "epoch":
-                    schedule.scheduler.step()
+            end_epoch(schedules)
             selector.after_epoch(method)
             if checkpoint is not None and time.perf_counter() - saved >= SAVE_SHARE * save_seconds:
                 start = time.perf_counter()
@@ -104,56 +103,6 @@ def training_videos(split: Split, items: NDArray[np.int64]) -> Iterator[Training
     """Yield these training items at full length, one at a time."""
     for index in items.tolist():
         yield TrainingVideo(torch.from_numpy(split.item_features(index)), torch.from_numpy(split.labels[index]))
-
-
-def _step(method: Method, schedules: Sequence[Schedule], batch: Batch, step: int) -> dict[str, float]:
-    try:
-        terms = method.training_loss(batch)
-    except RuntimeError as error:
-        if "between 0 and 1" not in str(error):  # how torch's cross-entropy refuses scores that are NaN
-            raise
-        raise Diverged(f"{method.card.name} diverged at step {step}: a score is NaN{_why(method, batch)}") from error
-    loss = torch.stack([term.reshape(()) for term in terms.values()]).sum()
-    if not torch.isfinite(loss):
-        bad = [name for name, term in terms.items() if not torch.isfinite(term).all()]
-        raise Diverged(
-            f"{method.card.name} diverged at step {step}: loss term {', '.join(bad)} is not finite{_why(method, batch)}"
-        )
-    for schedule in schedules:
-        schedule.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    gradients = [p.grad for p in method.parameters() if p.grad is not None]
-    if not math.isfinite(float(torch.nn.utils.get_total_norm(gradients))):
-        raise Diverged(
-            f"{method.card.name} diverged at step {step}: the gradient of loss term "
-            f"{', '.join(_bad_gradients(method, batch))} is not finite{_why(method, batch)}"
-        )
-    for schedule in schedules:
-        if schedule.clip_norm is not None:
-            own = [p for group in schedule.optimizer.param_groups for p in group["params"]]
-            torch.nn.utils.clip_grad_norm_(own, schedule.clip_norm)
-        schedule.optimizer.step()
-        if schedule.scheduler is not None and schedule.interval == "step":
-            schedule.scheduler.step()
-    return {name: float(term.detach()) for name, term in terms.items()}
-
-
-def _bad_gradients(method: Method, batch: Batch) -> list[str]:
-    """Names of the loss terms whose own gradient is not finite (the step is computed again, term by term)."""
-    parameters = [p for p in method.parameters() if p.requires_grad]
-    bad = []
-    for name, term in method.training_loss(batch).items():
-        if not term.requires_grad:
-            continue
-        gradients = torch.autograd.grad(term.sum(), parameters, retain_graph=True, allow_unused=True)
-        if any(g is not None and not torch.isfinite(g).all() for g in gradients):
-            bad.append(name)
-    return bad or ["(sum of all)"]
-
-
-def _why(method: Method, batch: Batch) -> str:
-    norm = float(batch.features.norm(dim=-1).mean())
-    return f"; the batch's mean feature norm is {norm:.3g}, the method expects: {method.card.input_scale}"
 
 
 def _to(batch: Batch, device: str) -> Batch:

@@ -319,8 +319,8 @@ class DSANet(Method):
             return schedules
         stable = StableAdamW(self.refiner.parameters(), lr=c.lr, weight_decay=c.refiner_weight_decay)
         batches = len(plan.list_batches) * c.steps_per_epoch if c.steps_per_epoch else sum(plan.list_batches)
-        total, warmup = plan.epochs * batches, min(c.refiner_warmup, plan.epochs * batches // 2)
-        rate = LambdaLR(stable, lambda step: warmup_cosine(step, total, warmup, c.refiner_final))
+        total = plan.epochs * batches
+        rate = LambdaLR(stable, lambda step: warmup_cosine(step, total, c.refiner_warmup, c.refiner_final))
         return [*schedules, Schedule(stable, rate, "step")]
 
     @classmethod

@@ -221,9 +221,11 @@ class HLNet(Method):
         """Adam, the online branch at half the rate; rates fall before the tenth epoch, as in the official code."""
         c = self.config
         online = set(self.online.parameters())
+        *layers, last = self.online
         groups: list[dict[str, Any]] = [
             {"params": [p for p in self.parameters() if p not in online]},
-            {"params": list(self.online.parameters()), "lr": c.online_lr},
+            {"params": [p for layer in layers for p in layer.parameters()], "lr": c.online_lr},
+            {"params": list(last.parameters()), "lr": c.online_lr},
         ]
         adam = Adam(groups, lr=c.lr)
         steps = LambdaLR(adam, lambda epoch: c.decay if epoch + 1 >= c.decay_epoch else 1.0)

@@ -200,9 +200,13 @@ class PEL4VAD(Method):
         """Named terms of the total, of the batch cut to its longest video; padding is not masked, as published."""
         features = batch.features[:, : int(batch.lengths.max())]
         out = self(features, torch.ones_like(features[:, :, 0], dtype=torch.bool))
+        return self.losses(out, batch, *self.texts(batch))
+
+    def texts(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Return each video's class `[B]` and its prompts of background and foreground, `[B, V]`."""
         # A video with several classes counts for its first abnormal one.
         classes = (batch.labels[:, 1:].argmax(dim=1) + 1) * (batch.abnormal > 0)
-        return self.losses(out, batch, classes, self.prompts[:1].expand(len(features), -1), self.prompts[classes])
+        return classes, self.prompts[:1].expand(len(classes), -1), self.prompts[classes]
 
     def losses(
         self, out: Forward, batch: Batch, classes: Tensor, background: Tensor, foreground: Tensor

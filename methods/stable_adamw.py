@@ -73,9 +73,10 @@ class StableAdamW(torch.optim.Optimizer):
 def warmup_cosine(step: int, total: int, warmup: int, final: float) -> float:
     """Return the factor of the learning rate at `step` (from 0) of `total`: 0 up to 1, then a cosine down to `final`.
 
-    The factor is 0 at the first step and 1 at two steps, the last of the warm-up and the first of the cosine.
+    The factor is 0 at the first step and 1 at two steps, the last of the warm-up and the first of the cosine. A
+    training shorter than its warm-up ends on the way up.
     """
     if step < warmup:
         return step / max(1, warmup - 1)
-    progress = min(step, total - 1) - warmup
-    return final + (1 - final) * (1 + math.cos(math.pi * progress / (total - warmup))) / 2
+    progress = max(0, min(step, total - 1) - warmup)
+    return final + (1 - final) * (1 + math.cos(math.pi * progress / max(1, total - warmup))) / 2

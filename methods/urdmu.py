@@ -184,9 +184,15 @@ class URDMU(Method):
 
     def losses(self, out: Forward, batch: Batch) -> dict[str, Tensor]:
         """Return the loss terms, weighted, of a forward pass."""
+        weights = self.weights()
+        return {name: weights[name] * value for name, value in self.terms(out, batch).items()}
+
+    def weights(self) -> dict[str, float]:
+        """Weight of each loss term."""
         c = self.config
-        weights = {"classification": 1.0, "triplet": c.triplet_weight, "kl": c.kl_weight, "distance": c.distance_weight}
-        return {name: weights.get(name, c.memory_weight) * value for name, value in self.terms(out, batch).items()}
+        memories = ("abnormal_in_abnormal", "abnormal_in_normal", "normal_in_normal", "normal_in_abnormal")
+        rest = {"triplet": c.triplet_weight, "kl": c.kl_weight, "distance": c.distance_weight}
+        return {"classification": 1.0, **dict.fromkeys(memories, c.memory_weight), **rest}
 
     def terms(self, out: Forward, batch: Batch) -> dict[str, Tensor]:
         """Return the loss terms without their weights; the four after the first are the memories'.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -12,15 +14,18 @@ import pytest
 
 from harness.errors import UserError
 from harness.parity import Case, Computed, check, compare, read_case
+from harness.parity_case import kind_of
+from methods.parity.adapter import by_kind
 
 HERE = Path(__file__).parent / "parity"
-BESIDE = Path(__file__).parents[2] / "shared" / "parity"
+BESIDE = Path(__file__).parents[2] / "shared"
 
 
 def _given() -> list[Path]:
     """Official cases beside the repository whose method has an adapter."""
     known = {entry.name for entry in entry_points(group="harness.parity")}
-    cases = sorted(path.parent for path in BESIDE.glob("*/case.json"))
+    folders = ("parity", "parity-train")
+    cases = [path.parent for folder in folders for path in sorted((BESIDE / folder).glob("*/case.json"))]
     return [path for path in cases if json.loads((path / "case.json").read_text())["method"] in known]
 
 
@@ -39,7 +44,8 @@ def test_official_case(path: Path | None) -> None:
 
 
 def _case(expected: dict[str, np.ndarray], **spec: object) -> Case:
-    tolerance = {"outputs": 1e-5, "gradnorm": 1e-4, "step_delta": 1e-4, "overrides": {}, "absolute": {}}
+    relative = {"outputs": 1e-5, "gradnorm": 1e-4, "step_delta": 1e-4, "final_delta": 1e-3}
+    tolerance = {**relative, "overrides": {}, "absolute": {}}
     base = {"method": "m", "variant": "loss", "seed": 1, "inputs": [], "parameters": [], "tolerance": tolerance}
     return Case(Path("some-case"), {**base, **spec}, expected)
 
@@ -85,6 +91,37 @@ def test_gradients() -> None:
     assert not compare(case, Computed({"total": 1.0}, {"w": 2.01})).ok
     assert not compare(case, Computed({"total": 1.0}, {})).ok
     assert not compare(case, Computed({"total": 1.0}, {"w": 2.0, "dead": 0.0})).ok
+
+
+def test_changes_of_parameters() -> None:
+    case = _case(
+        {"total.step0": np.array(1.0), "lr.step0": np.array([1.0]), "buffer:b": np.array([1.0, 2.0])},
+        variant="train-xd",
+        expected_step1_delta_norm={"w": 2.0},
+        expected_final_delta_norm={"w": 3.0, "b": 4.0},
+    )
+    outputs = {"total.step0": 1.0, "lr.step0": [1.0], "buffer:b": [1.0, 2.0]}
+    good = compare(case, Computed(outputs, {}, {"w": 2.0}, {"w": 3.002, "b": 4.0}))
+    assert good.ok
+    assert good.as_json()["kind"] == "train"
+    assert {each: good.worst_of(each) is None for each in ("forward", "loss", "gradient", "update")} == {
+        **{"forward": True, "loss": False},
+        **{"gradient": True, "update": False},
+    }
+    assert [e.output for e in compare(case, Computed(outputs, {}, {"w": 2.1}, {"w": 3.1})).errors if not e.ok] == [
+        *("step_delta/w", "final_delta/w", "final_delta/b")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *(("eval", "eval"), ("eval-clip512", "eval"), ("xd-loss", "loss"), ("rtfm-loss-mask", "loss")),
+        *(("train-xd", "train"), ("dsanet-optim", "optim"), ("pool", "pool"), ("ucf", "eval"), ("", "eval")),
+    ],
+)
+def test_kinds(name: str, kind: str) -> None:
+    assert kind_of(name) == kind
 
 
 def test_overrides_and_absolute() -> None:
@@ -138,6 +175,30 @@ def test_bad_cases(tmp_path: Path) -> None:
 def test_unknown_method() -> None:
     with pytest.raises(UserError, match="no adapter for method 'm'"):
         check(_case({"x": np.array(1.0)}))
+
+
+def test_unknown_kind() -> None:
+    with pytest.raises(UserError, match="m has no cases of kind 'train'; it has those of eval, loss"):
+        by_kind(eval=lambda case: {}, loss=lambda case: {})(_case({}, variant="train"))
+
+
+def test_a_case_that_expects_nothing_is_one_line() -> None:
+    with pytest.raises(UserError, match="expects nothing"):
+        compare(_case({}), Computed({}))
+
+
+def test_an_unknown_method_is_refused_before_anything_is_computed(
+    tmp_path: Path, harness: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(HERE / "deepmil-pool", tmp_path / "a")
+    shutil.copytree(HERE / "deepmil-pool", tmp_path / "b")
+    content = json.loads((tmp_path / "b" / "case.json").read_text())
+    (tmp_path / "b" / "case.json").write_text(json.dumps({**content, "method": "not-written-yet"}))
+    monkeypatch.setattr("harness.parity.compare", lambda *arguments: pytest.fail("computed"))
+    code, _, err = harness("parity", str(tmp_path))
+    assert code == 2
+    assert len(err.strip().splitlines()) == 1
+    assert "no adapter for method 'not-written-yet'" in err
 
 
 def test_case_that_does_not_fit_is_one_line() -> None:

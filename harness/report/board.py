@@ -46,7 +46,7 @@ class Row:
     `origin` says whether the weights were trained here ("trained") or given: "checkpoint", or "inference-only" where
     the method's training was never published. `checkpoint` is the hash of given weights.
     Metrics are fractions. `oracle_gap` is what choosing the weights on the test set gains in the primary metric.
-    `fidelity` says which parity cases the row's own code passed, "" where none was run with it.
+    `fidelity` counts the parity cases that the row's own code passed, stage by stage, "" where none was run with it.
     Times in seconds, means over seeds. `runs` are run ids by seed, `members` the runs themselves.
     """
 

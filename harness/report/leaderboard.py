@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.errors import HarnessError, UserError
+from harness.fidelity import weakest
 from harness.files import digest
 from harness.metrics.power import seeds_needed
 from harness.metrics.variance import Estimate
@@ -190,7 +191,7 @@ def _row(chosen: list[_Member], gap: float | None, spread: Mapping[str, Estimate
         seeds=tuple(result.seed for result in results),
         metrics=_figures([result.metrics for result in results], spread),
         class_auc=_figures([result.class_auc for result in results], {}),
-        fidelity=min(result.provenance.get("fidelity", "") for result in results),
+        fidelity=weakest(result.provenance.get("fidelity", "") for result in results),
         oracle_gap=gap,
         parameters=costs[-1].parameters if costs else None,
         train_seconds=None if spec.checkpoint or not costs else statistics.fmean(cost.train_seconds for cost in costs),

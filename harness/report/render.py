@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness import __version__
+from harness.fidelity import counts
 from harness.paths import report_assets_dir
 from harness.report import classes, figures, links, plots
 from harness.report.board import Board, Figure, Row
@@ -104,10 +105,10 @@ def _origin(row: Row) -> str:
     return "converted checkpoint" if row.origin == "checkpoint" else "inference only"
 
 
-def _whole(fidelity: str) -> bool:
-    """Whether all parity cases passed: "parity 3/3"."""
-    passed, _, cases = fidelity.rpartition(" ")[2].partition("/")
-    return passed == cases
+def _whole(badge: str) -> bool:
+    """Whether all parity cases of a badge, or of one of its stages, passed."""
+    passed, cases = counts(badge)
+    return 0 < passed == cases
 
 
 def _joined(values: Mapping[str, Sequence[str]]) -> dict[str, str]:

@@ -7,29 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.errors import UserError
 from harness.method import Batch, Task
 from harness.parity import Case, Computed
 from harness.text import from_openai_state
 from methods.anomalyclip import AnomalyCLIP
+from methods.parity.adapter import by_kind
 from methods.parity.training import gradient_norms
 
 # Stored text features keep every 8th channel, stored logits every 4th frame.
 TEXT_STRIDE, FRAME_STRIDE = 8, 4
-
-
-def compute(case: Case) -> Computed:
-    """Return the outputs of a case.
-
-    Raises:
-        UserError: the case is of a kind that this method has not.
-    """
-    variant = str(case.spec["variant"])
-    if variant.startswith("eval"):
-        return Computed(_eval(case))
-    if variant.startswith("loss"):
-        return _loss(case)
-    raise UserError(f"{case.path}: anomalyclip has no cases of variant {variant!r}")
 
 
 def _order(case: Case) -> list[int]:
@@ -127,3 +113,6 @@ def _loss(case: Case) -> Computed:
         "bn_running_var_after": model.norm.running_var,
     }
     return Computed(outputs, gradient_norms(model, state))
+
+
+compute = by_kind(eval=_eval, loss=_loss)

@@ -1,18 +1,21 @@
-"""What the loss cases of RTFM, MGFN and DeepMIL hold: a batch of normal and abnormal videos with their crops."""
+"""What cases of RTFM and its kin hold: normal and abnormal videos to pool, masks of the selection, RTFM's terms."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from unittest.mock import patch
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.data.fitting import pool_segments
 from harness.method import Batch
 from harness.parity import Case
+from methods.layers.magnitude import BagLossConfig
+from methods.parity.batches import normal_first
 
 
 def crops_of(case: Case, name: str) -> Tensor:
@@ -23,14 +26,23 @@ def crops_of(case: Case, name: str) -> Tensor:
 
 def bags(case: Case, segments: int) -> Batch:
     """Return the case's videos, normal ones first, every crop pooled to `segments`; a video's crops are adjacent."""
-    names = [*case.values["normal_videos"], *case.values["abnormal_videos"]]
-    videos = [crops_of(case, name).numpy() for name in names]
+    videos = [crops_of(case, name).numpy() for name in _videos(case)]
     crops = len(videos[0])
-    rows = np.stack([pool_segments(np.ascontiguousarray(crop), segments) for video in videos for crop in video])
-    normal = crops * len(case.values["normal_videos"])
-    labels = torch.zeros(len(rows), 2)
-    labels[:normal, 0] = labels[normal:, 1] = 1
-    return Batch(torch.from_numpy(rows), torch.full((len(rows),), segments), labels, normal, crops)
+    rows = [pool_segments(np.ascontiguousarray(crop), segments) for video in videos for crop in video]
+    return _pooled(case, rows, crops)
+
+
+def pooled_pairs(case: Case, segments: int) -> Batch:
+    """Return the case's videos of one crop, `[T, D]`, normal ones first, pooled to `segments`."""
+    return _pooled(case, [pool_segments(case.draw(name), segments) for name in _videos(case)], crops=1)
+
+
+def _videos(case: Case) -> list[str]:
+    return [*case.values["normal_videos"], *case.values["abnormal_videos"]]
+
+
+def _pooled(case: Case, rows: Sequence[NDArray[np.float32]], crops: int) -> Batch:
+    return normal_first(torch.from_numpy(np.stack(rows)), crops * len(case.values["normal_videos"]), crops)
 
 
 def given_masks(case: Case, scores: Tensor) -> tuple[Tensor, Tensor]:
@@ -47,3 +59,13 @@ def fixed_masks(module: str, masks: tuple[Tensor, Tensor]) -> Iterator[None]:
     """Let the training in `module` use these masks instead of random ones."""
     with patch(f"{module}.random_masks", lambda *arguments: masks):
         yield
+
+
+def magnitude_losses(config: BagLossConfig, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return RTFM's weighted terms as its training cases store them: all weighted but the magnitudes."""
+    return {
+        "loss_cls": terms["bags"],
+        "loss_rtfm": terms["magnitude"] / config.magnitude_weight,
+        "loss_smooth": terms["smooth"],
+        "loss_sparse": terms["sparsity"],
+    }

@@ -1,4 +1,4 @@
-"""BN-WVAD's answers to its parity cases: `eval` and `loss`."""
+"""BN-WVAD's answers to its parity cases: `eval`, `loss` and `train`."""
 
 from __future__ import annotations
 
@@ -6,43 +6,20 @@ from typing import Any
 
 import torch
 
-from harness.errors import UserError
-from harness.method import Task
 from harness.parity import Case, Computed
 from methods.bnwvad import BNWVAD
-from methods.parity.training import gradient_norms
+from methods.parity.adapter import build, by_kind
+from methods.parity.batches import halves, whole
+from methods.parity.training import gradient_norms, train
 
 NAMES = {"ratio_sample": "sample_ratio", "ratio_batch": "batch_ratio"}
 
 
-def compute(case: Case) -> Computed:
-    """Return the outputs of a case.
-
-    Raises:
-        UserError: the case is of a kind that this method has not.
-    """
-    variant = str(case.spec["variant"])
-    if variant.startswith("eval"):
-        return Computed(_eval(case))
-    if variant.startswith("loss"):
-        return _loss(case)
-    raise UserError(f"{case.path}: bnwvad has no cases of variant {variant!r}")
-
-
-def _model(case: Case) -> BNWVAD:
-    state = case.parameters()
-    dim, sizes = BNWVAD.official_sizes(state)
-    settings = {ours: case.config[theirs] for theirs, ours in NAMES.items() if theirs in case.config} | sizes
-    model = BNWVAD(BNWVAD.Config(**settings), Task(case.path.name, ("normal", "abnormal"), ("", ""), dim))
-    model.load_saved_state(model.official_state(state))
-    return model
-
-
 @torch.no_grad()
 def _eval(case: Case) -> dict[str, Any]:
-    model = _model(case).eval()
+    model = build(BNWVAD, case, NAMES)[0].eval()
     crops = torch.from_numpy(case.draw("x"))
-    out = model(crops, torch.full((len(crops),), crops.shape[1]))
+    out = model(crops, whole(crops))
     scores = model.score(out)
     return {
         "scores": scores,
@@ -55,10 +32,10 @@ def _eval(case: Case) -> dict[str, Any]:
 
 
 def _loss(case: Case) -> Computed:
-    model = _model(case).train()
+    model, state = build(BNWVAD, case, NAMES)
     videos = torch.from_numpy(case.draw("x"))
     normal = len(videos) // 2
-    out = model(videos, torch.full((len(videos),), videos.shape[1]))
+    out = model.train()(videos, whole(videos))
     terms = model.losses(out, normal)
     total = torch.stack(list(terms.values())).sum()
     total.backward()
@@ -79,4 +56,23 @@ def _loss(case: Case) -> Computed:
             f"bn{i}_running_mean_after": buffers[f"layers.{i - 1}.norm.running_mean"],
             f"bn{i}_running_var_after": buffers[f"layers.{i - 1}.norm.running_var"],
         }
-    return Computed(outputs, gradient_norms(model, case.parameters()))
+    return Computed(outputs, gradient_norms(model, state))
+
+
+def _train(case: Case) -> Computed:
+    model, _ = build(BNWVAD, case, NAMES)
+
+    def test() -> dict[str, Any]:
+        rows = torch.from_numpy(case.draw("test"))
+        return {"test_scores": model.score(model(rows, whole(rows)))}
+
+    return train(
+        case,
+        model,
+        lambda step: halves(case, f"x.step{step}"),
+        lambda terms: {"normal_loss": terms["normal"], "mpp_loss": terms["separation1"] + terms["separation2"]},
+        test,
+    )
+
+
+compute = by_kind(eval=_eval, loss=_loss, train=_train)

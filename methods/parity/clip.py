@@ -10,7 +10,12 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor
 
+from harness.method import Batch, Task
+from harness.parity import Case
 from harness.text import TextTower, from_openai_state
+from methods.layers.clip import TwoBranch
+from methods.parity.adapter import is_xd
+from methods.parity.batches import padded
 
 SNIPPET = 16
 XD_CODES = ("A", "B1", "B2", "B4", "B5", "B6", "G")
@@ -25,6 +30,25 @@ def text_tower(
     clip = {key.removeprefix("clipmodel."): value for key, value in state.items() if key.startswith("clipmodel.")}
     heads = heads or clip["positional_embedding"].shape[1] // HEAD
     return from_openai_state(clip, heads, dict(zip(prompts, tokens, strict=True)).__getitem__, name)
+
+
+def clip_task(case: Case, state: Mapping[str, Tensor], dim: int) -> Task:
+    """Return a task of the case's class prompts, with the text tower that its official state holds."""
+    prompts = tuple(case.values["prompts"])
+    heads = case.config.get("clip_text_heads")
+    tower = text_tower(state, prompts, case.values["token_ids"], heads, case.path.name)
+    return Task(case.path.name, prompts, prompts, dim, tower)
+
+
+def labelled(case: Case, name: str, lengths: Sequence[int], labels: Sequence[str]) -> Batch:
+    """Return drawn windows, zero beyond their lengths, with multi-hot labels."""
+    return Batch(*padded(case, name, lengths), multi_hot(labels, case.values["prompts"], is_xd(case)))
+
+
+def test_logits(out: TwoBranch, case: Case) -> dict[str, Tensor]:
+    """Return the logits of a training case's test video, read in windows."""
+    length = len(case.draw("test"))
+    return {"test_logits1": out.logits1.flatten()[:length], "test_logits2": out.logits2.flatten(0, 1)[:length]}
 
 
 def windows(features: NDArray[np.float32], window: int) -> tuple[Tensor, Tensor]:

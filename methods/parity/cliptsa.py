@@ -1,55 +1,38 @@
-"""CLIP-TSA's answers to its parity cases: `eval` and `loss`."""
+"""CLIP-TSA's answers to its parity cases: `eval`, `loss` and `train`."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
+from unittest.mock import patch
 
 import torch
+from torch import Tensor
 
-from harness.errors import UserError
-from harness.method import Batch, Task
+from harness.method import Batch
 from harness.parity import Case, Computed
 from methods.cliptsa import CLIPTSA, HardAttention
 from methods.layers.magnitude import BagLosses, by_crops, magnitudes
-from methods.parity.training import gradient_norms
+from methods.parity.adapter import build, by_kind
+from methods.parity.bags import magnitude_losses
+from methods.parity.batches import halves, two_classes, whole
+from methods.parity.training import gradient_norms, train
 
+NAMES = {"k": "kept", "num_samples": "noises", "apply_HA": "hard_attention"}
 # Stored features keep every 16th channel.
 STRIDE = 16
 
 
-def compute(case: Case) -> Computed:
-    """Return the outputs of a case.
-
-    Raises:
-        UserError: the case is of a kind that this method has not.
-    """
-    variant = str(case.spec["variant"])
-    if variant.startswith("eval"):
-        return Computed(_eval(case))
-    if variant.startswith("loss"):
-        return _loss(case)
-    raise UserError(f"{case.path}: cliptsa has no cases of variant {variant!r}")
-
-
-def _model(case: Case) -> CLIPTSA:
-    state, config = case.parameters(), case.config
-    dim, sizes = CLIPTSA.official_sizes(state)
-    settings = {
-        **sizes,
-        **{"kept": config["k"], "noises": config["num_samples"], "hard_attention": config.get("apply_HA", True)},
-        **{"dropout": 0.0, "select_dropout": 0.0},
-    }
-    model = CLIPTSA(CLIPTSA.Config(**settings), Task(case.path.name, ("normal", "abnormal"), ("", ""), dim))
-    model.load_saved_state(model.official_state(state))
-    return model
+def _model(case: Case) -> tuple[CLIPTSA, dict[str, Tensor]]:
+    return build(CLIPTSA, case, NAMES, dropout=0.0, select_dropout=0.0)
 
 
 @torch.no_grad()
 def _eval(case: Case) -> dict[str, Any]:
-    model = _model(case).eval()
+    model = _model(case)[0].eval()
     drawn, noise = torch.from_numpy(case.draw("x")), torch.from_numpy(case.draw("noise"))
     crops, x = drawn.shape[1], drawn.flatten(0, 1)
-    lengths = torch.full((len(x),), x.shape[1])
+    lengths = whole(x)
     features, rows = model(x, lengths, noise)
     scores = by_crops(rows, crops).mean(dim=1)
     # The official code selects at test, too: three snippets, whatever the length.
@@ -66,14 +49,13 @@ def _eval(case: Case) -> dict[str, Any]:
 
 
 def _loss(case: Case) -> Computed:
-    model, state = _model(case).train(), case.parameters()
+    model, state = _model(case)
+    model.train()
     drawn, noise = torch.from_numpy(case.draw("x")), torch.from_numpy(case.draw("noise"))
     crops, x = drawn.shape[1], drawn.flatten(0, 1)
-    videos, normal = len(drawn), len(case.values["nlabel"])
-    labels = torch.zeros(videos, 2)
-    abnormal = torch.tensor([*case.values["nlabel"], *case.values["alabel"]])
-    labels[:, 0], labels[:, 1] = 1 - abnormal, abnormal
-    lengths = torch.full((len(x),), x.shape[1])
+    normal = len(case.values["nlabel"])
+    labels = two_classes(torch.tensor([*case.values["nlabel"], *case.values["alabel"]], dtype=torch.float32))
+    lengths = whole(x)
     batch = Batch(x, lengths, labels.repeat_interleave(crops, dim=0), normal * crops, crops)
     features, rows = model(x, lengths, noise)
     scores = by_crops(rows, crops).mean(dim=1)
@@ -99,3 +81,29 @@ def _loss(case: Case) -> Computed:
         "feat_select_nor_sub": losses.normal.features[..., ::STRIDE],
     }
     return Computed(outputs, gradient_norms(model, state))
+
+
+def _train(case: Case) -> Computed:
+    model, _ = _model(case)
+
+    def test() -> dict[str, Any]:
+        video, noise = torch.from_numpy(case.draw("test")), torch.from_numpy(case.draw("noise.test"))
+        rows = video.flatten(0, 1)
+        return {"test_scores": model(rows, whole(rows), noise)[1].mean(dim=0)}
+
+    return train(
+        case,
+        model,
+        lambda step: halves(case, f"x.step{step}"),
+        lambda terms: magnitude_losses(model.config, terms),
+        test,
+        lambda step: _given(torch.from_numpy(case.draw(f"noise.step{step}"))),
+    )
+
+
+def _given(noise: Tensor) -> contextlib.AbstractContextManager[Any]:
+    """Let hard attention take this noise `[R, N, T]` instead of its own."""
+    return patch.object(HardAttention, "noise", lambda attention, x: noise)
+
+
+compute = by_kind(eval=_eval, loss=_loss, train=_train)

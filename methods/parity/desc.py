@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from harness.errors import UserError
 from harness.method import Task
-from harness.parity import Case, Computed
+from harness.parity import Case
 from methods.desc import DeSC, Stream
+from methods.parity.adapter import by_kind
 from methods.parity.clip import text_tower
 
 NAMES = {
@@ -18,18 +18,6 @@ NAMES = {
     "prompt_prefix": "prompt_prefix",
     "gt_heads": "graph_heads",
 }
-
-
-def compute(case: Case) -> Computed:
-    """Return the outputs of a case.
-
-    Raises:
-        UserError: the case is of a kind that this method has not.
-    """
-    variant = str(case.spec["variant"])
-    if variant.endswith("eval"):
-        return Computed(_eval(case))
-    raise UserError(f"{case.path}: desc has no cases of variant {variant!r}")
 
 
 @torch.no_grad()
@@ -64,3 +52,6 @@ def _eval(case: Case) -> dict[str, Any]:
     if stream.head is not None:
         outputs["pred_mu"], outputs["pred_sigma"] = stream.head(out.visual)
     return outputs
+
+
+compute = by_kind(eval=_eval)

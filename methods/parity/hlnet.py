@@ -1,46 +1,29 @@
-"""HL-Net's answers to its parity cases: `eval` and `loss`."""
+"""HL-Net's answers to its parity cases: `eval`, `loss` and `train`."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from harness.errors import UserError
-from harness.method import Batch, Task
+from harness.method import Batch
 from harness.parity import Case, Computed
 from methods.hlnet import HLNet
-from methods.parity.training import gradient_norms
+from methods.parity.adapter import build, by_kind
+from methods.parity.batches import padded, two_classes, whole
+from methods.parity.training import gradient_norms, train
 
 
-def compute(case: Case) -> Computed:
-    """Return the outputs of a case.
-
-    Raises:
-        UserError: the case is of a kind that this method has not.
-    """
-    variant = str(case.spec["variant"])
-    if variant.startswith("eval"):
-        return Computed(_eval(case))
-    if variant.startswith("loss"):
-        return _loss(case)
-    raise UserError(f"{case.path}: hlnet has no cases of variant {variant!r}")
-
-
-def _model(case: Case) -> HLNet:
-    state = case.parameters()
-    dim, sizes = HLNet.official_sizes(state)
-    model = HLNet(HLNet.Config(**sizes, dropout=0.0), Task(case.path.name, ("normal", "abnormal"), ("", ""), dim))
-    model.load_saved_state(model.official_state(state))
-    return model
+def _model(case: Case) -> tuple[HLNet, dict[str, Tensor]]:
+    return build(HLNet, case, {}, dropout=0.0)
 
 
 @torch.no_grad()
 def _eval(case: Case) -> dict[str, Any]:
-    model = _model(case).eval()
+    model = _model(case)[0].eval()
     crops = torch.from_numpy(case.draw("x"))
-    size = crops.shape[:2]
-    lengths = torch.full((size[0],), size[1])
+    size, lengths = crops.shape[:2], whole(crops)
     out = model(crops, lengths, masked=True)
     graphs = model.graphs(crops, lengths, out.online.sigmoid())
     everywhere = torch.eye(size[1]).expand(*size, -1)
@@ -55,13 +38,11 @@ def _eval(case: Case) -> dict[str, Any]:
 
 
 def _loss(case: Case) -> Computed:
-    model = _model(case).train()
-    lengths = torch.tensor(case.values["pad_lengths"])
-    features = torch.from_numpy(case.draw("x"))
-    features[torch.arange(features.shape[1]) >= lengths[:, None]] = 0
-    abnormal = torch.tensor(case.values["label"], dtype=torch.float32)
+    model, state = _model(case)
+    model.train()
+    features, lengths = padded(case, "x", case.values["pad_lengths"])
     features = features[:, : int(lengths.max())]
-    batch = Batch(features, lengths, torch.stack([1 - abnormal, abnormal], dim=1))
+    batch = Batch(features, lengths, two_classes(torch.tensor(case.values["label"], dtype=torch.float32)))
     out = model(features, lengths)
     terms = model.losses(out, batch)
     total = torch.stack(list(terms.values())).sum()
@@ -75,4 +56,32 @@ def _loss(case: Case) -> Computed:
         "logits_online": out.online,
         "seq_len": lengths,
     }
-    return Computed(outputs, gradient_norms(model, case.parameters()))
+    return Computed(outputs, gradient_norms(model, state))
+
+
+def _train(case: Case) -> Computed:
+    model, _ = _model(case)
+
+    def batch(step: int) -> Batch:
+        features, lengths = padded(case, f"x.step{step}", case.values["pad_lengths"][step])
+        return Batch(features, lengths, two_classes(torch.tensor(case.values["label"][step], dtype=torch.float32)))
+
+    def test() -> dict[str, Any]:
+        rows = torch.from_numpy(case.draw("test"))
+        out = model(rows, whole(rows), masked=True)
+        return {"test_logits_offline": out.offline, "test_logits_online": out.online}
+
+    return train(
+        case,
+        model,
+        batch,
+        lambda terms: {
+            "clsloss_offline": terms["offline"],
+            "clsloss_online": terms["online"],
+            "croloss": terms["distill"] / model.config.distill_weight,
+        },
+        test,
+    )
+
+
+compute = by_kind(eval=_eval, loss=_loss, train=_train)

@@ -1,17 +1,18 @@
-"""MGFN's answers to its parity cases: `eval`, `loss` and `loss-mask`."""
+"""MGFN's answers to its parity cases: `eval` and `loss`."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from harness.errors import UserError
-from harness.method import Task
 from harness.parity import Case, Computed
 from methods.layers.magnitude import by_crops
 from methods.mgfn import MGFN
+from methods.parity.adapter import build, by_kind
 from methods.parity.bags import bags, crops_of, fixed_masks, given_masks
+from methods.parity.batches import whole
 from methods.parity.frames import frame_outputs
 from methods.parity.training import first_steps
 
@@ -25,44 +26,26 @@ NAMES = {
 }
 
 
-def compute(case: Case) -> Computed:
-    """Return the outputs of a case.
-
-    Raises:
-        UserError: the case is of a kind that this method has not.
-    """
-    variant = str(case.spec["variant"])
-    if variant.startswith("eval"):
-        return Computed(_eval(case))
-    if variant.startswith("loss"):
-        return _loss(case)
-    raise UserError(f"{case.path}: mgfn has no cases of variant {variant!r}")
-
-
-def _model(case: Case) -> MGFN:
-    state = case.parameters()
-    dim, sizes = MGFN.official_sizes(state)
-    settings = {ours: case.config[theirs] for theirs, ours in NAMES.items() if theirs in case.config}
+def _model(case: Case) -> tuple[MGFN, dict[str, Tensor]]:
+    share = {}
     if "k" in case.config and "num_segments" in case.config:
-        settings["selected_share"] = case.config["num_segments"] // case.config["k"]
-    settings |= {"select_dropout": 0.0, **sizes, **case.config.get("adam", {})}
-    model = MGFN(MGFN.Config(**settings), Task(case.path.name, ("normal", "abnormal"), ("", ""), dim))
-    model.load_saved_state(model.official_state(state))
-    return model
+        share["selected_share"] = case.config["num_segments"] // case.config["k"]
+    return build(MGFN, case, NAMES, select_dropout=0.0, **share)
 
 
 @torch.no_grad()
 def _eval(case: Case) -> dict[str, Any]:
-    model = _model(case).eval()
+    model = _model(case)[0].eval()
     scores = []
     for name in case.values["videos"]:
         crops = crops_of(case, name)
-        scores.append(model(crops, torch.full((len(crops),), crops.shape[1]))[1].mean(dim=0).numpy())
+        scores.append(model(crops, whole(crops))[1].mean(dim=0).numpy())
     return frame_outputs(scores, case.values["gt_intervals"])
 
 
 def _loss(case: Case) -> Computed:
-    model, state = _model(case).train(), case.parameters()
+    model, state = _model(case)
+    model.train()
     batch = bags(case, model.config.segments)
     with torch.no_grad():
         features, rows = model(batch.features, batch.lengths)
@@ -94,3 +77,6 @@ def _loss(case: Case) -> Computed:
         "pooled_sub": by_crops(with_norm, batch.crops)[:, ::3, ::4, ::512],
     }
     return Computed(outputs, gradnorm, moved)
+
+
+compute = by_kind(eval=_eval, loss=_loss)

@@ -1,16 +1,21 @@
-"""PEL4VAD's answers to its parity cases: `eval` and `loss`."""
+"""PEL4VAD's answers to its parity cases: `eval`, `loss` and `train`."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping, Sequence
 from typing import Any
+from unittest.mock import patch
 
 import torch
+from torch import Tensor
 
-from harness.errors import UserError
 from harness.method import Batch, Task
 from harness.parity import Case, Computed
 from harness.text import load_text_tower
-from methods.parity.training import gradient_norms
+from methods.parity.adapter import build, by_kind
+from methods.parity.batches import padded, two_classes
+from methods.parity.training import gradient_norms, train
 from methods.pel4vad import PEL4VAD
 
 NAMES = {
@@ -23,37 +28,32 @@ NAMES = {
 }
 
 
-def compute(case: Case) -> Computed:
-    """Return the outputs of a case.
-
-    Raises:
-        UserError: the case is of a kind that this method has not.
-    """
-    variant = str(case.spec["variant"])
-    if variant.startswith("eval"):
-        return Computed(_eval(case))
-    if variant.startswith("loss"):
-        return _loss(case)
-    raise UserError(f"{case.path}: pel4vad has no cases of variant {variant!r}")
+def _model(case: Case) -> tuple[PEL4VAD, dict[str, Tensor]]:
+    return build(PEL4VAD, case, NAMES, _task, dropout=0.0)
 
 
-def _model(case: Case) -> PEL4VAD:
-    state = case.parameters()
-    dim, sizes = PEL4VAD.official_sizes(state)
-    settings = {ours: case.config[theirs] for theirs, ours in NAMES.items() if theirs in case.config}
-    config = PEL4VAD.Config(**settings, **sizes, dropout=0.0)
+def _task(case: Case, state: Mapping[str, Tensor], dim: int) -> Task:
     # The case brings its own text features; the tower's are not used.
-    task = Task(case.path.name, ("normal", "abnormal"), ("normal", "abnormal"), dim, load_text_tower(None))
-    model = PEL4VAD(config, task)
-    model.load_saved_state(model.official_state(state))
-    return model
+    return Task(case.path.name, ("normal", "abnormal"), ("normal", "abnormal"), dim, load_text_tower(None))
+
+
+def _texts(case: Case, name: str, multi_label: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Each video's class `[B]` and its prompts of background and foreground, `[B, V]`."""
+    texts, classes = torch.from_numpy(case.draw(name)), torch.tensor(multi_label)
+    # A normal video's foreground meets the first row, too.
+    return classes, texts[:, 0], torch.where(classes[:, None] > 0, texts[:, 1], texts[:, 0])
+
+
+def _rows(features: Tensor) -> Tensor:
+    """All of `[B, T, D]` valid, padding too, as in the official training."""
+    return torch.ones(features.shape[:2], dtype=torch.bool)
 
 
 @torch.no_grad()
 def _eval(case: Case) -> dict[str, Any]:
-    model = _model(case).eval()
+    model = _model(case)[0].eval()
     crops = torch.from_numpy(case.draw("x"))
-    out = model(crops, torch.ones(crops.shape[:2], dtype=torch.bool))
+    out = model(crops, _rows(crops))
     mean = out.scores.mean(dim=0, keepdim=True)
 
     def smoothed(kind: str, window: int) -> torch.Tensor:
@@ -70,22 +70,17 @@ def _eval(case: Case) -> dict[str, Any]:
 
 
 def _loss(case: Case) -> Computed:
-    model = _model(case).train()
-    lengths = torch.tensor(case.values["pad_lengths"])
-    features = torch.from_numpy(case.draw("x"))
-    features[torch.arange(features.shape[1]) >= lengths[:, None]] = 0
+    model, state = _model(case)
+    model.train()
+    features, lengths = padded(case, "x", case.values["pad_lengths"])
     features = features[:, : int(lengths.max())]
-    abnormal = torch.tensor(case.values["label"], dtype=torch.float32)
-    classes = torch.tensor(case.values["multi_label"])
-    # A normal video's foreground meets the first row, too.
-    texts = torch.from_numpy(case.draw("t_feat"))
-    foreground = torch.where(classes[:, None] > 0, texts[:, 1], texts[:, 0])
-    batch = Batch(features, lengths, torch.stack([1 - abnormal, abnormal], dim=1))
-    out = model(features, torch.ones(features.shape[:2], dtype=torch.bool))
-    terms = model.losses(out, batch, classes, texts[:, 0], foreground)
+    batch = Batch(features, lengths, two_classes(torch.tensor(case.values["label"], dtype=torch.float32)))
+    texts = _texts(case, "t_feat", case.values["multi_label"])
+    out = model(features, _rows(features))
+    terms = model.losses(out, batch, *texts)
     total = torch.stack(list(terms.values())).sum()
     total.backward()
-    logits, ids = model.prompt_logits(out, classes, texts[:, 0], foreground)
+    logits, ids = model.prompt_logits(out, *texts)
     outputs = {
         "loss_mil": terms["bags"],
         "loss_pel": model.prompt_loss(logits, ids),
@@ -95,4 +90,32 @@ def _loss(case: Case) -> Computed:
         "video_labels": ids.float(),
         "seq_len": lengths,
     }
-    return Computed(outputs, gradient_norms(model, case.parameters()))
+    return Computed(outputs, gradient_norms(model, state))
+
+
+def _train(case: Case) -> Computed:
+    model, _ = _model(case)
+
+    def batch(step: int) -> Batch:
+        features, lengths = padded(case, f"x.step{step}", case.values["pad_lengths"][step])
+        return Batch(features, lengths, two_classes(torch.tensor(case.values["label"][step], dtype=torch.float32)))
+
+    def drawn(step: int) -> contextlib.AbstractContextManager[Any]:
+        texts = _texts(case, f"t_feat.step{step}", case.values["multi_label"][step])
+        return patch.object(model, "texts", lambda batch: texts)
+
+    def test() -> dict[str, Any]:
+        rows = torch.from_numpy(case.draw("test"))
+        return {"test_scores": model(rows, _rows(rows)).scores}
+
+    return train(
+        case,
+        model,
+        batch,
+        lambda terms: {"loss1": terms["bags"], "loss2": terms["prompts"] / model.config.prompt_weight},
+        test,
+        drawn,
+    )
+
+
+compute = by_kind(eval=_eval, loss=_loss, train=_train)

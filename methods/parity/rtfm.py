@@ -1,18 +1,19 @@
-"""RTFM's answers to its parity cases: `eval`, `loss` and `loss-mask`."""
+"""RTFM's answers to its parity cases: `eval`, `loss` and `train`."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from harness.errors import UserError
-from harness.method import Task
 from harness.parity import Case, Computed
 from methods.layers.magnitude import BagLosses, by_crops, magnitudes
-from methods.parity.bags import bags, crops_of, fixed_masks, given_masks
+from methods.parity.adapter import build, by_kind
+from methods.parity.bags import bags, crops_of, fixed_masks, given_masks, magnitude_losses
+from methods.parity.batches import halves, whole
 from methods.parity.frames import frame_outputs
-from methods.parity.training import first_steps
+from methods.parity.training import first_steps, train
 from methods.rtfm import RTFM
 
 NAMES = {
@@ -21,52 +22,33 @@ NAMES = {
     "alpha": "magnitude_weight",
     "smooth": "smooth",
     "sparsity": "sparsity",
-    "dropout": "dropout",
 }
 # Running statistics are stored every 16th channel.
 STRIDE = 16
 
 
-def compute(case: Case) -> Computed:
-    """Return the outputs of a case.
-
-    Raises:
-        UserError: the case is of a kind that this method has not.
-    """
-    variant = str(case.spec["variant"])
-    if variant.startswith("eval"):
-        return Computed(_eval(case))
-    if variant.startswith("loss"):
-        return _loss(case)
-    raise UserError(f"{case.path}: rtfm has no cases of variant {variant!r}")
-
-
-def _model(case: Case) -> RTFM:
-    state = case.parameters()
-    dim, sizes = RTFM.official_sizes(state)
-    settings = {ours: case.config[theirs] for theirs, ours in NAMES.items() if theirs in case.config}
+def _model(case: Case) -> tuple[RTFM, dict[str, Tensor]]:
+    share = {}
     if "k" in case.config and "num_segments" in case.config:
-        settings["selected_share"] = case.config["num_segments"] // case.config["k"]
-    settings |= {"dropout": 0.0, "select_dropout": 0.0, **sizes, **case.config.get("adam", {})}
-    model = RTFM(RTFM.Config(**settings), Task(case.path.name, ("normal", "abnormal"), ("", ""), dim))
-    model.load_saved_state(model.official_state(state))
-    return model
+        share["selected_share"] = case.config["num_segments"] // case.config["k"]
+    return build(RTFM, case, NAMES, dropout=0.0, select_dropout=0.0, **share)
 
 
 @torch.no_grad()
 def _eval(case: Case) -> dict[str, Any]:
-    model = _model(case).eval()
+    model = _model(case)[0].eval()
     scores, norms = [], []
     for name in case.values["videos"]:
         crops = crops_of(case, name)
-        features, each = model(crops, torch.full((len(crops),), crops.shape[1]))
+        features, each = model(crops, whole(crops))
         scores.append(each.mean(dim=0).numpy())
         norms.append(magnitudes(features, len(crops))[0])
     return frame_outputs(scores, case.values["gt_intervals"]) | {"feat_magnitudes": torch.cat(norms)}
 
 
 def _loss(case: Case) -> Computed:
-    model, state = _model(case).train(), case.parameters()
+    model, state = _model(case)
+    model.train()
     batch = bags(case, model.config.segments)
     with torch.no_grad():
         features, rows = model(batch.features, batch.lengths)
@@ -105,3 +87,22 @@ def _loss(case: Case) -> Computed:
         **running,
     }
     return Computed(outputs, gradnorm, moved)
+
+
+def _train(case: Case) -> Computed:
+    model, _ = _model(case)
+
+    def test() -> dict[str, Any]:
+        rows = torch.from_numpy(case.draw("test")).flatten(0, 1)
+        return {"test_scores": model(rows, whole(rows))[1].mean(dim=0)}
+
+    return train(
+        case,
+        model,
+        lambda step: halves(case, f"x.step{step}"),
+        lambda terms: magnitude_losses(model.config, terms),
+        test,
+    )
+
+
+compute = by_kind(eval=_eval, loss=_loss, train=_train)

@@ -1,4 +1,4 @@
-"""VadCLIP's answers to its parity cases: `eval` and `loss` on both data sets."""
+"""VadCLIP's answers to its parity cases: `eval`, `loss` and `train` on both data sets."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.errors import UserError
-from harness.method import Batch, Task
 from harness.parity import Case, Computed
-from methods.parity.clip import frame_metrics, multi_hot, text_tower, windows
-from methods.parity.training import gradient_norms
-from methods.vadclip import VadCLIP, VadCLIPConfig
+from methods.parity.adapter import build, by_kind, is_xd
+from methods.parity.clip import clip_task, frame_metrics, labelled, test_logits, windows
+from methods.parity.training import gradient_norms, train
+from methods.vadclip import VadCLIP
 
 # Stored features keep every 16th channel.
 STRIDE = 16
@@ -24,35 +23,8 @@ NAMES = {
 }
 
 
-def compute(case: Case) -> Computed:
-    """Return the outputs of a case.
-
-    Raises:
-        UserError: the case is of a kind that this method has not.
-    """
-    variant = str(case.spec["variant"])
-    if variant.endswith("eval"):
-        return Computed(_eval(case))
-    if variant.endswith("loss"):
-        return _loss(case)
-    raise UserError(f"{case.path}: vadclip has no cases of variant {variant!r}")
-
-
-def _is_xd(case: Case) -> bool:
-    return str(case.spec["variant"]).startswith("xd")
-
-
 def _model(case: Case) -> tuple[VadCLIP, dict[str, Tensor]]:
-    config, state = case.config, case.parameters()
-    prompts = tuple(case.values["prompts"])
-    tower = text_tower(state, prompts, case.values["token_ids"], config.get("clip_text_heads"), case.path.name)
-    dim, sizes = VadCLIP.official_sizes(state)
-    settings = {ours: config[theirs] for theirs, ours in NAMES.items() if theirs in config} | sizes
-    full = VadCLIP.configure("xd-violence" if _is_xd(case) else "ucf-crime", "paper", settings)
-    assert isinstance(full, VadCLIPConfig)
-    model = VadCLIP(full, Task(case.path.name, prompts, prompts, dim, tower))
-    model.load_saved_state(model.official_state(state))
-    return model, state
+    return build(VadCLIP, case, NAMES, clip_task)
 
 
 @torch.no_grad()
@@ -75,19 +47,15 @@ def _eval(case: Case) -> dict[str, Any]:
     prob1, prob2 = torch.cat(scores).numpy(), 1 - torch.cat(probs)[:, 0].numpy()
     auc1, ap1, auc2, ap2 = frame_metrics((prob1, prob2), lengths, case.values["gt_segments"])
     # Training on XD-Violence keeps the weights with the best AP of the alignment branch.
-    returned = [auc1, ap2, 0.0] if _is_xd(case) else [auc1, ap1]
+    returned = [auc1, ap2, 0.0] if is_xd(case) else [auc1, ap1]
     return {**outputs, "prob1": prob1, "prob2": prob2, "metrics": [auc1, ap1, auc2, ap2], "test_return": returned}
 
 
 def _loss(case: Case) -> Computed:
     model, state = _model(case)
     model.train()
-    lengths = torch.tensor(case.values["lengths"])
-    features = torch.from_numpy(case.draw("visual"))
-    features[torch.arange(features.shape[1]) >= lengths[:, None]] = 0
-    labels = multi_hot(case.values["labels"], case.values["prompts"], _is_xd(case))
-    batch = Batch(features, lengths, labels)
-    out = model(features, lengths)
+    batch = labelled(case, "visual", case.values["lengths"], case.values["labels"])
+    out = model(batch.features, batch.lengths)
     terms = model.losses(out, batch)
     total = torch.stack(list(terms.values())).sum()
     total.backward()
@@ -95,11 +63,27 @@ def _loss(case: Case) -> Computed:
         "loss1_bce": terms["binary"],
         "loss2_mil": terms["alignment"],
         # Stored with its weight for UCF-Crime, without it for XD-Violence.
-        "loss3_text": terms["text"][None] / (model.config.text_weight if _is_xd(case) else 1.0),
+        "loss3_text": terms["text"][None] / (model.config.text_weight if is_xd(case) else 1.0),
         "total": total[None],
         "text_features": out.text,
         "logits1": out.logits1[..., None],
         "logits2": out.logits2,
-        "labels_multihot": labels,
+        "labels_multihot": batch.labels,
     }
     return Computed(outputs, gradient_norms(model, state))
+
+
+def _train(case: Case) -> Computed:
+    model, _ = _model(case)
+    # As in the loss cases, weighted for UCF-Crime alone.
+    weight = model.config.text_weight if is_xd(case) else 1.0
+    return train(
+        case,
+        model,
+        lambda step: labelled(case, f"visual.step{step}", case.values["lengths"][step], case.values["labels"][step]),
+        lambda terms: {"loss1": terms["binary"], "loss2": terms["alignment"], "loss3": terms["text"] / weight},
+        lambda: test_logits(model(*windows(case.draw("test"), model.config.visual_length)), case),
+    )
+
+
+compute = by_kind(eval=_eval, loss=_loss, train=_train)

@@ -136,6 +136,8 @@ def test_optimizers_share_out_the_parameters(tower: TextTower) -> None:
     own = {id(p) for n, p in model.named_parameters() if not n.startswith("text.")}
     assert groups[0] | groups[1] == own
     assert (main.interval, refiner.interval) == ("epoch", "step")
+    # Six steps of a warm-up are too few for a training case to see the refiner's decay.
+    assert [s.optimizer.param_groups[0]["weight_decay"] for s in (main, refiner)] == [0.01, 1e-4]
     rates = []
     for _ in range(102):
         rates.append(refiner.optimizer.param_groups[0]["lr"])
@@ -151,6 +153,18 @@ def test_warmup_cosine_of_the_official_trainings() -> None:
     assert 7e-5 * warmup_cosine(1249, 2510, 100, 0.1) == pytest.approx(4.07974e-5, rel=1e-5)
     assert warmup_cosine(4119, 4120, 100, 0.1) == pytest.approx(0.1, abs=1e-5)
     assert warmup_cosine(9999, 4120, 100, 0.1) == warmup_cosine(4119, 4120, 100, 0.1)
+
+
+def test_a_training_shorter_than_its_warm_up_ends_on_the_way_up(tower: TextTower) -> None:
+    for total in (60, 100, 140):
+        _, refiner = _model(tower).schedules(TrainingPlan(10, 1, (total // 10 - 1, 1)))
+        rates = []
+        for _ in range(total):
+            rates.append(refiner.optimizer.param_groups[0]["lr"])
+            refiner.optimizer.step()
+            assert refiner.scheduler is not None
+            refiner.scheduler.step()
+        assert rates[:100] == pytest.approx([7e-5 * step / 99 for step in range(min(total, 100))])
 
 
 def test_stable_adamw_by_hand() -> None:

@@ -188,6 +188,8 @@ def test_rates_and_looks_of_both_data_sets(tower: TextTower) -> None:
     assert (xd.visual_layers, xd.attn_window, xd.lr, xd.text_weight, xd.look_every) == (1, 64, 1e-5, 1e-4, None)
     (schedule,) = _model(tower).schedules(TrainingPlan(10, 125, (125, 126)))
     assert schedule.scheduler is not None
+    # At the rate of XD-Violence a training case is too short to see the decay.
+    assert {group["weight_decay"] for group in schedule.optimizer.param_groups} == {0.01}
     rates = []
     for _ in range(10):
         rates.append(schedule.optimizer.param_groups[0]["lr"])
