@@ -15,10 +15,14 @@ from harness.data.cards import find_card, imported_set, open_bank
 from harness.data.video_names import match_videos
 from harness.errors import UserError
 from harness.metrics.alarms import Alarms, alarms, threshold_at_rate
+from harness.metrics.bootstrap import intervals
+from harness.metrics.frame import snippet_table
 from harness.metrics.protocol import FALSE_ALARM_THRESHOLD, Evaluation, evaluate
+from harness.metrics.saturation import saturation
 from harness.predictions import Predictions
+from harness.row_units import recognised
 from harness.scored_files import ScoredFile, read_scores
-from harness.scored_rows import check_fit, describe, parse_rows, rows_of_videos
+from harness.scored_rows import FRAMES, check_fit, describe, parse_rows, rows_of_videos
 from harness.truth import GroundTruth
 
 
@@ -56,12 +60,17 @@ class Score:
     """What a file scored, and what a reader must know of it.
 
     `excluded`: test videos left out; `ignored`: videos of the file that are no test videos; `rows`: what its rows were
-    read as. `alarms` is empty where frames per second are not known.
+    read as, `unit`: what was counted, frames unless nothing tells how many a row is. `intervals`: 95% intervals over
+    videos (low, high) of the metrics that have one. `undefined`: in a sentence, which metrics the labels leave
+    undefined and why. `alarms` is empty where frames per second are not known.
     """
 
     evaluation: Evaluation
+    intervals: dict[str, tuple[float, float]]
+    undefined: str
     truth: str
     rows: str
+    unit: str
     excluded: tuple[str, ...]
     ignored: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -95,14 +104,18 @@ def score(request: Request) -> Score:
         test = _by_data_set(found, card, request)
     if (request.thresholds or request.rates) and not fps:
         raise UserError(f"alarms per hour need the frames per second of {test.truth.dataset}; give --fps")
-    evaluation = evaluate(test.predictions, test.truth)
+    evaluation, unit = evaluate(test.predictions, test.truth), test.truth.unit
+    flat = saturation(test.predictions.scores)
     return Score(
         evaluation=evaluation,
+        intervals=_intervals(test),
+        undefined=test.truth.undefined,
         truth=test.truth.dataset,
-        rows=describe(test.predictions.alignment),
+        rows=describe(test.predictions.alignment) if unit == "frames" else unit,
+        unit=unit,
         excluded=test.truth.excluded,
         ignored=test.ignored,
-        warnings=(*test.warnings, *_uncovered(evaluation, test.truth)),
+        warnings=(*test.warnings, *_uncovered(evaluation, test.truth), *filter(None, [flat])),
         fps=fps,
         alarms=_alarms(test, request, fps) if fps else (),
     )
@@ -124,19 +137,24 @@ def _by_own_labels(found: ScoredFile | Predictions, request: Request) -> Test:
         raise UserError(f"{given[0]}: belongs to a data set; name it with --dataset")
     if isinstance(found, Predictions):
         raise UserError(f"{request.path}: has no labels of its own; name the data set to score against with --dataset")
-    rows = parse_rows(request.rows) if request.rows else None
+    known = recognised(len(found.videos), len(found.scores)) if request.rows is None else None
+    warnings = (f"rows are taken for {known[0]}: {known[1]}; --rows says otherwise",) if known else ()
+    unit = known[0] if known else "rows"
+    rows = parse_rows(request.rows, FRAMES) if request.rows else None
     if rows is not None and rows.kind == "segments":
         raise UserError("--rows segments: needs the frames of every video; name the data set with --dataset")
-    if request.fps and rows is None:
-        raise UserError("--fps: a row of a file with labels of its own may be a frame or a snippet; add --rows")
-    truth = found.own_truth(rows.stride if rows else 1)
+    if rows is not None:
+        unit = "snippets" if request.rows == "snippets" else "frames"
+    if request.fps and (rows is None or unit == "snippets"):
+        raise UserError("--fps: a row of a file with labels of its own may be any number of frames; add --rows NUMBER")
+    truth = found.own_truth(rows.stride if rows else 1, unit)
     predictions = replace(found, alignment=truth.alignment).predictions(truth.alignment, truth.classes)
-    return Test(predictions, truth)
+    return Test(predictions, truth, warnings=warnings)
 
 
 def _by_data_set(found: ScoredFile | Predictions, card: DatasetCard, request: Request) -> Test:
     where = str(request.path)
-    given = parse_rows(request.rows) if request.rows else None
+    given = parse_rows(request.rows, card.alignment) if request.rows else None
     if isinstance(found, Predictions):
         if given not in (None, found.alignment):
             raise UserError(f"--rows {request.rows}: {where} says that its rows are {describe(found.alignment)}")
@@ -265,6 +283,14 @@ def _snippets(card: DatasetCard, rows: Mapping[str, int], alignment: Alignment, 
                 f"{others}"
             )
     return {video: count * alignment.stride // stride for video, count in rows.items()}
+
+
+def _intervals(test: Test) -> dict[str, tuple[float, float]]:
+    """Intervals over videos; none with fewer than two of a kind, whose differences nobody knows."""
+    normal = np.array([video.normal for video in test.truth.videos.values()], dtype=bool)
+    if min(normal.sum(), (~normal).sum()) < 2:
+        return {}
+    return intervals([snippet_table(test.predictions, test.truth)], normal)
 
 
 def _uneven(rows: Mapping[str, int]) -> tuple[str, ...]:

@@ -24,13 +24,15 @@ class Evaluation:
     """Metrics of one set of predictions; fractions in [0, 1], undefined ones left out.
 
     `metrics` by name, see `evaluate`; `class_auc` by class name: the frame AUC over the abnormal videos of that class
-    together with all normal videos. `videos` and `frames` count what was scored.
+    together with all normal videos. `videos` and `frames` count what was scored. `undefined` names the metrics of these
+    predictions that the test set leaves undefined.
     """
 
     metrics: dict[str, float]
     class_auc: dict[str, float]
     videos: int
     frames: int
+    undefined: tuple[str, ...] = ()
 
 
 def evaluate(predictions: Predictions, truth: GroundTruth) -> Evaluation:
@@ -62,6 +64,7 @@ def evaluate(predictions: Predictions, truth: GroundTruth) -> Evaluation:
         class_auc={name: value for name, value in per_class.items() if value is not None},
         videos=len(np.unique(test.table.video)),
         frames=int(test.frames.sum()),
+        undefined=tuple(name for name, value in named.items() if value is None),
     )
 
 
@@ -144,12 +147,10 @@ def _class_auc(test: _Test, label: int) -> float | None:
 
 
 def _at_thresholds(name: str, values: Floats | None) -> dict[str, float | None]:
+    names = [*(f"{name}@{threshold}" for threshold in THRESHOLDS), f"{name}_avg"]
     if values is None:
-        return {}
-    named: dict[str, float | None] = {
-        f"{name}@{threshold}": float(value) for threshold, value in zip(THRESHOLDS, values, strict=True)
-    }
-    return named | {f"{name}_avg": float(np.mean(values))}
+        return dict.fromkeys(names)
+    return dict(zip(names, [*map(float, values), float(np.mean(values))], strict=True))
 
 
 _METRICS: dict[str, Callable[[_Test], float | None]] = {

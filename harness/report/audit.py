@@ -155,7 +155,8 @@ def _audit_row(row: Row, name: str, primary: str, by_seed: _BySeed, artifact: Ar
         return [values[seed] for seed in row.seeds] if set(row.seeds) <= set(values) else None
 
     choices = () if row.honest else tuple(_choice(run, artifact) for run in row.members if _chose(run))
-    best = [run.result.metrics[primary] for run in row.members] if len(choices) == len(row.seeds) else None
+    met = [run.result.metrics[primary] for run in row.members if primary in run.result.metrics]
+    best = met if len(met) == len(choices) == len(row.seeds) else None
     last = known(row.selection) if row.selection in ("last", "oracle") else None
     if row.selection == "paper":
         last = known("last") or known("oracle")
