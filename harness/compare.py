@@ -83,7 +83,7 @@ def _standing(name: str, tables: Sequence[SnippetTable], scored: Sequence[Evalua
     metrics = {metric: tuple(each.metrics[metric] for each in scored) for metric in shared}
     classes = [label for label in scored[0].class_auc if all(label in each.class_auc for each in scored)]
     class_auc = {label: float(np.mean([each.class_auc[label] for each in scored])) for label in classes}
-    return Standing(name, metrics, class_auc, curves(tables), min(each.frames for each in scored))
+    return Standing(name, metrics, class_auc, curves(tables), min(each.frames for each in scored), len(scored))
 
 
 def _different(tables: Sequence[SnippetTable]) -> Sequence[SnippetTable]:

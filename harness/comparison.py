@@ -90,7 +90,7 @@ class PairVideos:
 class Standing:
     """One contestant alone: its metrics by set of predictions, its curves, and the frames it has scores for.
 
-    `class_auc` by class: the frame AUC against all normal videos, mean over the sets.
+    `class_auc` by class: the frame AUC against all normal videos, mean over the sets. `seeds` counts the sets.
     """
 
     name: str
@@ -98,11 +98,7 @@ class Standing:
     class_auc: dict[str, float]
     curves: Curves | None
     frames: int
-
-    @property
-    def seeds(self) -> int:
-        """Sets of predictions."""
-        return max((len(values) for values in self.metrics.values()), default=0)
+    seeds: int = 1
 
     def mean(self, metric: str) -> float | None:
         """Mean over the sets; None where the metric is undefined."""

@@ -17,15 +17,13 @@ from harness.checkpoints import Header, save_checkpoint
 from harness.data.bank import Bank, Split
 from harness.data.fitting import scratch_bytes
 from harness.data.sampling import Batches, validation_items
-from harness.data.verify import mean_norm
 from harness.errors import Unwritable, UserError
 from harness.fidelity import fidelity
 from harness.files import replacing_directory, unwritable, write_json, write_text
 from harness.method import Method, MethodConfig, Size, Task
 from harness.metrics.frame import roc_auc
 from harness.metrics.protocol import Evaluation, evaluate, primary
-from harness.metrics.saturation import saturation
-from harness.predict import predict
+from harness.predict import cautions, predict
 from harness.predictions import Predictions
 from harness.provenance import code_hash, provenance
 from harness.registry import method_class
@@ -152,14 +150,7 @@ def measure(method: Method, bank: Bank, device: str, progress: Tick = lambda don
     test = bank.split("test")
     predictions, seconds = predict(method.to(device), test, bank.card.alignment, device, progress)
     truth = bank.truth()
-    return Tested(predictions, truth, evaluate(predictions, truth), seconds, _cautions(method, test, predictions))
-
-
-def _cautions(method: Method, test: Split, predictions: Predictions) -> tuple[str, ...]:
-    """What scores that hardly differ say, with the usual reason: features of another size than the method is made for."""
-    found = saturation(predictions.scores)
-    scale = f"the features' mean norm is {mean_norm(test):.3g}, {method.card.name} expects: {method.card.input_scale}"
-    return (f"{found}; {scale}",) if found else ()
+    return Tested(predictions, truth, evaluate(predictions, truth), seconds, cautions(method, test, predictions))
 
 
 def finished(

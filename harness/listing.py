@@ -179,8 +179,8 @@ def show_metrics(
 ) -> None:
     """Print an evaluation as a table of percentages, its metrics first and then the frame AUC of each class.
 
-    `undefined` metrics are shown as "-". `intervals` become a column of their own. A single class says what the frame
-    AUC of the whole test set says, and is left out.
+    `undefined` metrics are shown as "-", of mAP the mean alone. `intervals` become a column of their own. A single
+    class says what the frame AUC of the whole test set says, and is left out.
     """
     from rich.markup import escape
     from rich.table import Table
@@ -189,7 +189,7 @@ def show_metrics(
     from harness.report.figures import label, ordered, percent
 
     table = Table("metric", "%", *(["95% interval over videos"] if intervals else []))
-    for name in ordered({*metrics, *undefined}):
+    for name in ordered({*metrics, *(name for name in undefined if "@" not in name)}):
         low, high = (intervals or {}).get(name, (None, None))
         between = [] if low is None else [f"{percent(low)} to {percent(high)}"]
         table.add_row(label(name), percent(metrics.get(name)), *between)

@@ -14,15 +14,13 @@ from harness.data.card import DatasetCard
 from harness.data.cards import find_card, imported_set, open_bank
 from harness.data.video_names import match_videos
 from harness.errors import UserError
-from harness.metrics.alarms import Alarms, alarms, threshold_at_rate
-from harness.metrics.bootstrap import intervals
-from harness.metrics.frame import snippet_table
-from harness.metrics.protocol import FALSE_ALARM_THRESHOLD, Evaluation, evaluate
+from harness.metrics.alarms import Rated, rated
+from harness.metrics.protocol import Evaluation, evaluate, video_intervals
 from harness.metrics.saturation import saturation
+from harness.own_labels import own_truth
 from harness.predictions import Predictions
-from harness.row_units import recognised
 from harness.scored_files import ScoredFile, read_scores
-from harness.scored_rows import FRAMES, check_fit, describe, parse_rows, rows_of_videos
+from harness.scored_rows import check_fit, describe, parse_rows, rows_of_videos
 from harness.truth import GroundTruth
 
 
@@ -45,14 +43,6 @@ class Request:
     thresholds: tuple[float, ...] = ()
     rates: tuple[float, ...] = ()
     iou: float = 0.5
-
-
-@dataclass(frozen=True)
-class Rated:
-    """Alarms at one threshold; `rate` is the limit of false alarms per hour that set it (None: it was given)."""
-
-    alarms: Alarms
-    rate: float | None
 
 
 @dataclass(frozen=True)
@@ -104,11 +94,11 @@ def score(request: Request) -> Score:
         test = _by_data_set(found, card, request)
     if (request.thresholds or request.rates) and not fps:
         raise UserError(f"alarms per hour need the frames per second of {test.truth.dataset}; give --fps")
-    evaluation, unit = evaluate(test.predictions, test.truth), test.truth.unit
-    flat = saturation(test.predictions.scores)
+    pair = (test.predictions, test.truth)
+    evaluation, unit, flat = evaluate(*pair), test.truth.unit, saturation(test.predictions.scores)
     return Score(
         evaluation=evaluation,
-        intervals=_intervals(test),
+        intervals=video_intervals(*pair),
         undefined=test.truth.undefined,
         truth=test.truth.dataset,
         rows=describe(test.predictions.alignment) if unit == "frames" else unit,
@@ -117,7 +107,7 @@ def score(request: Request) -> Score:
         ignored=test.ignored,
         warnings=(*test.warnings, *_uncovered(evaluation, test.truth), *filter(None, [flat])),
         fps=fps,
-        alarms=_alarms(test, request, fps) if fps else (),
+        alarms=rated(*pair, request.thresholds, request.rates, fps, request.iou) if fps else (),
     )
 
 
@@ -137,19 +127,11 @@ def _by_own_labels(found: ScoredFile | Predictions, request: Request) -> Test:
         raise UserError(f"{given[0]}: belongs to a data set; name it with --dataset")
     if isinstance(found, Predictions):
         raise UserError(f"{request.path}: has no labels of its own; name the data set to score against with --dataset")
-    known = recognised(len(found.videos), len(found.scores)) if request.rows is None else None
-    warnings = (f"rows are taken for {known[0]}: {known[1]}; --rows says otherwise",) if known else ()
-    unit = known[0] if known else "rows"
-    rows = parse_rows(request.rows, FRAMES) if request.rows else None
-    if rows is not None and rows.kind == "segments":
-        raise UserError("--rows segments: needs the frames of every video; name the data set with --dataset")
-    if rows is not None:
-        unit = "snippets" if request.rows == "snippets" else "frames"
-    if request.fps and (rows is None or unit == "snippets"):
+    truth, reason = own_truth(found, request.rows)
+    if request.fps and (request.rows is None or truth.unit != "frames"):
         raise UserError("--fps: a row of a file with labels of its own may be any number of frames; add --rows NUMBER")
-    truth = found.own_truth(rows.stride if rows else 1, unit)
     predictions = replace(found, alignment=truth.alignment).predictions(truth.alignment, truth.classes)
-    return Test(predictions, truth, warnings=warnings)
+    return Test(predictions, truth, warnings=tuple(filter(None, [reason])))
 
 
 def _by_data_set(found: ScoredFile | Predictions, card: DatasetCard, request: Request) -> Test:
@@ -285,14 +267,6 @@ def _snippets(card: DatasetCard, rows: Mapping[str, int], alignment: Alignment, 
     return {video: count * alignment.stride // stride for video, count in rows.items()}
 
 
-def _intervals(test: Test) -> dict[str, tuple[float, float]]:
-    """Intervals over videos; none with fewer than two of a kind, whose differences nobody knows."""
-    normal = np.array([video.normal for video in test.truth.videos.values()], dtype=bool)
-    if min(normal.sum(), (~normal).sum()) < 2:
-        return {}
-    return intervals([snippet_table(test.predictions, test.truth)], normal)
-
-
 def _uneven(rows: Mapping[str, int]) -> tuple[str, ...]:
     counts = sorted(set(rows.values()))
     return (f"a video has {counts[0]} to {counts[-1]} segments, not always the same",) if len(counts) > 1 else ()
@@ -312,13 +286,3 @@ def _chosen(found: ScoredFile | Predictions, places: Mapping[str, int], truth: G
     offsets = np.cumsum([0, *(own.stop - own.start for own in kept)], dtype=np.int64)
     probs = None if found.class_probs is None else found.class_probs[rows]
     return replace(found, videos=tuple(places), offsets=offsets, scores=found.scores[rows], class_probs=probs)
-
-
-def _alarms(test: Test, request: Request, fps: float) -> tuple[Rated, ...]:
-    wanted: list[tuple[float, float | None]] = [(threshold, None) for threshold in request.thresholds]
-    wanted += [(threshold_at_rate(test.predictions, test.truth, rate, fps), rate) for rate in request.rates]
-    if not wanted:
-        wanted = [(FALSE_ALARM_THRESHOLD, None)]
-    return tuple(
-        Rated(alarms(test.predictions, test.truth, threshold, fps, request.iou), rate) for threshold, rate in wanted
-    )

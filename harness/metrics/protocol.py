@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UserError
+from harness.metrics.alarms import FALSE_ALARM_THRESHOLD
+from harness.metrics.bootstrap import intervals
 from harness.metrics.frame import Floats, SnippetTable, average_precision, pr_auc_trapezoid, roc_auc, snippet_table
 from harness.metrics.segments import THRESHOLDS, field_map, strict_map
 from harness.predictions import Predictions
 from harness.truth import GroundTruth
-
-FALSE_ALARM_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def evaluate(predictions: Predictions, truth: GroundTruth) -> Evaluation:
     - `false_alarm_rate`: share of the frames of normal videos whose score is above 0.5.
     - `map@0.1` .. `map@0.5`, `map_avg` (their mean): the field's detection mAP in the data set's variant, and
       `map_strict@0.1` .. `map_strict@0.5`, `map_strict_avg`: the corrected one, see `harness.metrics.segments`; only
-      with class probabilities.
+      with class probabilities, and undefined without any event.
 
     Raises:
         UserError: the predictions' videos, alignment or classes are not the ground truth's.
@@ -56,8 +56,10 @@ def evaluate(predictions: Predictions, truth: GroundTruth) -> Evaluation:
     test = _Test(snippet_table(predictions, truth), truth)
     named = {name: metric(test) for name, metric in _METRICS.items()}
     if predictions.class_probs is not None:
-        named |= _at_thresholds("map", field_map(predictions, truth))
-        named |= _at_thresholds("map_strict", strict_map(predictions, truth))
+        strict = strict_map(predictions, truth)
+        # Without an event no detection could be right: the field's 0 would be no measurement.
+        named |= _at_thresholds("map", None if strict is None else field_map(predictions, truth))
+        named |= _at_thresholds("map_strict", strict)
     per_class = {name: _class_auc(test, label) for label, name in enumerate(truth.classes) if label > 0}
     return Evaluation(
         metrics={name: value for name, value in named.items() if value is not None},
@@ -82,6 +84,20 @@ def primary(predictions: Predictions, truth: GroundTruth) -> float:
     if value is None:
         raise UserError(f"{truth.dataset}: primary metric {truth.primary!r} is unknown or undefined on this test set")
     return value
+
+
+def video_intervals(predictions: Predictions, truth: GroundTruth) -> dict[str, tuple[float, float]]:
+    """Return the 95% intervals over videos (low, high) of the metrics that have one, by name.
+
+    None with fewer than two videos of a kind: how far they differ is then not known.
+
+    Raises:
+        UserError: as `evaluate`.
+    """
+    normal = np.array([not video.abnormal for video in truth.videos.values()], dtype=bool)
+    if min(normal.sum(), (~normal).sum()) < 2:
+        return {}
+    return intervals([snippet_table(predictions, truth)], normal)
 
 
 class _Test:

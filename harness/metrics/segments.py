@@ -120,10 +120,8 @@ def field_mean(found: Detections, segments: Ints, classes: int) -> Floats:
     return np.asarray(average_precisions(found, segments, classes, envelope=False).mean(axis=1))
 
 
-def field_map(predictions: Predictions, truth: GroundTruth) -> Floats | None:
+def field_map(predictions: Predictions, truth: GroundTruth) -> Floats:
     """Return the field's mAP `[5]` in [0, 1] at IoU 0.1 to 0.5, see `field_mean`, in the variant of `truth`.
-
-    None without ground truth of an abnormal class: no detection could be right.
 
     "ucf": normal videos have no ground truth, so the normal class has AP 0 and the ceiling is (K-1)/K. "xd": a normal
     video is one segment of class 0 over its whole length.
@@ -132,8 +130,6 @@ def field_map(predictions: Predictions, truth: GroundTruth) -> Floats | None:
         UserError: no class probabilities, or videos, alignment or classes other than the ground truth's.
     """
     found = _detected(predictions, truth)
-    if not len(_segments(truth, normal=False)):
-        return None
     return field_mean(found, _segments(truth, normal=truth.map_variant == "xd"), len(truth.classes))
 
 

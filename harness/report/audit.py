@@ -213,6 +213,8 @@ def _names(rows: Sequence[Row]) -> list[str]:
 
 def _reading(rows: Sequence[AuditRow], primary: str, both: int, overtakes: Sequence[tuple[str, str]]) -> str:
     """The outcome in one sentence."""
+    if not any(row.last or row.best or row.val for row in rows):
+        return f"No row has a {label(primary)}, so there is nothing to compare."
     looked = [row for row in rows if row.looked]
     if not looked:
         return "No row looked at the test set, so nothing was bought; `--selection oracle` would show what it buys."
