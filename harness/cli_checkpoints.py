@@ -94,11 +94,14 @@ def evaluate(
         out=out,
     )
     result = evaluate_checkpoint(request, say, progress)
+    for caution in result.cautions:
+        say(f"caution: {caution}")
     if json:
         shown = {"metrics", "class_auc", "videos", "frames", "excluded", "method", "dataset", "features", "directory"}
+        shown |= {"undefined", "cautions"}
         print_json({**result.model_dump(mode="json", include=shown), "checkpoint": " ".join(checkpoint)})
     else:
-        listing.show_metrics(result.metrics, result.class_auc)
+        listing.show_metrics(result.metrics, result.class_auc, result.undefined)
         left_out = f", {len(result.excluded)} without features left out" if result.excluded else ""
         facts = f"{result.videos} test videos, {result.frames:,} frames{left_out}"
         print(f"{result.method} on {result.dataset}/{result.features}: {facts}; percent")

@@ -58,6 +58,8 @@ def import_(
         for split, videos in report.excluded.items():
             for video in videos:
                 say(f"empty, left out of {split}: {video}")
+    if undefined := bank.truth().undefined:
+        say(f"warning: {found.name}: {undefined}")
     if json:
         print_json(describe(bank))
     else:

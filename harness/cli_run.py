@@ -150,7 +150,11 @@ def _show(planned: Plan, jobs: int, json: bool) -> None:
         print_json({"runs": rows, "refused": [result.error for result in planned.refused]})
         return
     listing.show_orders(rows, jobs)
-    for line in (*planned.left_out, *dict.fromkeys(f"refused: {result.error}" for result in planned.refused)):
+    for line in (
+        *planned.left_out,
+        *planned.notes,
+        *dict.fromkeys(f"refused: {result.error}" for result in planned.refused),
+    ):
         print(line)
 
 

@@ -37,8 +37,8 @@ def score(
     rows: Annotated[
         str | None,
         typer.Option(
-            help="What a row stands for: frames, segments (uniform), or a number of frames such as 16; default: what "
-            "the counts say."
+            help="What a row stands for: frames, snippets, segments (uniform), or a number of frames such as 16; "
+            "default: what the counts say."
         ),
     ] = None,
     partial: Annotated[
@@ -97,13 +97,17 @@ def _document(file: Path, dataset: str | None, result: Score) -> dict[str, objec
         "file": str(file),
         "dataset": dataset,
         "metrics": evaluation.metrics,
+        "intervals": {name: list(ends) for name, ends in result.intervals.items()},
         "class_auc": evaluation.class_auc,
+        "undefined": list(evaluation.undefined),
         "videos": evaluation.videos,
-        "frames": evaluation.frames,
+        "counted": evaluation.frames,
+        "unit": result.unit,
+        "frames": evaluation.frames if result.unit == "frames" else None,
         "excluded": list(result.excluded),
         "ignored": list(result.ignored),
         "rows": result.rows,
-        "warnings": list(result.warnings),
+        "warnings": [*result.warnings, *filter(None, [result.undefined])],
         "fps": result.fps or None,
         "alarms": [{**asdict(each.alarms), "false_alarms_per_hour": each.rate} for each in result.alarms],
     }
@@ -113,10 +117,14 @@ def _show(file: Path, dataset: str | None, result: Score) -> None:
     from harness import listing
 
     evaluation = result.evaluation
-    listing.show_metrics(evaluation.metrics, evaluation.class_auc)
+    if evaluation.metrics:
+        listing.show_metrics(evaluation.metrics, evaluation.class_auc, evaluation.undefined, result.intervals)
+    if result.undefined:
+        print(f"{file.name}: {result.undefined}")
     if result.alarms:
         _show_alarms(result)
-    facts = f"{evaluation.videos} videos, {evaluation.frames:,} frames, rows are {result.rows}"
+    facts = f"{evaluation.videos} videos, {evaluation.frames:,} {result.unit}, "
+    facts += f"rows are {result.rows}" if result.unit == "frames" else "which count once each"
     for names, what in ((result.excluded, "test videos left out"), (result.ignored, "that are no test videos ignored")):
         facts += f", {len(names)} {what}" if names else ""
     print(f"{file.name} on {dataset or 'its own labels'}: {facts}; percent")

@@ -101,7 +101,7 @@ def _standing(
     classes = [label for label in scored[0].class_auc if all(label in each.class_auc for each in scored)]
     class_auc = {label: float(np.mean([each.class_auc[label] for each in scored])) for label in classes}
     frames = min(each.frames for each in scored)
-    return Standing(name, metrics, class_auc, curves(tables), frames, dict(estimates))
+    return Standing(name, metrics, class_auc, curves(tables), frames, len(scored), dict(estimates))
 
 
 def _estimates(

@@ -97,7 +97,8 @@ class Standing:
     """One contestant alone: its metrics by set of predictions, its curves, and the frames it has scores for.
 
     `class_auc` by class: the frame AUC against all normal videos, mean over the sets. `estimates` say how sure the
-    mean of a metric is, of those that are resampled.
+    mean of a metric is, of those that are resampled. `seeds` counts
+    the sets.
     """
 
     name: str
@@ -105,12 +106,8 @@ class Standing:
     class_auc: dict[str, float]
     curves: Curves | None
     frames: int
+    seeds: int = 1
     estimates: dict[str, Estimate] = field(default_factory=dict)
-
-    @property
-    def seeds(self) -> int:
-        """Sets of predictions."""
-        return max((len(values) for values in self.metrics.values()), default=0)
 
     def mean(self, metric: str) -> float | None:
         """Mean over the sets; None where the metric is undefined."""

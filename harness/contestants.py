@@ -19,6 +19,7 @@ from harness.data.cards import card_names, find_card, open_bank
 from harness.entrants import Invitation, Source, check_one_setting, entrants
 from harness.errors import UserError
 from harness.evaluate import Progress, Say
+from harness.metrics.saturation import saturation
 from harness.predictions import Predictions
 from harness.truth import GroundTruth
 
@@ -51,6 +52,7 @@ def line_up(invitation: Invitation, say: Say, progress: Progress) -> Lineup:
         check_one_setting(word, group, invitation)
     truth = _truth(invitation, [source for group in groups for source in group])
     contestants, cautions = [], _notes(truth.dataset)
+    cautions += [truth.undefined] if truth.undefined else []
     names = _names([_facts(group) for group in groups])
     if single := [name for name, group in zip(names, groups, strict=True) if len(group) == 1]:
         cautions.append(
@@ -60,6 +62,7 @@ def line_up(invitation: Invitation, say: Say, progress: Progress) -> Lineup:
         kept = [_tested(source.predictions(truth), truth) for source in group]
         contestants.append(Contestant(name, tuple(predictions for predictions, _ in kept), _seeds(group)))
         cautions += _cautions(name, group, dropped=max(count for _, count in kept))
+        cautions += dict.fromkeys(f"{name}: {flat}" for own, _ in kept if (flat := saturation(own.scores)))
     return Lineup(tuple(contestants), tuple(places), truth, tuple(cautions))
 
 

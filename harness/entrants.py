@@ -17,6 +17,7 @@ from harness.data.cards import find_card
 from harness.errors import UserError
 from harness.evaluate import Progress, Request, Say, evaluate_checkpoint
 from harness.files import read_json
+from harness.own_labels import own_truth
 from harness.predictions import Predictions
 from harness.scored_files import ScoredFile, read_scores
 from harness.spec import RunResult
@@ -202,7 +203,9 @@ def _file(path: Path, invitation: Invitation) -> Source:
         test = score.against_data_set(asked)
         return Source(str(path), facts, test.predictions, test.truth, notes=test.warnings)
     scores = read_scores(path)
-    truth = scores.own_truth() if isinstance(scores, ScoredFile) and scores.labels is not None else None
+    if not isinstance(scores, ScoredFile) or scores.labels is None:
+        return Source(str(path), facts, scores, None)
+    truth, _ = own_truth(scores)
     return Source(str(path), facts, scores, truth)
 
 

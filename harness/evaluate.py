@@ -84,6 +84,8 @@ def evaluate_checkpoint(request: Request, say: Say, progress: Progress) -> RunRe
         return stored.model_copy(update={"directory": str(directory)})
     with progress(f"{header.method} on {card.name}") as tick, arithmetic(method, request.device, request.precision):
         tested = measure(method, bank, request.device, tick)
+    if undefined := tested.truth.undefined:
+        say(f"caution: {card.name}: {undefined}")
     origin: Origin = "inference-only" if method.card.training == "inference-only" else "checkpoint"
     where = str(directory) if request.record else ""
     result = finished(spec, method, tested, origin=origin, directory=where)

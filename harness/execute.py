@@ -17,13 +17,13 @@ from harness.checkpoints import Header, save_checkpoint
 from harness.data.bank import Bank, Split
 from harness.data.fitting import scratch_bytes
 from harness.data.sampling import Batches, validation_items
-from harness.errors import Unwritable
+from harness.errors import Unwritable, UserError
 from harness.fidelity import fidelity
 from harness.files import replacing_directory, unwritable, write_json, write_text
 from harness.method import Method, MethodConfig, Size, Task
 from harness.metrics.frame import roc_auc
 from harness.metrics.protocol import Evaluation, evaluate, primary
-from harness.predict import predict
+from harness.predict import cautions, predict
 from harness.predictions import Predictions
 from harness.provenance import code_hash, provenance
 from harness.registry import method_class
@@ -118,7 +118,10 @@ def execute(job: Job, fresh: bool, say: Callable[[str], None], progress: Tick) -
         selected=selected,
         directory=str(job.directory),
     )
-    job.log(f"finished {tested.truth.primary} {tested.scored.metrics[tested.truth.primary]:.4f}")
+    for caution in result.cautions:
+        say(f"{spec.run_id}: caution: {caution}")
+    value = result.metrics.get(tested.truth.primary)
+    job.log(f"finished {tested.truth.primary} {'undefined' if value is None else format(value, '.4f')}")
     publish(
         result,
         method,
@@ -133,19 +136,21 @@ def execute(job: Job, fresh: bool, say: Callable[[str], None], progress: Tick) -
 
 @dataclass(frozen=True)
 class Tested:
-    """A pass over the test set; `seconds` are those of the forward passes."""
+    """A pass over the test set; `seconds` are those of the forward passes, `cautions` what its scores make doubtful."""
 
     predictions: Predictions
     truth: GroundTruth
     scored: Evaluation
     seconds: float
+    cautions: tuple[str, ...]
 
 
 def measure(method: Method, bank: Bank, device: str, progress: Tick = lambda done, total: None) -> Tested:
     """Predict the test split and score it."""
-    predictions, seconds = predict(method.to(device), bank.split("test"), bank.card.alignment, device, progress)
+    test = bank.split("test")
+    predictions, seconds = predict(method.to(device), test, bank.card.alignment, device, progress)
     truth = bank.truth()
-    return Tested(predictions, truth, evaluate(predictions, truth), seconds)
+    return Tested(predictions, truth, evaluate(predictions, truth), seconds, cautions(method, test, predictions))
 
 
 def finished(
@@ -163,6 +168,8 @@ def finished(
         "ok",
         metrics=scored.metrics,
         class_auc=scored.class_auc,
+        undefined=list(scored.undefined),
+        cautions=list(tested.cautions),
         videos=scored.videos,
         frames=scored.frames,
         excluded=list(tested.truth.excluded),
@@ -244,15 +251,26 @@ def _test_metric(job: Job) -> Evaluate:
 
 
 def _video_auc(job: Job, held_out: Split) -> Evaluate:
-    """Video-level AUC of held-out training videos, by their weak labels; a video scores its highest snippet."""
+    """Video-level AUC of held-out training videos, by their weak labels; a video scores its highest snippet.
+
+    Raises:
+        UserError: they are all of one kind, so that there is nothing to choose by.
+    """
     abnormal = {item.video: bool(set(item.labels) - {0}) for item in held_out.items}
+    if len(set(abnormal.values())) < 2:
+        kind = "abnormal" if any(abnormal.values()) else "normal"
+        raise UserError(
+            f"--selection val: {job.spec.dataset} has too few training videos to hold out normal and abnormal ones "
+            f"({len(abnormal)} held out, all {kind}), so that their AUC is undefined; use --selection last"
+        )
 
     def value(method: Method) -> float:
         predictions, _ = predict(method, held_out, job.bank.card.alignment, job.spec.device)
         scores = np.array([predictions.scores[predictions.rows(i)].max() for i in range(len(predictions.videos))])
         positive = np.array([abnormal[video] for video in predictions.videos], dtype=np.int64)
         auc = roc_auc(scores.astype(np.float64), positive, 1 - positive)
-        return 0.5 if auc is None else auc
+        assert auc is not None
+        return auc
 
     return value
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -172,20 +172,32 @@ def show_parity(results: Sequence[CaseResult]) -> None:
     out.print(table)
 
 
-def show_metrics(metrics: Mapping[str, float], class_auc: Mapping[str, float]) -> None:
-    """Print an evaluation as a table of percentages, its metrics first and then the frame AUC of each class."""
+def show_metrics(
+    metrics: Mapping[str, float],
+    class_auc: Mapping[str, float],
+    undefined: Collection[str] = (),
+    intervals: Mapping[str, tuple[float, float]] | None = None,
+) -> None:
+    """Print an evaluation as a table of percentages, its metrics first and then the frame AUC of each class.
+
+    `undefined` metrics are shown as "-", of mAP the mean alone. `intervals` become a column of their own. A single
+    class says what the frame AUC of the whole test set says, and is left out.
+    """
     from rich.markup import escape
     from rich.table import Table
 
     from harness.console import out
     from harness.report.figures import label, ordered, percent
 
-    table = Table("metric", "%")
-    for name in ordered(metrics):
-        table.add_row(label(name), percent(metrics[name]))
+    table = Table("metric", "%", *(["95% interval over videos"] if intervals else []))
+    for name in ordered({*metrics, *(name for name in undefined if "@" not in name)}):
+        low, high = (intervals or {}).get(name, (None, None))
+        between = [] if low is None else [f"{percent(low)} to {percent(high)}"]
+        table.add_row(label(name), percent(metrics.get(name)), *between)
     table.add_section()
-    for name, value in class_auc.items():
-        table.add_row(f"AUC {escape(name)}", percent(value))
+    if set(class_auc.values()) != {metrics.get("frame_auc")} or len(class_auc) > 1:
+        for name, value in class_auc.items():
+            table.add_row(f"AUC {escape(name)}", percent(value))
     out.print(table)
 
 
@@ -194,4 +206,4 @@ def _text(value: Any) -> str:
         return f"{value:.4f}"
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    return "" if value is None else str(value)
+    return "-" if value is None else str(value)

@@ -26,12 +26,13 @@ from harness.spec import Matrix, RunResult
 class Plan:
     """`orders` in the order of the matrix, each run once; `refused` are named runs that cannot be done.
 
-    `left_out` says which members of a group do not fit, in one line each.
+    `left_out` says which members of a group do not fit, `notes` what to know before it starts, in one line each.
     """
 
     orders: tuple[Order, ...]
     refused: tuple[RunResult, ...]
     left_out: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def read_matrix(path: Path) -> Matrix:
@@ -72,10 +73,14 @@ def plan(matrix: Matrix, out: Path, threads: int, fresh: bool = False) -> Plan:
     orders: dict[str, Order] = {}
     refused: dict[str, RunResult] = {}
     left_out: dict[str, None] = {}
+    notes: dict[str, None] = {}
     for dataset in dict.fromkeys(matrix.datasets):
         card = find_card(dataset)
         place = str(Path(dataset).absolute()) if dataset.endswith((".yaml", ".yml")) else dataset
         for bank in _banks(card, matrix.features):
+            if undefined := bank.truth().undefined:
+                _check_rules(matrix, card, undefined)
+                notes[f"{card.name}: {undefined}; its runs are kept without them"] = None
             preset = matrix.preset or card.preset
             for name, by_itself in named.items():
                 cls = method_class(name)
@@ -99,7 +104,17 @@ def plan(matrix: Matrix, out: Path, threads: int, fresh: bool = False) -> Plan:
                     rest |= {"preset": preset, "seed": seed, "selection": rule, "ablation": ablation}
                     spec = spec_of(name, config, bank, text, threads=threads, **rest)
                     orders.setdefault(spec.run_id, Order(spec, place, matrix.text_tower, out, fresh))
-    return Plan(tuple(orders.values()), tuple(refused.values()), tuple(left_out))
+    return Plan(tuple(orders.values()), tuple(refused.values()), tuple(left_out), tuple(notes))
+
+
+def _check_rules(matrix: Matrix, card: DatasetCard, undefined: str) -> None:
+    """Raise UserError where a rule chooses weights by a metric that the test set leaves undefined."""
+    if rule := next((rule for rule in matrix.selection if rule in ("oracle", "paper")), None):
+        metric = card.protocol.primary
+        raise UserError(
+            f"--selection {rule}: chooses by the {metric} of the test set, but on {card.name} {undefined}; "
+            "use --selection last or val"
+        )
 
 
 def _check_seeds(matrix: Matrix) -> None:

@@ -65,7 +65,7 @@ def run(plan: Plan, open_executor: Open, tracker: Tracker, display: Display) -> 
         Unwritable: the output directory refused a write; what is finished stays.
     """
     _check_writable(tracker.out)
-    for line in plan.left_out:
+    for line in (*plan.left_out, *plan.notes):
         display.say(line)
     state = _State(deque(plan.orders), {}, [], {})
     stop: list[str] = []

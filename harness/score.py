@@ -14,8 +14,11 @@ from harness.data.card import DatasetCard
 from harness.data.cards import find_card, imported_set, open_bank
 from harness.data.video_names import match_videos
 from harness.errors import UserError
-from harness.metrics.alarms import Alarms, alarms, threshold_at_rate
-from harness.metrics.protocol import FALSE_ALARM_THRESHOLD, Evaluation, evaluate
+from harness.metrics.alarms import Rated, rated
+from harness.metrics.intervals import video_intervals
+from harness.metrics.protocol import Evaluation, evaluate
+from harness.metrics.saturation import saturation
+from harness.own_labels import own_truth
 from harness.predictions import Predictions
 from harness.scored_files import ScoredFile, read_scores
 from harness.scored_rows import check_fit, describe, parse_rows, rows_of_videos
@@ -44,24 +47,21 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Rated:
-    """Alarms at one threshold; `rate` is the limit of false alarms per hour that set it (None: it was given)."""
-
-    alarms: Alarms
-    rate: float | None
-
-
-@dataclass(frozen=True)
 class Score:
     """What a file scored, and what a reader must know of it.
 
     `excluded`: test videos left out; `ignored`: videos of the file that are no test videos; `rows`: what its rows were
-    read as. `alarms` is empty where frames per second are not known.
+    read as, `unit`: what was counted, frames unless nothing tells how many a row is. `intervals`: 95% intervals over
+    videos (low, high) of the metrics that have one. `undefined`: in a sentence, which metrics the labels leave
+    undefined and why. `alarms` is empty where frames per second are not known.
     """
 
     evaluation: Evaluation
+    intervals: dict[str, tuple[float, float]]
+    undefined: str
     truth: str
     rows: str
+    unit: str
     excluded: tuple[str, ...]
     ignored: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -95,16 +95,20 @@ def score(request: Request) -> Score:
         test = _by_data_set(found, card, request)
     if (request.thresholds or request.rates) and not fps:
         raise UserError(f"alarms per hour need the frames per second of {test.truth.dataset}; give --fps")
-    evaluation = evaluate(test.predictions, test.truth)
+    pair = (test.predictions, test.truth)
+    evaluation, unit, flat = evaluate(*pair), test.truth.unit, saturation(test.predictions.scores)
     return Score(
         evaluation=evaluation,
+        intervals=video_intervals(*pair),
+        undefined=test.truth.undefined,
         truth=test.truth.dataset,
-        rows=describe(test.predictions.alignment),
+        rows=describe(test.predictions.alignment) if unit == "frames" else unit,
+        unit=unit,
         excluded=test.truth.excluded,
         ignored=test.ignored,
-        warnings=(*test.warnings, *_uncovered(evaluation, test.truth)),
+        warnings=(*test.warnings, *_uncovered(evaluation, test.truth), *filter(None, [flat])),
         fps=fps,
-        alarms=_alarms(test, request, fps) if fps else (),
+        alarms=rated(*pair, request.thresholds, request.rates, fps, request.iou) if fps else (),
     )
 
 
@@ -124,19 +128,16 @@ def _by_own_labels(found: ScoredFile | Predictions, request: Request) -> Test:
         raise UserError(f"{given[0]}: belongs to a data set; name it with --dataset")
     if isinstance(found, Predictions):
         raise UserError(f"{request.path}: has no labels of its own; name the data set to score against with --dataset")
-    rows = parse_rows(request.rows) if request.rows else None
-    if rows is not None and rows.kind == "segments":
-        raise UserError("--rows segments: needs the frames of every video; name the data set with --dataset")
-    if request.fps and rows is None:
-        raise UserError("--fps: a row of a file with labels of its own may be a frame or a snippet; add --rows")
-    truth = found.own_truth(rows.stride if rows else 1)
+    truth, reason = own_truth(found, request.rows)
+    if request.fps and (request.rows is None or truth.unit != "frames"):
+        raise UserError("--fps: a row of a file with labels of its own may be any number of frames; add --rows NUMBER")
     predictions = replace(found, alignment=truth.alignment).predictions(truth.alignment, truth.classes)
-    return Test(predictions, truth)
+    return Test(predictions, truth, warnings=tuple(filter(None, [reason])))
 
 
 def _by_data_set(found: ScoredFile | Predictions, card: DatasetCard, request: Request) -> Test:
     where = str(request.path)
-    given = parse_rows(request.rows) if request.rows else None
+    given = parse_rows(request.rows, card.alignment) if request.rows else None
     if isinstance(found, Predictions):
         if given not in (None, found.alignment):
             raise UserError(f"--rows {request.rows}: {where} says that its rows are {describe(found.alignment)}")
@@ -286,13 +287,3 @@ def _chosen(found: ScoredFile | Predictions, places: Mapping[str, int], truth: G
     offsets = np.cumsum([0, *(own.stop - own.start for own in kept)], dtype=np.int64)
     probs = None if found.class_probs is None else found.class_probs[rows]
     return replace(found, videos=tuple(places), offsets=offsets, scores=found.scores[rows], class_probs=probs)
-
-
-def _alarms(test: Test, request: Request, fps: float) -> tuple[Rated, ...]:
-    wanted: list[tuple[float, float | None]] = [(threshold, None) for threshold in request.thresholds]
-    wanted += [(threshold_at_rate(test.predictions, test.truth, rate, fps), rate) for rate in request.rates]
-    if not wanted:
-        wanted = [(FALSE_ALARM_THRESHOLD, None)]
-    return tuple(
-        Rated(alarms(test.predictions, test.truth, threshold, fps, request.iou), rate) for threshold, rate in wanted
-    )

@@ -42,8 +42,8 @@ class ScoredFile:
         """The scores as predictions; `alignment` counts where the file says none."""
         return Predictions(self.videos, self.offsets, self.scores, self.alignment or alignment, classes)
 
-    def own_truth(self, frames_per_row: int = 1) -> GroundTruth:
-        """Ground truth from the file's own labels: every row counts as `frames_per_row` frames.
+    def own_truth(self, frames_per_row: int = 1, unit: str = "rows") -> GroundTruth:
+        """Ground truth from the file's own labels: every row counts as `frames_per_row` of what `unit` names.
 
         Raises:
             UserError: the file has no labels.
@@ -58,7 +58,7 @@ class ScoredFile:
             events = tuple(Event(start, end, 1) for start, end in zip(edges[::2], edges[1::2], strict=True))
             videos[name] = VideoTruth(len(own) * frames_per_row, (1,) if events else (0,), events)
         alignment = Alignment(kind="stride", stride=frames_per_row)
-        return GroundTruth(self.path.name, ("normal", "abnormal"), alignment, videos)
+        return GroundTruth(self.path.name, ("normal", "abnormal"), alignment, videos, unit=unit)
 
 
 def read_scores(path: Path) -> ScoredFile | Predictions:

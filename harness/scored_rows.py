@@ -9,17 +9,19 @@ from harness.errors import UserError
 
 FRAMES = Alignment(kind="stride", stride=1)
 SEGMENTS = Alignment(kind="segments")
-_CHOICES = "frames, segments, or how many frames a row stands for, such as 16"
+_CHOICES = "frames, snippets, segments, or how many frames a row stands for, such as 16"
 
 
-def parse_rows(text: str) -> Alignment:
-    """Return what `--rows` names.
+def parse_rows(text: str, usual: Alignment) -> Alignment:
+    """Return what `--rows` names; snippets are those of the data set, `usual`, where it has any.
 
     Raises:
         UserError: it is none of the choices.
     """
     if text in ("frames", "segments"):
         return FRAMES if text == "frames" else SEGMENTS
+    if text == "snippets":
+        return usual if usual.kind == "stride" else Alignment(kind="stride")
     if not (text.isascii() and text.isdecimal() and len(text) < 6 and int(text)):
         raise UserError(f"--rows {text!r}: expected {_CHOICES}")
     return Alignment(kind="stride", stride=int(text))

@@ -130,7 +130,8 @@ class RunResult(_Model):
     """One finished or failed run; the content of `run.json`. Metric values are fractions in [0, 1].
 
     `origin` says whether the weights were trained here, or come from a checkpoint, there of a method that can be
-    trained or of one that cannot. `log` is the end of the log of a failed run.
+    trained or of one that cannot. `log` is the end of the log of a failed run. `undefined` names the metrics that are
+    not in `metrics` because the test set leaves them undefined; `cautions` say what makes the others doubtful.
     """
 
     id: str
@@ -144,6 +145,8 @@ class RunResult(_Model):
     log: str = ""
     metrics: dict[str, float] = {}
     class_auc: dict[str, float] = {}
+    undefined: list[str] = []
+    cautions: list[str] = []
     videos: int = 0
     frames: int = 0
     excluded: list[str] = []

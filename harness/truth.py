@@ -37,6 +37,11 @@ class VideoTruth:
         """Whether any of its classes is not the normal one."""
         return any(label > 0 for label in self.labels)
 
+    @property
+    def normal(self) -> bool:
+        """Whether it is known to show no event; a video without any class is not labelled."""
+        return bool(self.labels) and not self.abnormal
+
     def mask(self) -> NDArray[np.bool_]:
         """Frame labels `[frames]`; events are cut at the video's end."""
         mask = np.zeros(self.frames, dtype=bool)
@@ -47,7 +52,11 @@ class VideoTruth:
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """Ground truth of a test set, in the test list's order. `excluded` names videos without features."""
+    """Ground truth of a test set, in the test list's order.
+
+    `excluded` names videos without features. `unit` says in words what is counted: frames, or the rows of a file that
+    does not say how many frames a row stands for.
+    """
 
     dataset: str
     classes: tuple[str, ...]
@@ -56,11 +65,29 @@ class GroundTruth:
     primary: str = "frame_auc"
     map_variant: Literal["ucf", "xd"] = "ucf"
     excluded: tuple[str, ...] = ()
+    unit: str = "frames"
 
     @property
     def frames(self) -> int:
         """All test frames."""
         return sum(video.frames for video in self.videos.values())
+
+    @property
+    def undefined(self) -> str:
+        """In a sentence, which of the usual metrics are undefined on this test set and why; "" where none is."""
+        videos = [video for video in self.videos.values() if video.labels]
+        total = sum(video.frames for video in videos)
+        positives = sum(int(video.mask().sum()) for video in videos)
+        if total and positives == total:
+            return f"frame AUC and AP are undefined: every one of the {self.unit} lies in an event"
+        if positives:
+            return ""
+        reason = f"none of the {self.unit} lies in an event"
+        if not videos:
+            reason = "no test video is labelled" if self.videos else "there is no test video"
+        elif all(video.normal for video in videos):
+            reason = f"no test video is abnormal ({len(videos)} normal)"
+        return f"frame AUC, AP and mAP are undefined: {reason}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready form; `from_dict` reads it back."""

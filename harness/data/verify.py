@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.data.bank import SPLITS, Bank
+from harness.data.bank import SPLITS, Bank, Split
 from harness.errors import UserError
 
 
@@ -34,6 +34,12 @@ def verify(bank: Bank) -> list[str]:
     return problems
 
 
+def mean_norm(split: Split) -> float:
+    """Return the mean norm of some 4,096 evenly chosen snippets, at the scale that methods see; 0 without any."""
+    rows = split.features[:: max(1, len(split.features) // 4096)]
+    return float(np.linalg.norm(rows.astype(np.float64), axis=1).mean() * split.scale) if len(rows) else 0.0
+
+
 def describe(bank: Bank) -> dict[str, Any]:
     """Return a JSON-ready description: counts per split and class, frames, excluded videos, norm, hash."""
     truth = bank.truth()
@@ -42,7 +48,6 @@ def describe(bank: Bank) -> dict[str, Any]:
         split = bank.split(name)
         labels = {item.video: item.labels or truth.videos[item.video].labels for item in split.items}
         counts = Counter(bank.card.class_names[label] for each in labels.values() for label in each)
-        rows = split.features[:: max(1, len(split.features) // 4096)]
         splits[name] = {
             "videos": len(labels),
             "items": len(split.items),
@@ -50,10 +55,7 @@ def describe(bank: Bank) -> dict[str, Any]:
             "crops": sorted({item.crop for item in split.items}),
             "excluded": list(bank.excluded[name]),
             "classes": {name: counts[name] for name in bank.card.class_names},
-            # Of up to some 4,096 evenly chosen rows, at the scale that methods see.
-            "mean_norm": float(np.linalg.norm(rows.astype(np.float64), axis=1).mean() * split.scale)
-            if len(rows)
-            else 0,
+            "mean_norm": mean_norm(split),
         }
     return {
         "dataset": bank.card.name,

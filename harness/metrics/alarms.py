@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,9 @@ from harness.errors import UserError
 from harness.metrics.frame import Ints, SnippetFrames, snippet_frames
 from harness.predictions import Predictions
 from harness.truth import GroundTruth
+
+# Above it is an alarm, unless somebody says otherwise.
+FALSE_ALARM_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,35 @@ class Alarms:
     delay: float | None
     recall: float | None
     iou: float
+
+
+@dataclass(frozen=True)
+class Rated:
+    """Alarms at one threshold; `rate` is the limit of false alarms per hour that set it (None: it was given)."""
+
+    alarms: Alarms
+    rate: float | None
+
+
+def rated(
+    predictions: Predictions,
+    truth: GroundTruth,
+    thresholds: Sequence[float],
+    rates: Sequence[float],
+    fps: float,
+    iou: float = 0.5,
+) -> tuple[Rated, ...]:
+    """Return the alarms at `thresholds`, and where false alarms come down to `rates` per hour; at 0.5 without either.
+
+    Raises:
+        UserError: as `alarms` and `threshold_at_rate`.
+    """
+    wanted: list[tuple[float, float | None]] = [(threshold, None) for threshold in thresholds]
+    wanted += [(threshold_at_rate(predictions, truth, rate, fps), rate) for rate in rates]
+    return tuple(
+        Rated(alarms(predictions, truth, threshold, fps, iou), rate)
+        for threshold, rate in wanted or [(FALSE_ALARM_THRESHOLD, None)]
+    )
 
 
 def alarms(predictions: Predictions, truth: GroundTruth, threshold: float, fps: float, iou: float = 0.5) -> Alarms:

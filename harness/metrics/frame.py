@@ -20,7 +20,8 @@ class SnippetFrames:
     """The frames of every snippet of a test set, videos in the ground truth's order, snippets in time order.
 
     Snippet n is row `row[n]` of the predictions, belongs to video `video[n]` (index into the ground truth) and covers
-    the frames [start[n], end[n]). All arrays are `[N]`; snippets without a frame are left out.
+    the frames [start[n], end[n]). All arrays are `[N]`; snippets without a frame are left out, and those of videos that
+    are not labelled.
     """
 
     row: Ints
@@ -57,8 +58,8 @@ def snippet_frames(predictions: Predictions, truth: GroundTruth) -> SnippetFrame
     rows, videos, edges = [], [], []
     for index, (name, video) in enumerate(truth.videos.items()):
         owned = predictions.rows(place[name])
-        count = owned.stop - owned.start
-        rows.append(np.arange(owned.start, owned.stop, dtype=np.int64))
+        count = owned.stop - owned.start if video.labels else 0
+        rows.append(np.arange(owned.start, owned.start + count, dtype=np.int64))
         videos.append(np.full(count, index, dtype=np.int64))
         edges.append(truth.alignment.edges(count, video.frames))
     start = _joined([edge[:-1] for edge in edges])

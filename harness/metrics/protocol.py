@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UserError
+from harness.metrics.alarms import FALSE_ALARM_THRESHOLD
 from harness.metrics.frame import Floats, SnippetTable, average_precision, pr_auc_trapezoid, roc_auc, snippet_table
 from harness.metrics.segments import THRESHOLDS, field_map, strict_map
 from harness.predictions import Predictions
 from harness.truth import GroundTruth
-
-FALSE_ALARM_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -24,13 +23,15 @@ class Evaluation:
     """Metrics of one set of predictions; fractions in [0, 1], undefined ones left out.
 
     `metrics` by name, see `evaluate`; `class_auc` by class name: the frame AUC over the abnormal videos of that class
-    together with all normal videos. `videos` and `frames` count what was scored.
+    together with all normal videos. `videos` and `frames` count what was scored. `undefined` names the metrics of these
+    predictions that the test set leaves undefined.
     """
 
     metrics: dict[str, float]
     class_auc: dict[str, float]
     videos: int
     frames: int
+    undefined: tuple[str, ...] = ()
 
 
 def evaluate(predictions: Predictions, truth: GroundTruth) -> Evaluation:
@@ -46,7 +47,7 @@ def evaluate(predictions: Predictions, truth: GroundTruth) -> Evaluation:
     - `false_alarm_rate`: share of the frames of normal videos whose score is above 0.5.
     - `map@0.1` .. `map@0.5`, `map_avg` (their mean): the field's detection mAP in the data set's variant, and
       `map_strict@0.1` .. `map_strict@0.5`, `map_strict_avg`: the corrected one, see `harness.metrics.segments`; only
-      with class probabilities.
+      with class probabilities, and undefined without any event.
 
     Raises:
         UserError: the predictions' videos, alignment or classes are not the ground truth's.
@@ -54,14 +55,17 @@ def evaluate(predictions: Predictions, truth: GroundTruth) -> Evaluation:
     test = _Test(snippet_table(predictions, truth), truth)
     named = {name: metric(test) for name, metric in _METRICS.items()}
     if predictions.class_probs is not None:
-        named |= _at_thresholds("map", field_map(predictions, truth))
-        named |= _at_thresholds("map_strict", strict_map(predictions, truth))
+        strict = strict_map(predictions, truth)
+        # Without an event no detection could be right: the field's 0 would be no measurement.
+        named |= _at_thresholds("map", None if strict is None else field_map(predictions, truth))
+        named |= _at_thresholds("map_strict", strict)
     per_class = {name: _class_auc(test, label) for label, name in enumerate(truth.classes) if label > 0}
     return Evaluation(
         metrics={name: value for name, value in named.items() if value is not None},
         class_auc={name: value for name, value in per_class.items() if value is not None},
         videos=len(np.unique(test.table.video)),
         frames=int(test.frames.sum()),
+        undefined=tuple(name for name, value in named.items() if value is None),
     )
 
 
@@ -144,12 +148,10 @@ def _class_auc(test: _Test, label: int) -> float | None:
 
 
 def _at_thresholds(name: str, values: Floats | None) -> dict[str, float | None]:
+    names = [*(f"{name}@{threshold}" for threshold in THRESHOLDS), f"{name}_avg"]
     if values is None:
-        return {}
-    named: dict[str, float | None] = {
-        f"{name}@{threshold}": float(value) for threshold, value in zip(THRESHOLDS, values, strict=True)
-    }
-    return named | {f"{name}_avg": float(np.mean(values))}
+        return dict.fromkeys(names)
+    return dict(zip(names, [*map(float, values), float(np.mean(values))], strict=True))
 
 
 _METRICS: dict[str, Callable[[_Test], float | None]] = {

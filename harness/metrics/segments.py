@@ -218,6 +218,6 @@ def _segments(truth: GroundTruth, normal: bool) -> Ints:
     for index, video in enumerate(truth.videos.values()):
         if video.abnormal:
             rows += [(index, event.label, event.start, event.end) for event in video.events]
-        elif normal:
+        elif normal and video.normal:
             rows.append((index, 0, 0, video.frames))
     return np.array(rows, dtype=np.int64).reshape(-1, 4)

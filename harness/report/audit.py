@@ -155,7 +155,8 @@ def _audit_row(row: Row, name: str, primary: str, by_seed: _BySeed, artifact: Ar
         return [values[seed] for seed in row.seeds] if set(row.seeds) <= set(values) else None
 
     choices = () if row.honest else tuple(_choice(run, artifact) for run in row.members if _chose(run))
-    best = [run.result.metrics[primary] for run in row.members] if len(choices) == len(row.seeds) else None
+    met = [run.result.metrics[primary] for run in row.members if primary in run.result.metrics]
+    best = met if len(met) == len(choices) == len(row.seeds) else None
     last = known(row.selection) if row.selection in ("last", "oracle") else None
     if row.selection == "paper":
         last = known("last") or known("oracle")
@@ -212,6 +213,8 @@ def _names(rows: Sequence[Row]) -> list[str]:
 
 def _reading(rows: Sequence[AuditRow], primary: str, both: int, overtakes: Sequence[tuple[str, str]]) -> str:
     """The outcome in one sentence."""
+    if not any(row.last or row.best or row.val for row in rows):
+        return f"No row has a {label(primary)}, so there is nothing to compare."
     looked = [row for row in rows if row.looked]
     if not looked:
         return "No row looked at the test set, so nothing was bought; `--selection oracle` would show what it buys."

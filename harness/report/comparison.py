@@ -152,7 +152,7 @@ def coverage(standings: Sequence[Standing], truth: GroundTruth) -> list[str]:
     if all(standing.frames == truth.frames for standing in standings):
         return []
     counts = ", ".join(f"{standing.name} {standing.frames:,}" for standing in standings)
-    return [f"Scored frames of the {truth.frames:,} in the ground truth: {counts}."]
+    return [f"Scored {truth.unit} of the {truth.frames:,} in the ground truth: {counts}."]
 
 
 def points(value: float) -> str:

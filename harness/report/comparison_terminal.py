@@ -22,8 +22,8 @@ def print_comparison(found: Comparison, truth: GroundTruth, cautions: Sequence[s
     standings = {standing.name: standing for standing in found.standings}
     for pair in found.videos:
         console.print(_pair(found, pair))
-        first = next(verdict for verdict in found.verdicts if (verdict.a, verdict.b) == (pair.a, pair.b))
-        if first.metric == "frame_auc":
+        first = next((verdict for verdict in found.verdicts if (verdict.a, verdict.b) == (pair.a, pair.b)), None)
+        if first and first.metric == "frame_auc":
             lines = [headline(first, standings[pair.a], standings[pair.b]), deciding(pair, first, len(truth.videos))]
             lines += [f"{pair.a} gained most on {_named(pair.gains, truth)}."] if pair.gains else []
             lines += [f"{pair.a} lost most on {_named(pair.losses, truth)}."] if pair.losses else []

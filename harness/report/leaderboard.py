@@ -91,9 +91,11 @@ def _board(
         training = _Training(spec.method, _config_hash(spec), *shared)
         groups[training, spec.selection][spec.seed] = (run, spec)
     cautions = [note] if note else []
+    cautions += [f"{spec.method} seed {spec.seed}: {line}" for run, spec in members for line in run.result.cautions]
     truth, first = None, members[-1][0].result
     try:
         truth = GroundTruth.load(artifact(members[-1][0], "truth.json"))
+        cautions += [truth.undefined] if truth.undefined else []
     except HarnessError as error:
         cautions.append(f"Ground truth could not be read, so there are no intervals: {error}")
     resamples = Resamples(truth, artifact, cache) if truth else None

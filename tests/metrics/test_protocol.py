@@ -11,6 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from harness.errors import UserError
 from harness.metrics.protocol import evaluate, primary
 from harness.metrics.segments import field_map, strict_map
+from harness.truth import VideoTruth
 from tests.metrics.reference import abnormal, expanded, normal, random_set, scene
 
 
@@ -54,6 +55,38 @@ def test_undefined_metrics_are_left_out() -> None:
     predictions, truth = scene({"a": (abnormal(32, (0, 16, 1)), [0.9, 0.5])})
     defined = ("frame_auc", "frame_ap", "frame_pr_auc_trapezoid", "abnormal_auc", "abnormal_ap", "macro_auc")
     assert evaluate(predictions, truth).metrics == dict.fromkeys(defined, 1.0)
+
+
+@pytest.mark.parametrize("variant", ["ucf", "xd"])
+def test_map_without_any_event_is_undefined_not_zero(variant: str) -> None:
+    scores = [[0.2, 0.8], [0.9, 0.1]]
+    result = evaluate(*scene({"n": (normal(32), scores), "m": (normal(32), scores)}, map_variant=variant))
+    assert set(result.metrics) == {"false_alarm_rate"}
+    assert {"map_avg", "map@0.1", "map_strict_avg", "map_strict@0.5", "frame_auc"} <= set(result.undefined)
+
+
+def test_videos_without_a_label_count_nowhere() -> None:
+    known = {"a": (abnormal(32, (0, 16, 1)), [[0.1, 0.9], [0.8, 0.2]]), "n": (normal(32), [[0.7, 0.3], [0.4, 0.6]])}
+    whole = evaluate(*scene(known))
+    assert evaluate(*scene({**known, "u": (VideoTruth(32, ()), [[0.0, 1.0], [1.0, 0.0]])})) == whole
+    assert not whole.undefined
+    predictions, truth = scene({"u": (VideoTruth(32, ()), [[0.0, 1.0], [1.0, 0.0]])})
+    result = evaluate(predictions, truth)
+    assert (result.metrics, result.class_auc, result.videos, result.frames) == ({}, {}, 0, 0)
+    assert truth.undefined == "frame AUC, AP and mAP are undefined: no test video is labelled"
+
+
+def test_a_test_set_says_what_it_leaves_undefined() -> None:
+    def why(videos: dict[str, VideoTruth]) -> str:
+        return scene({name: (video, [0.5]) for name, video in videos.items()})[1].undefined
+
+    assert why({"n": normal(16), "a": abnormal(16, (0, 4, 1))}) == ""
+    assert why({"a": abnormal(16, (0, 4, 1))}) == ""
+    assert why({"n": normal(16)}).endswith("no test video is abnormal (1 normal)")
+    assert why({"a": abnormal(16, (0, 16, 1))}) == (
+        "frame AUC and AP are undefined: every one of the frames lies in an event"
+    )
+    assert why({"n": normal(16), "a": VideoTruth(16, (1,))}).endswith("none of the frames lies in an event")
 
 
 def test_half_is_no_alarm() -> None:
