@@ -1,6 +1,7 @@
 """How faithful a method is: which parity cases its present code passed.
 
-Outcomes are kept by the hash of the method's own sources, so a badge never outlives the code it was earned with.
+Outcomes are kept by the hash of what the method's own sources compute, so a badge never outlives the code it was
+earned with, and survives a comment.
 `reports/parity.json` holds those of the methods that ship with the harness, `HARNESS_HOME/parity.json` the user's own.
 """
 
@@ -12,12 +13,12 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from harness.code_identity import method_hash
 from harness.errors import UserError
 from harness.files import read_json, write_json
 from harness.method import Method
 from harness.parity import CaseResult
 from harness.paths import harness_home, report_assets_dir
-from harness.provenance import method_hash
 from harness.registry import method_class, method_names
 
 
