@@ -42,7 +42,7 @@ def syntax_of(source: bytes) -> Syntax:
     reader = _Reader()
     try:
         reader.read(ast.parse(source))
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last where it is nested too deep
         return Syntax(digest(source))
     return Syntax(digest("\n".join(reader.words)), tuple(reader.imports), frozenset(reader.strings), reader.searches)
 
