@@ -13,11 +13,12 @@ import torch
 
 from harness.arithmetic import arithmetic
 from harness.checkpoints import Header, build, load, read_header, weights_hash
+from harness.computation import Tick, measure, settle
 from harness.convert import convert
 from harness.data.card import DatasetCard
 from harness.data.cards import find_card, open_bank
 from harness.errors import UserError
-from harness.execute import CHECKPOINT, Tick, finished, measure, publish, spec_of
+from harness.execute import CHECKPOINT, finished, publish, spec_of
 from harness.files import read_json
 from harness.method import Method, Task
 from harness.registry import method_class, one_method, setting_errors
@@ -63,7 +64,7 @@ def evaluate_checkpoint(request: Request, say: Say, progress: Progress) -> RunRe
     label = ", ".join(path.name for path in paths)
     method, header = _loaded(request, paths, card, label, say)
     bank = open_bank(card, _features(card, request.features, header.dim, label))
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    settle(torch.get_num_threads())
     spec = spec_of(
         header.method,
         method.config,
@@ -88,7 +89,7 @@ def evaluate_checkpoint(request: Request, say: Say, progress: Progress) -> RunRe
         say(f"caution: {card.name}: {undefined}")
     origin: Origin = "inference-only" if method.card.training == "inference-only" else "checkpoint"
     where = str(directory) if request.record else ""
-    result = finished(spec, method, tested, origin=origin, directory=where)
+    result = finished(spec, method, bank, tested, origin=origin, directory=where)
     if request.record:
         log = f"{time.strftime('%Y-%m-%d %H:%M:%S')} evaluated {label} {' '.join(header.source) or header.run}\n"
         own = header.model_copy(update={"config": spec.config, "run": spec.run_id})

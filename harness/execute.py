@@ -1,4 +1,4 @@
-"""One run from start to finish: build, train, select, predict, score, and put the result on disk at once."""
+"""One run from start to finish: compute it, and put the result on disk at once."""
 
 from __future__ import annotations
 
@@ -9,32 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from harness.arithmetic import arithmetic
 from harness.checkpoints import Header, save_checkpoint
-from harness.data.bank import Bank, Split
+from harness.code_identity import code_hash
+from harness.computation import Tested, Tick, Trial, build, compute
+from harness.data.bank import Bank
 from harness.data.fitting import scratch_bytes
-from harness.data.sampling import Batches, validation_items
-from harness.errors import Unwritable, UserError
+from harness.data.verify import mean_norm
+from harness.errors import Unwritable
 from harness.fidelity import fidelity
 from harness.files import replacing_directory, unwritable, write_json, write_text
-from harness.method import Method, MethodConfig, Size, Task
-from harness.metrics.frame import roc_auc
-from harness.metrics.protocol import Evaluation, evaluate, primary
-from harness.predict import cautions, predict
+from harness.method import Method, MethodConfig, Size
+from harness.metrics.saturation import saturation
 from harness.predictions import Predictions
-from harness.provenance import code_hash, provenance
+from harness.provenance import provenance
 from harness.registry import method_class
-from harness.seeds import derive
-from harness.selection import Evaluate, Selector
 from harness.spec import Cost, RunResult, RunSpec
 from harness.text import TextTower
-from harness.train import EpochRecord, train, training_videos
-from harness.truth import GroundTruth
 
-Tick = Callable[[int, int], None]
 CHECKPOINT = "checkpoint.safetensors"
 # Bytes that stay free for logs, the tracking store and the report.
 SPARE = 50_000_000
@@ -59,25 +50,15 @@ def spec_of(name: str, config: MethodConfig, bank: Bank, text: TextTower | None,
 
 
 @dataclass(frozen=True)
-class Job:
-    """Everything one run needs."""
+class Job(Trial):
+    """One run to compute, whose result goes to a directory below `out`."""
 
-    spec: RunSpec
-    cls: type[Method]
-    config: MethodConfig
-    task: Task
-    bank: Bank
     out: Path
 
     @property
     def directory(self) -> Path:
         """Where the finished run lies."""
         return self.out / self.spec.run_id
-
-    @property
-    def workspace(self) -> Path:
-        """Where the unfinished run keeps its checkpoint and log."""
-        return self.out / ".work" / self.spec.run_id
 
     def log(self, line: str) -> None:
         """Append a line with the time to the run's log."""
@@ -100,22 +81,19 @@ def execute(job: Job, fresh: bool, say: Callable[[str], None], progress: Tick) -
         shutil.rmtree(job.workspace, ignore_errors=True)
     began = time.perf_counter()
     job.log(f"start {job.spec.run_id}")
-    spec, device = job.spec, job.spec.device
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    spec = job.spec
     method = build(job)
     _check_space(job, method)
-    selector, batches = _selector(job, method)
-    with arithmetic(method, device, spec.precision, spec.compiled, spec.fused):
-        records, train_seconds = _trained(job, method, selector, batches, progress)
-        selected = selector.finish(method, steps=records[-1]["step"] if records else 0)
-        tested = measure(method, job.bank, device)
+    outcome = compute(job, method, job.log, progress)
+    tested = outcome.tested
     result = finished(
         spec,
         method,
+        job.bank,
         tested,
-        train_seconds,
+        outcome.seconds,
         wall_seconds=time.perf_counter() - began,
-        selected=selected,
+        selected=outcome.selected,
         directory=str(job.directory),
     )
     for caution in result.cautions:
@@ -127,35 +105,17 @@ def execute(job: Job, fresh: bool, say: Callable[[str], None], progress: Tick) -
         method,
         tested,
         Header(method=spec.method, config=spec.config, dim=job.task.dim, text_tower=spec.text_tower, run=spec.run_id),
-        history={"epochs": records, "looks": selector.history},
+        history={"epochs": outcome.records, "looks": outcome.looks},
         log=(job.workspace / "log.txt").read_text(encoding="utf-8"),
     )
     shutil.rmtree(job.workspace, ignore_errors=True)
     return result
 
 
-@dataclass(frozen=True)
-class Tested:
-    """A pass over the test set; `seconds` are those of the forward passes, `cautions` what its scores make doubtful."""
-
-    predictions: Predictions
-    truth: GroundTruth
-    scored: Evaluation
-    seconds: float
-    cautions: tuple[str, ...]
-
-
-def measure(method: Method, bank: Bank, device: str, progress: Tick = lambda done, total: None) -> Tested:
-    """Predict the test split and score it."""
-    test = bank.split("test")
-    predictions, seconds = predict(method.to(device), test, bank.card.alignment, device, progress)
-    truth = bank.truth()
-    return Tested(predictions, truth, evaluate(predictions, truth), seconds, cautions(method, test, predictions))
-
-
 def finished(
     spec: RunSpec,
     method: Method,
+    bank: Bank,
     tested: Tested,
     train_seconds: float = 0.0,
     wall_seconds: float = 0.0,
@@ -169,7 +129,7 @@ def finished(
         metrics=scored.metrics,
         class_auc=scored.class_auc,
         undefined=list(scored.undefined),
-        cautions=list(tested.cautions),
+        cautions=_cautions(method, bank, tested.predictions),
         videos=scored.videos,
         frames=scored.frames,
         excluded=list(tested.truth.excluded),
@@ -187,21 +147,13 @@ def finished(
     )
 
 
-def _trained(
-    job: Job, method: Method, selector: Selector, batches: Batches | None, progress: Tick
-) -> tuple[list[EpochRecord], float]:
-    """Train as the method asks for; return the epochs of a training by gradient, and the seconds."""
-    if batches is not None:
-        method.prepare(training_videos(batches.split, batches.items))
-        records = train(method, batches, selector, job.spec.device, job.workspace / "resume.pt", progress)
-        for record in records:
-            job.log(f"epoch {record['epoch']} step {record['step']} loss {record['loss']:.6g}")
-        return records, sum(record["seconds"] for record in records)
-    start = time.perf_counter()
-    if method.card.training == "closed-form":
-        split = job.bank.split("train")
-        method.fit(training_videos(split, np.arange(len(split.items))))
-    return [], time.perf_counter() - start
+def _cautions(method: Method, bank: Bank, predictions: Predictions) -> list[str]:
+    """A sentence where scores hardly differ, with the usual reason: features of another size than expected."""
+    found, card = saturation(predictions.scores), method.card
+    if not found:
+        return []
+    norm = mean_norm(bank.split("test"))
+    return [f"{found}; the features' mean norm is {norm:.3g}, {card.name} expects: {card.input_scale}"]
 
 
 def _check_space(job: Job, method: Method) -> None:
@@ -217,62 +169,6 @@ def _check_space(job: Job, method: Method) -> None:
     if free < needed:
         short = f"{free / 1e9:.2f} GB free, the run needs up to {needed / 1e9:.2f} GB"
         raise Unwritable(f"{job.out}: {short}; free space or choose another directory")
-
-
-def build(job: Job) -> Method:
-    """Return the method with the weights that (seed, data set) give; the global generator is left as it was."""
-    with torch.random.fork_rng():
-        torch.manual_seed(derive(job.spec.seed, job.spec.dataset, "init"))
-        return job.cls(job.config, job.task)
-
-
-def _selector(job: Job, method: Method) -> tuple[Selector, Batches | None]:
-    spec = job.spec
-    if method.card.training != "gradient":
-        return Selector("last", method.looks(), None, ""), None
-    training = job.bank.split("train")
-    items = np.arange(len(training.items))
-    evaluation: Evaluate | None = None
-    criterion = ""
-    if spec.selection == "val":
-        mask = validation_items(training, spec.seed, spec.dataset)
-        items, held_out = items[~mask], training.subset(mask)
-        evaluation, criterion = _video_auc(job, held_out), "validation video_auc"
-    elif spec.selection in ("oracle", "paper"):
-        evaluation, criterion = _test_metric(job), f"test {job.bank.card.protocol.primary}"
-    batches = Batches(training, items, method.sampling(), spec.seed, spec.dataset, job.workspace / "fitted.f32")
-    return Selector(spec.selection, method.looks(), evaluation, criterion), batches
-
-
-def _test_metric(job: Job) -> Evaluate:
-    """The test set's primary metric; the rules `oracle` and `paper` say on the label that they use it."""
-    test, truth = job.bank.split("test"), job.bank.truth()
-    return lambda method: primary(predict(method, test, truth.alignment, job.spec.device)[0], truth)
-
-
-def _video_auc(job: Job, held_out: Split) -> Evaluate:
-    """Video-level AUC of held-out training videos, by their weak labels; a video scores its highest snippet.
-
-    Raises:
-        UserError: they are all of one kind, so that there is nothing to choose by.
-    """
-    abnormal = {item.video: bool(set(item.labels) - {0}) for item in held_out.items}
-    if len(set(abnormal.values())) < 2:
-        kind = "abnormal" if any(abnormal.values()) else "normal"
-        raise UserError(
-            f"--selection val: {job.spec.dataset} has too few training videos to hold out normal and abnormal ones "
-            f"({len(abnormal)} held out, all {kind}), so that their AUC is undefined; use --selection last"
-        )
-
-    def value(method: Method) -> float:
-        predictions, _ = predict(method, held_out, job.bank.card.alignment, job.spec.device)
-        scores = np.array([predictions.scores[predictions.rows(i)].max() for i in range(len(predictions.videos))])
-        positive = np.array([abnormal[video] for video in predictions.videos], dtype=np.int64)
-        auc = roc_auc(scores.astype(np.float64), positive, 1 - positive)
-        assert auc is not None
-        return auc
-
-    return value
 
 
 def publish(

@@ -5,7 +5,8 @@ A case counts once, under the furthest stage that it reaches. *forward*: outputs
 steps make of the weights under the official schedules, and with them all that a step needs (`train`), or optimizers and
 schedules by themselves (`optim`).
 
-Outcomes are kept by the hash of the method's own sources, so a badge never outlives the code it was earned with.
+Outcomes are kept by the hash of what the method's own sources compute, so a badge never outlives the code it was
+earned with, and survives a comment.
 `reports/parity.json` holds those of the methods that ship with the harness, `HARNESS_HOME/parity.json` the user's own.
 """
 
@@ -18,13 +19,13 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from harness.code_identity import method_hash
 from harness.errors import UserError
 from harness.files import read_json, write_json
 from harness.method import Method
 from harness.parity import CaseResult
 from harness.parity_case import kind_of
 from harness.paths import harness_home, report_assets_dir
-from harness.provenance import method_hash
 from harness.registry import method_class, method_names
 
 _STAGES = {"eval": "forward", "pool": "forward", "loss": "gradients", "optim": "training", "train": "training"}

@@ -11,12 +11,13 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from harness.computation import task_of
 from harness.data.bank import Bank
 from harness.data.card import DatasetCard
 from harness.data.cards import find_card, open_bank
 from harness.errors import Unsupported, UserError
 from harness.execute import spec_of
-from harness.method import Method, MethodConfig, Task
+from harness.method import Method, MethodConfig
 from harness.order import Order, text_tower
 from harness.registry import method_class, resolve, setting_errors
 from harness.spec import Matrix, RunResult
@@ -85,8 +86,7 @@ def plan(matrix: Matrix, out: Path, threads: int, fresh: bool = False) -> Plan:
             for name, by_itself in named.items():
                 cls = method_class(name)
                 text = text_tower(matrix.text_tower) if cls.card.needs_text else None
-                dim = card.features[bank.features_name].dim
-                task = Task(card.name, card.class_names, card.prompts, dim, text)
+                task = task_of(bank, text)
                 configs = list(_configs(cls, card, preset, settings, name, matrix.ablations))
                 try:
                     _check_trainable(cls, dataset)

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import torch
-
+from harness.computation import settle, task_of
 from harness.data.cards import find_card, open_bank
 from harness.errors import HarnessError
 from harness.execute import Job, spec_of
-from harness.method import Task
 from harness.registry import method_class
 from harness.spec import RunSpec
 from harness.text import TextTower, load_text_tower
@@ -49,13 +47,11 @@ def job_of(order: Order) -> Job:
         HarnessError: they are others here than where the order was made.
     """
     spec = order.spec
-    if torch.get_num_threads() != spec.threads:
-        torch.set_num_threads(spec.threads)
+    settle(spec.threads)
     card = find_card(order.dataset)
     bank = open_bank(card, spec.features)
     cls = method_class(spec.method)
     text = text_tower(order.text_tower) if cls.card.needs_text else None
-    task = Task(card.name, card.class_names, card.prompts, card.features[bank.features_name].dim, text)
     config = cls.Config(**spec.config)
     named = ("preset", "seed", "selection", "device", "precision", "compiled", "fused", "ablation", "threads")
     rest = {name: getattr(spec, name) for name in named}
@@ -63,7 +59,7 @@ def job_of(order: Order) -> Job:
     if here.identity != spec.identity:
         others = [name for name in RunSpec.model_fields if getattr(here, name) != getattr(spec, name)]
         raise HarnessError(f"{spec.run_id}: {', '.join(others)} changed since the run was planned; start it again")
-    return Job(spec, cls, config, task, bank, order.out)
+    return Job(spec, cls, config, task_of(bank, text), bank, order.out / ".work" / spec.run_id, order.out)
 
 
 @lru_cache(maxsize=1)

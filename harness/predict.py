@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 
 from harness.alignment import Alignment
 from harness.data.bank import Split
-from harness.data.verify import mean_norm
 from harness.errors import HarnessError
 from harness.method import Method
-from harness.metrics.saturation import saturation
 from harness.predictions import Predictions
 
 # Snippets of one forward pass, padding included: few enough for a CPU's caches, enough to keep a GPU busy.
@@ -134,11 +132,3 @@ def _average_crops(
         classes=classes,
         class_probs=None if probs is None else mean(probs),
     )
-
-
-def cautions(method: Method, test: Split, predictions: Predictions) -> tuple[str, ...]:
-    """Return a sentence where scores hardly differ, with the usual reason: features of another size than expected."""
-    found, card = saturation(predictions.scores), method.card
-    if not found:
-        return ()
-    return (f"{found}; the features' mean norm is {mean_norm(test):.3g}, {card.name} expects: {card.input_scale}",)

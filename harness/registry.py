@@ -28,6 +28,11 @@ def _entries() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in found}
 
 
+def entries() -> tuple[EntryPoint, ...]:
+    """Entry points of all registered methods; each knows its distribution."""
+    return tuple(_entries().values())
+
+
 def method_names() -> tuple[str, ...]:
     """Names of all registered methods, sorted."""
     return tuple(sorted(_entries()))

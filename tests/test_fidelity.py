@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from harness import fidelity
+from harness import code_identity, fidelity
+from harness.code_identity import method_files
 from harness.files import read_json, write_json
 from harness.parity import CaseResult, Error, adapters
 from harness.registry import method_class, method_names
 from harness.report.render import environment
+from tests.test_code_identity import read_as, with_a_number_changed, with_words_changed
 
 
 def _result(case: str, error: float, method: str = "deepmil", kind: str = "eval") -> CaseResult:
@@ -77,6 +79,23 @@ def test_badge_of_other_code_is_dropped(record: Path) -> None:
     assert fidelity.fidelity(method_class("deepmil")) == ""
     fidelity.keep([_result("b", 1e-7)], record)
     assert list(read_json(record)["deepmil"]["cases"]) == ["b"]
+
+
+@pytest.mark.parametrize("module", ["methods.dsanet", "methods.layers.clip", "harness.text", "harness.method"])
+def test_badge_survives_words_and_falls_with_a_number(
+    record: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    method = method_class("dsanet")
+    file = method_files(method)[module]
+    source = file.read_text(encoding="utf-8")
+    fidelity.keep([_result("a", 1e-7, method="dsanet")], record)
+    with monkeypatch.context() as patch:
+        read_as(patch, file, with_words_changed(source))
+        assert fidelity.fidelity(method) == "parity 1/1"
+        read_as(patch, file, with_a_number_changed(source, -1))
+        assert fidelity.fidelity(method) == ""
+    code_identity._hash_of.cache_clear()
+    assert fidelity.fidelity(method) == "parity 1/1"
 
 
 def test_cases_that_belong_to_no_method_are_not_kept(record: Path) -> None:

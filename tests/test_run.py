@@ -145,9 +145,9 @@ def test_no_test_label_reaches_an_honest_training(
         asked.append("during training" if loop.__dict__.get("_running") else "after training")
         return original(bank)
 
-    import harness.execute as execute
+    import harness.computation as computation
 
-    train = execute.train
+    train = computation.train
 
     def marked(*args: object, **kwargs: object) -> object:
         import harness.train as loop
@@ -159,7 +159,7 @@ def test_no_test_label_reaches_an_honest_training(
             loop.__dict__["_running"] = False
 
     monkeypatch.setattr(Bank, "truth", watched)
-    monkeypatch.setattr(execute, "train", marked)
+    monkeypatch.setattr(computation, "train", marked)
     for rule in ("last", "val"):
         _run(harness, tmp_path, "--methods", "baseline", "--selection", rule, *SHORT)
     assert asked

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+from harness.code_identity import code_hash
 from harness.errors import UserError
 from harness.fidelity import fidelity
 from harness.files import digest, write_json
-from harness.provenance import code_hash
 from harness.registry import method_class
 from harness.report.uncertainty import Artifact
 from harness.spec import RunSpec
