@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from harness import contract
 from harness.arithmetic import arithmetic
 from harness.checkpoints import Header, save_checkpoint
 from harness.data.bank import Bank, Split
@@ -199,13 +200,13 @@ def _trained(
 
 def _check_space(job: Job, method: Method) -> None:
     """Raise `Unwritable` before hours of training rather than after them."""
-    weights = sum(tensor.nbytes for tensor in method.saved_state().values())
+    weights = sum(tensor.nbytes for tensor in contract.saved_state(method).values())
     # A resume file (weights, two moments of the optimizer, the best weights so far) twice while it is replaced, the
     # checkpoint, and predictions of every test snippet and class.
     test = job.bank.split("test")
     needed = 9 * weights + 4 * int(test.offsets[-1]) * (1 + test.classes) + SPARE
     if method.card.training == "gradient":
-        needed += scratch_bytes(job.bank.split("train"), method.sampling())
+        needed += scratch_bytes(job.bank.split("train"), contract.sampling(method))
     free = shutil.disk_usage(job.workspace).free
     if free < needed:
         short = f"{free / 1e9:.2f} GB free, the run needs up to {needed / 1e9:.2f} GB"
@@ -222,7 +223,7 @@ def build(job: Job) -> Method:
 def _selector(job: Job, method: Method) -> tuple[Selector, Batches | None]:
     spec = job.spec
     if method.card.training != "gradient":
-        return Selector("last", method.looks(), None, ""), None
+        return Selector("last", contract.looks(method), None, ""), None
     training = job.bank.split("train")
     items = np.arange(len(training.items))
     evaluation: Evaluate | None = None
@@ -233,8 +234,8 @@ def _selector(job: Job, method: Method) -> tuple[Selector, Batches | None]:
         evaluation, criterion = _video_auc(job, held_out), "validation video_auc"
     elif spec.selection in ("oracle", "paper"):
         evaluation, criterion = _test_metric(job), f"test {job.bank.card.protocol.primary}"
-    batches = Batches(training, items, method.sampling(), spec.seed, spec.dataset, job.workspace / "fitted.f32")
-    return Selector(spec.selection, method.looks(), evaluation, criterion), batches
+    batches = Batches(training, items, contract.sampling(method), spec.seed, spec.dataset, job.workspace / "fitted.f32")
+    return Selector(spec.selection, contract.looks(method), evaluation, criterion), batches
 
 
 def _test_metric(job: Job) -> Evaluate:

@@ -14,10 +14,18 @@ Row = dict[str, Any]
 
 
 def methods() -> list[Row]:
-    """Cards of all registered methods."""
-    from harness.registry import method_cards
+    """Cards of all registered methods that can be used."""
+    from harness.registry import broken_methods, method_cards
 
-    return [card.model_dump(mode="json") for card in method_cards().values()]
+    cards, broken = method_cards(), broken_methods(thoroughly=True)
+    return [card.model_dump(mode="json") for name, card in cards.items() if name not in broken]
+
+
+def broken_methods() -> list[str]:
+    """One line for each installed method that cannot be used."""
+    from harness.registry import broken_methods
+
+    return list(broken_methods(thoroughly=True).values())
 
 
 def datasets() -> list[Row]:

@@ -11,14 +11,15 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from harness.contract import blamed
 from harness.data.bank import Bank
 from harness.data.card import DatasetCard
 from harness.data.cards import find_card, open_bank
-from harness.errors import Unsupported, UserError
+from harness.errors import BrokenMethod, Unsupported, UserError
 from harness.execute import spec_of
 from harness.method import Method, MethodConfig, Task
 from harness.order import Order, text_tower
-from harness.registry import method_class, resolve, setting_errors
+from harness.registry import broken_methods, check_preset, method_class, resolve, setting_errors
 from harness.spec import Matrix, RunResult
 
 
@@ -65,31 +66,36 @@ def plan(matrix: Matrix, out: Path, threads: int, fresh: bool = False) -> Plan:
 
     Raises:
         UserError: something of the matrix is wrong.
+        BrokenMethod: a method that was named itself cannot be used.
     """
     _check_seeds(matrix)
-    named, _ = resolve(",".join(matrix.methods))
+    named, words = resolve(",".join(matrix.methods))
     settings = {key: _by_method(key, getattr(matrix, key), named) for key in ("set", "sweep")}
     orders: dict[str, Order] = {}
     refused: dict[str, RunResult] = {}
     left_out: dict[str, None] = {}
+    if "all" in words:
+        left_out |= dict.fromkeys(f"left out: {line}" for line in broken_methods().values())
     for dataset in dict.fromkeys(matrix.datasets):
         card = find_card(dataset)
         place = str(Path(dataset).absolute()) if dataset.endswith((".yaml", ".yml")) else dataset
         for bank in _banks(card, matrix.features):
             preset = matrix.preset or card.preset
             for name, by_itself in named.items():
-                cls = method_class(name)
-                text = text_tower(matrix.text_tower) if cls.card.needs_text else None
-                dim = card.features[bank.features_name].dim
-                task = Task(card.name, card.class_names, card.prompts, dim, text)
-                configs = list(_configs(cls, card, preset, settings, name, matrix.ablations))
                 try:
-                    _check_trainable(cls, dataset)
-                    cls.check(task)
-                except Unsupported as error:
+                    with blamed(f"method {name}"):
+                        cls = method_class(name)
+                        text = text_tower(matrix.text_tower) if cls.card.needs_text else None
+                        dim = card.features[bank.features_name].dim
+                        configs = list(_configs(cls, card, preset, settings, name, matrix.ablations))
+                        _check_trainable(cls, dataset)
+                        cls.check(Task(card.name, card.class_names, card.prompts, dim, text))
+                except (Unsupported, BrokenMethod) as error:
                     if not by_itself:  # a group takes the members that fit
                         left_out[f"left out: {error}"] = None
                         continue
+                    if isinstance(error, BrokenMethod):
+                        raise
                     for seed, rule in itertools.product(matrix.seeds, matrix.selection):
                         result = _refusal(name, card, bank, seed, rule, str(error))
                         refused[result.id] = result
@@ -156,10 +162,7 @@ def _configs(
 
 
 def _configure(cls: type[Method], card: DatasetCard, preset: str, overrides: Mapping[str, Any]) -> MethodConfig:
-    name = cls.card.name
-    known = {"paper", *cls.presets}
-    if preset not in known and preset != card.preset:
-        raise UserError(f"method {name} has no preset {preset!r}; it has {', '.join(sorted(known))}")
+    check_preset(cls, preset, card.preset)
     with setting_errors(cls, "--set"):
         return cls.configure(card.settings_family, preset, overrides)
 

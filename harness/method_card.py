@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import sys
 from importlib.metadata import EntryPoint
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 
 class MethodCard(BaseModel):
@@ -46,12 +48,13 @@ def card_in_source(entry: EntryPoint) -> MethodCard | None:
     None if the card is made in another way, is wrong, or the file is not found: then the class itself has to tell.
     """
     try:
-        found = find_spec(entry.module)
+        with contextlib.redirect_stdout(sys.stderr):
+            found = find_spec(entry.module)
         if found is None or found.origin is None:
             return None
         tree = ast.parse(Path(found.origin).read_text(encoding="utf-8"))
         return MethodCard(**_literals(tree, entry.attr))
-    except (ImportError, OSError, SyntaxError, ValueError, LookupError, ValidationError):
+    except (Exception, SystemExit):  # looking for a module imports its package, which may do anything
         return None
 
 

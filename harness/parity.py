@@ -10,8 +10,7 @@ import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from importlib.metadata import entry_points
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from torch import Tensor
 from harness.errors import UserError
 from harness.files import read_json
 from harness.npz import read_npz
+from harness.plugins import entries, loaded
 
 GROUP = "harness.parity"
 KINDS = ("forward", "loss", "gradient")
@@ -225,8 +225,8 @@ def read_case(path: Path, lists: Path | None = None) -> Case:
 
 def adapters() -> dict[str, Callable[[], Callable[[Case], Computed]]]:
     """Return, by method, what loads the registered adapter; ours win a name that a third party also claims."""
-    found = sorted(entry_points(group=GROUP), key=lambda e: e.module.startswith(("methods.", "harness.")))
-    return {entry.name: entry.load for entry in found}
+    found, _ = entries(GROUP, ("methods.", "harness."))
+    return {name: partial(loaded, entry, f"the adapter for {name}") for name, entry in found.items()}
 
 
 def check(case: Case) -> CaseResult:
@@ -238,10 +238,7 @@ def check(case: Case) -> CaseResult:
     known = adapters()
     if case.method not in known:
         raise UserError(f"{case.path}: no adapter for method {case.method!r}; there are {', '.join(sorted(known))}")
-    try:
-        compute = known[case.method]()
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"{case.path}: the adapter for {case.method} cannot be imported ({error})") from error
+    compute = known[case.method]()
     try:
         return compare(case, compute(case))
     except UserError:

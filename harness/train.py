@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from harness import contract
 from harness.data.bank import Split
 from harness.data.sampling import Batches, ahead
 from harness.errors import Diverged, UserError
@@ -51,12 +52,13 @@ def train(
 
     Raises:
         Diverged: a loss term or a gradient is NaN or infinite.
+        BrokenMethod: its schedules or its loss terms are of a wrong type.
     """
     plan = batches.plan
     total = plan.epochs * plan.steps_per_epoch
     method.to(device)
     method.train()
-    schedules = method.schedules(plan)
+    schedules = contract.schedules(method, plan)
     records: list[EpochRecord] = []
     saved, save_seconds = time.perf_counter(), 0.0
     if checkpoint is not None and checkpoint.exists():
@@ -108,12 +110,12 @@ def training_videos(split: Split, items: NDArray[np.int64]) -> Iterator[Training
 
 def _step(method: Method, schedules: Sequence[Schedule], batch: Batch, step: int) -> dict[str, float]:
     try:
-        terms = method.training_loss(batch)
+        terms = contract.terms(method, batch)
     except RuntimeError as error:
         if "between 0 and 1" not in str(error):  # how torch's cross-entropy refuses scores that are NaN
             raise
         raise Diverged(f"{method.card.name} diverged at step {step}: a score is NaN{_why(method, batch)}") from error
-    loss = torch.stack([term.reshape(()) for term in terms.values()]).sum()
+    loss = torch.stack(list(terms.values())).sum()
     if not torch.isfinite(loss):
         bad = [name for name, term in terms.items() if not torch.isfinite(term).all()]
         raise Diverged(
@@ -142,7 +144,7 @@ def _bad_gradients(method: Method, batch: Batch) -> list[str]:
     """Names of the loss terms whose own gradient is not finite (the step is computed again, term by term)."""
     parameters = [p for p in method.parameters() if p.requires_grad]
     bad = []
-    for name, term in method.training_loss(batch).items():
+    for name, term in contract.terms(method, batch).items():
         if not term.requires_grad:
             continue
         gradients = torch.autograd.grad(term.sum(), parameters, retain_graph=True, allow_unused=True)

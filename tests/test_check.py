@@ -153,6 +153,13 @@ class OpenTerm(Sound):
         return {name: term[None] for name, term in super().training_loss(batch).items()}
 
 
+class NaNTerm(Sound):
+    """Made for one width."""
+
+    def training_loss(self, batch: Batch) -> dict[str, Tensor]:
+        return {k: term / 0 if self.task.dim < 100 else term for k, term in super().training_loss(batch).items()}
+
+
 class Extra(Sound):
     """One more parameter; subclasses treat it badly."""
 
@@ -256,6 +263,11 @@ class Square(Sound):
 
 
 FAULTS = {
+    "a term that is no scalar": (
+        OpenTerm,
+        "types",
+        r"training_loss must give .* got a tensor of shape \[1\] as term 'bce'",
+    ),
     "scores [B, T, 1]": (WrongShape, "shapes", r"scores are \[1, 7, 1\] of features \[1, 7, 512\], expected \[1, 7\]"),
     "a class too many": (FourClasses, "shapes", r"class_probs are \[1, 7, 4\]"),
     "0/0 of zero features": (ZeroByZero, "ranges", "scores of all-zero features are NaN"),
@@ -266,7 +278,7 @@ FAULTS = {
     "padding leaks into scores": (PaddingLeaks, "batch", "scores of 5 snippets differ"),
     "padding leaks into classes": (PaddingLeaksIntoClasses, "batch", "class_probs of 5 snippets differ"),
     "other rows leak": (RowsLeak, "batch", "scores of 5 snippets differ"),
-    "a term that is no scalar": (OpenTerm, "losses", r"loss term bce has shape \[1\]"),
+    "a term that is NaN": (NaNTerm, "losses", "loss term .* is not finite"),
     "a parameter without gradient": (NoGradient, "gradients", "no gradient in 5 steps: extra"),
     "a parameter with gradient zero": (ZeroGradient, "gradients", "no gradient in 5 steps: extra"),
     "a parameter in no optimizer": (NoOptimizer, "gradients", "not in exactly one optimizer: extra"),
@@ -340,5 +352,5 @@ def test_the_verb(harness: Callable[..., tuple[int, str, str]], monkeypatch: pyt
     monkeypatch.setattr("methods.feature_norm.FeatureNorm.predict", AboveOne.predict)
     code, stdout, stderr = harness("check-method", "feature-norm")
     assert code == 1
-    assert stdout.splitlines()[0].split()[:2] == ["failed", "shapes"]
+    assert stdout.splitlines()[0].split()[:2] == ["failed", "types"]
     assert "Traceback" not in stderr
