@@ -17,7 +17,7 @@ from harness.files import file_digest
 from harness.method import Method, Task
 from harness.registry import method_class, setting_errors
 from harness.text import load_text_tower
-from harness.weights import read_weights, shown
+from harness.weights import read_weights, shown, unwrapped
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def _merged(cls: type[Method], paths: Sequence[Path]) -> dict[str, Tensor]:
     for path in paths:
         if header := read_header(path):
             raise UserError(f"{path}: is converted already, a checkpoint of {header.method}; harness eval reads it")
-        state = read_weights(path)
+        state = unwrapped(read_weights(path))
         try:
             prefix = stream(state) if stream else ""
         except Unsupported as error:
