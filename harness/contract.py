@@ -56,11 +56,12 @@ def check_class(found: object, who: str) -> type[Method]:
 
 
 @contextmanager
-def blamed(who: str) -> Iterator[None]:
-    """Turn whatever a method's own code raises meanwhile into BrokenMethod; errors of the harness pass."""
+def blamed(who: str, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Turn whatever a method's own code raises meanwhile into BrokenMethod; errors of the harness and `but` pass."""
+    passing: tuple[type[Exception], ...] = (HarnessError, *but)
     try:
         yield
-    except HarnessError:
+    except passing:
         raise
     except Exception as error:
         raise BrokenMethod(f"{who}: its code failed ({one_line(error)})") from error
@@ -143,6 +144,26 @@ def saved_state(method: Method) -> dict[str, Tensor]:
     return found
 
 
+def official_sizes(cls: type[Method], state: Mapping[str, Tensor]) -> tuple[int, dict[str, Any]]:
+    """Return the width and the settings that the shapes of an official checkpoint tell.
+
+    Raises:
+        BrokenMethod: they are of a wrong type; what the method itself raises passes.
+    """
+    found: Any = cls.official_sizes(state)
+    if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], int) and isinstance(found[1], dict)):
+        raise _wrong(cls, "official_sizes", "the width and a dict of settings", found)
+    return found
+
+
+def official_state(method: Method, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return entries of an official checkpoint under our names; raises BrokenMethod if it is no dict."""
+    found: Any = method.official_state(state)
+    if not isinstance(found, dict):
+        raise _wrong(method, "official_state", "a dict of tensors by name", found)
+    return found
+
+
 # What each field of a plain answer may hold.
 _FIELDS: Mapping[Any, Mapping[str, TypeAdapter[Any]]] = {
     kind: {name: TypeAdapter(hint) for name, hint in get_type_hints(kind).items()}
@@ -164,7 +185,7 @@ def _plain(method: Method, name: str, ask: Callable[[], Any], kind: type[_Plain]
     return found
 
 
-def _wrong(method: Method, name: str, must: str, got: object, where: str = "") -> BrokenMethod:
+def _wrong(method: Method | type[Method], name: str, must: str, got: object, where: str = "") -> BrokenMethod:
     return BrokenMethod(f"{method.card.name}: {name} must give {must}; got {_kind(got)}{where}")
 
 

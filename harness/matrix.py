@@ -155,16 +155,18 @@ def _configs(
         yield "", whole
         seen = [whole]
         for part, off in cls.ablations.items() if ablations else ():
-            config = _configure(cls, card, preset, {**off, **chosen})
+            config = _configure(cls, card, preset, chosen, off)
             if config not in seen:
                 seen.append(config)
                 yield part, config
 
 
-def _configure(cls: type[Method], card: DatasetCard, preset: str, overrides: Mapping[str, Any]) -> MethodConfig:
+def _configure(
+    cls: type[Method], card: DatasetCard, preset: str, chosen: Mapping[str, Any], off: Mapping[str, Any] = {}
+) -> MethodConfig:
     check_preset(cls, preset, card.preset)
-    with setting_errors(cls, "--set"):
-        return cls.configure(card.settings_family, preset, overrides)
+    with setting_errors(cls, "--set", chosen):
+        return cls.configure(card.settings_family, preset, {**off, **chosen})
 
 
 def _check_trainable(cls: type[Method], dataset: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING
@@ -159,12 +159,21 @@ def check_preset(cls: type[Method], preset: str, *others: str) -> None:
 
 
 @contextlib.contextmanager
-def setting_errors(cls: type[Method], where: str) -> Iterator[None]:
-    """Turn a config's ValidationError into one line that begins with `where`."""
+def setting_errors(cls: type[Method], where: str, given: Collection[str] | None = None) -> Iterator[None]:
+    """Turn a config's ValidationError into one line that begins with `where`.
+
+    With `given`, the settings that the user chose, it is BrokenMethod if the method's own settings are wrong.
+    """
     try:
         yield
     except ValidationError as error:
         first, name = error.errors()[0], cls.card.name
         key = ".".join(map(str, first["loc"]))
         fields = ", ".join(cls.Config.model_fields) or "none"
+        chosen = given is None or (first["loc"][0] in given if first["loc"] else bool(given))
+        if not chosen and first["type"] != "missing":
+            raise BrokenMethod(
+                f"method {name}: its defaults, presets and ablations must fit its settings ({fields}); got "
+                f"{key}: {first['msg']}"
+            ) from error
         raise UserError(f"{where} {name}.{key}: {first['msg']} (settings of {name}: {fields})") from error

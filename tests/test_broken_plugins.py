@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from harness import registry
 from harness.data.bank import Bank
@@ -200,3 +201,92 @@ def test_the_commands(install: Install, harness: Call, demo: Bank, tmp_path: Pat
     code, stdout, _ = harness("run", "--methods", "all", "--out", out, "--dry-run")
     assert code == 0
     assert sum(line.startswith("left out: method") for line in stdout.splitlines()) == 3
+
+
+TRAINED = """
+    def __init__(self, config, task):
+        super().__init__(config, task)
+        self.layer = torch.nn.Linear(task.dim, 1)
+    def sampling(self):
+        return Sampling("pairs", 4, 8, 1)
+    def schedules(self, plan):
+        return {schedules}
+    def training_loss(self, batch):
+        return {loss}
+    @classmethod
+    def official_sizes(cls, state):
+        return {sizes}
+"""
+GOOD = {
+    "schedules": "[Schedule(torch.optim.Adam(self.parameters()))]",
+    "loss": '{"mil": self.layer(batch.features).square().mean()}',
+    "sizes": "512, {}",
+}
+
+
+def trained(name: str, rest: str = "", **parts: str) -> str:
+    card = f'card = MethodCard(name="{name}", title="Trained", family="floor")'
+    return source(card, rest + TRAINED.format(**{**GOOD, **parts}))
+
+
+def test_a_run_says_who_must_give_what_and_what_it_got(
+    install: Install, harness: Call, demo: Bank, tmp_path: Path
+) -> None:
+    sources = {
+        "good": trained("good"),
+        "loss": trained("loss", loss="self.layer(batch.features).mean()"),
+        "adam": trained("adam", schedules="torch.optim.Adam(self.parameters())"),
+        "typo": trained("typo", '    presets = {"fast": {"epoch": 3}}\n'),
+    }
+    install(sources)
+    lines = {
+        "loss": "loss: training_loss must give a dict of 0-d tensors by name, one or more; got a tensor of shape []",
+        "adam": "adam: schedules must give a list of Schedule, one or more; got a Adam",
+        "typo": "method typo: its defaults, presets and ablations must fit its settings (none); got epoch: ",
+    }
+    out = ("--out", str(tmp_path / "runs"))
+    code, stdout, stderr = harness("run", "--methods", "good,loss,adam", *out, "--json")
+    assert code == 1
+    assert {run["method"]: run["status"] for run in json.loads(stdout)["runs"]} == {
+        "good": "ok",
+        "loss": "failed",
+        "adam": "failed",
+    }
+    failed = [line for line in stderr.splitlines() if line.startswith("failed: ")]
+    assert failed == [f"failed: {name} seed 0: {lines[name]}" for name in ("loss", "adam")]
+    code, stdout, _ = harness("check-method", "loss")
+    assert code == 1
+    assert stdout.splitlines()[0] == f"failed   types         {lines['loss']}"
+    assert {line.split()[0] for line in stdout.splitlines()[1:]} == {"skipped"}
+    for verb in (("run", "--methods", "typo", "--preset", "fast", *out), ("check-method", "typo")):
+        code, _, stderr = harness(*verb)
+        assert code == 2
+        assert stderr.startswith(f"error: {lines['typo']}")
+    code, _, stderr = harness("run", "--methods", "floor", "--preset", "fast", *out, "--dry-run")
+    assert code == 0, stderr
+
+
+@pytest.mark.parametrize(
+    ("sizes", "line"),
+    [
+        ("512", "official_sizes must give the width and a dict of settings; got 512"),
+        ("state.nothing", "its code failed (AttributeError: 'dict' object has no attribute 'nothing')"),
+    ],
+)
+def test_official_weights_of_a_bad_plugin(
+    sizes: str, line: str, install: Install, harness: Call, tmp_path: Path
+) -> None:
+    install({"weights": trained("weights", sizes=sizes)})
+    torch.save({"layer.weight": torch.zeros(1, 512)}, tmp_path / "official.pth")
+    arguments = (
+        "convert",
+        str(tmp_path / "official.pth"),
+        "--method",
+        "weights",
+        "--out",
+        str(tmp_path / "o.safetensors"),
+    )
+    code, _, stderr = harness(*arguments)
+    assert code == 2
+    assert line in stderr
+    assert len(stderr.strip().splitlines()) == 1

@@ -44,7 +44,7 @@ class Subject:
         """Raises UserError for a wrong setting or preset, Unsupported where the method cannot run on the features."""
         cls = method_class(name)
         check_preset(cls, preset, card.preset)
-        with setting_errors(cls, "--set"):
+        with setting_errors(cls, "--set", overrides):
             config = cls.configure(card.settings_family, preset, overrides)
         tower = load_text_tower(text_tower) if cls.card.needs_text else None
         task = Task(card.name, card.class_names, card.prompts, dim, tower)

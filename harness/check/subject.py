@@ -59,7 +59,7 @@ class Subject:
         self.options = options
         self.changes: list[str] = []
         check_preset(cls, options.preset, "fast")
-        with contract.blamed(f"method {cls.card.name}"), setting_errors(cls, "--set"):
+        with contract.blamed(f"method {cls.card.name}"), setting_errors(cls, "--set", options.overrides):
             self.config: MethodConfig = cls.configure(NAME, options.preset, options.overrides)
         wanted = cls.card.feature_dims or WIDTHS
         with contract.blamed(f"method {cls.card.name}"):
