@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict
 class MethodCard(BaseModel):
     """Who a method is and what it needs. Data only.
 
-    `source` is the official code as `owner/repository@commit`; `published_as` is its name in `reports/published.csv`.
+    `name` is that of its entry point. `source` is the official code as `owner/repository@commit`; `published_as` is its
+    name in `reports/published.csv`.
     `parameters` is the official model's count at its official size, without frozen towers. `feature_dims` lists the
     widths it can run on (empty: any). `input_scale` says what it expects of the features. A method whose training was
     never published is `inference-only`: it runs from an official checkpoint. `bounded`: scores lie in [0, 1].
