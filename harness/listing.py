@@ -125,6 +125,7 @@ _COLUMNS = {
 
 def show(what: str, rows: list[Row]) -> None:
     """Print rows as a table."""
+    from rich.markup import escape
     from rich.table import Table
 
     from harness.console import out
@@ -134,7 +135,7 @@ def show(what: str, rows: list[Row]) -> None:
         return
     table = Table(*_COLUMNS[what])
     for row in rows:
-        table.add_row(*(_text(row[column]) for column in _COLUMNS[what]))
+        table.add_row(*(escape(_text(row[column])) for column in _COLUMNS[what]))
     out.print(table)
 
 

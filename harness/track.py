@@ -58,7 +58,7 @@ class Tracker:
     """
 
     def __init__(self, tracking_uri: str | None, out: Path) -> None:
-        """Choose the store; nothing is opened or written yet."""
+        """Choose the store; nothing is opened or written yet. Raises UserError for a path that no URI can name."""
         self.out = out.absolute()
         self.uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(self.out / "mlflow.db")
         self._client: Any = None

@@ -169,7 +169,7 @@ def test_the_commands(install: Install, harness: Call, demo: Bank, tmp_path: Pat
             "bad": source("pass"),
             "late": source(CARD.format("late")) + "\nprint('hello')\nraise RuntimeError('late')",
             "crash": source(CARD.format("crash").replace('"mil"', '"floor"'), crash),
-            "plain": source(),
+            "plain": source(CARD.format("plain").replace('"Plain"', '"[/red] plain"')),
         }
     )
     code, stdout, stderr = harness("list", "methods", "--json")
