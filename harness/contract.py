@@ -204,4 +204,5 @@ def _kind(value: object) -> str:
         first = next(iter(inside), None)
         held = f" of {type(first).__name__}" if inside else ""
         return f"{'an empty' if not inside else 'a'} {type(value).__name__}{held}"
-    return f"a {type(value).__name__}"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"

@@ -131,8 +131,8 @@ def _unknown(word: str, known: list[str]) -> UserError:
     if word in broken:
         return BrokenMethod(broken[word])
     near = difflib.get_close_matches(word, known, n=3)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    rest = f"; {len(broken)} installed cannot be used, see `harness list methods`" if broken else ""
+    hint = f"; did you mean {' or '.join(near)}?" if near else "."
+    rest = f". {len(broken)} installed cannot be used, see `harness list methods`" if broken else ""
     return UserError(f"unknown method {word!r}{hint} Known: {', '.join(sorted(known))}{rest}")
 
 

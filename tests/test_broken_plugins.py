@@ -156,7 +156,7 @@ def test_entry_points_that_cannot_be_taken(install: Install) -> None:
 
 def test_the_name_of_the_card_alone_is_unknown(install: Install) -> None:
     install({"attn-mil": source(CARD.format("mine"))})
-    with pytest.raises(UserError, match=r"unknown method 'mine'.*; 1 installed cannot be used, see `harness list"):
+    with pytest.raises(UserError, match=r"unknown method 'mine'.*\. 1 installed cannot be used, see `harness list"):
         resolve("mine")
     with pytest.raises(BrokenMethod, match="got 'attn-mil' and 'mine'"):
         resolve("attn-mil,random")
@@ -241,7 +241,7 @@ def test_a_run_says_who_must_give_what_and_what_it_got(
     install(sources)
     lines = {
         "loss": "loss: training_loss must give a dict of 0-d tensors by name, one or more; got a tensor of shape []",
-        "adam": "adam: schedules must give a list of Schedule, one or more; got a Adam",
+        "adam": "adam: schedules must give a list of Schedule, one or more; got an Adam",
         "typo": "method typo: its defaults, presets and ablations must fit its settings (none); got epoch: ",
     }
     out = ("--out", str(tmp_path / "runs"))

@@ -118,7 +118,7 @@ FAULTS = {
     "no term": (NoTerm, "one or more; got an empty dict"),
     "an optimizer as schedules": (
         BareOptimizer,
-        "schedules must give a list of Schedule, one or more; got a Adam",
+        "schedules must give a list of Schedule, one or more; got an Adam",
     ),
     "optimizers as schedules": (Optimizers, "got a list of Adam"),
     "one schedule": (OneSchedule, "one or more; got a Schedule"),
@@ -159,7 +159,7 @@ def test_what_answers_with_wrong_types_is_asked_nothing_else() -> None:
 
 @pytest.mark.parametrize(
     ("cls", "reason"),
-    [(LossTensor, "training_loss must give a dict"), (BareOptimizer, "got a Adam"), (OpenTerm, "as term 'bce'")],
+    [(LossTensor, "training_loss must give a dict"), (BareOptimizer, "got an Adam"), (OpenTerm, "as term 'bce'")],
 )
 @pytest.mark.parametrize("fused", [False, True])
 def test_an_ordinary_training_says_the_same(cls: type[Method], reason: str, fused: bool) -> None:
