@@ -66,8 +66,9 @@ def _fused(schedules: Callable[[TrainingPlan], Sequence[Schedule]]) -> Callable[
     @wraps(schedules)
     def fused(plan: TrainingPlan) -> Sequence[Schedule]:
         made = schedules(plan)
-        for schedule in made:
-            if isinstance(schedule.optimizer, (torch.optim.Adam, torch.optim.AdamW)):
+        # What is no list of schedules is refused by who asked for them.
+        for schedule in made if isinstance(made, Sequence) else ():
+            if isinstance(schedule, Schedule) and isinstance(schedule.optimizer, (torch.optim.Adam, torch.optim.AdamW)):
                 for group in schedule.optimizer.param_groups:
                     group["fused"] = True
         return made

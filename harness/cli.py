@@ -94,12 +94,15 @@ def list_(
     if what not in tables:
         raise UserError(f"harness list {what}: expected methods, datasets or runs")
     rows = tables[what]()
+    broken = listing.broken_methods() if what == "methods" else []
     if json:
         from harness.console import print_json
 
-        print_json({what: rows})
-    else:
-        listing.show(what, rows)
+        print_json({what: rows, **({"broken": broken} if broken else {})})
+        return
+    listing.show(what, rows)
+    for line in broken:
+        print(f"cannot be used: {line}")
 
 
 @app.command()

@@ -26,6 +26,8 @@ def compare(
         typer.Option(help="Dataset card: a name or a YAML file; default: the ground truth that runs and files bring."),
     ] = None,
     features: Annotated[str | None, typer.Option(help="Feature set of the card; default: that of the runs.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Of a method's runs, those of this preset.")] = None,
+    selection: Annotated[str | None, typer.Option(help="Of a method's runs, those of this selection rule.")] = None,
     root: Annotated[
         Path | None,
         typer.Option(help="Directory of the card's annotation files: compare prediction files without importing."),
@@ -52,7 +54,11 @@ def compare(
         raise UserError("--root: holds the annotation files of a data set; name it with --dataset")
     if html is not None and html.is_dir():
         raise UserError(f"--html {html}: is a directory; name the file to write")
-    invitation = Invitation(tuple(contestants), dataset, features, root, text_tower, options.device(device), out)
+    if selection is not None:
+        options.one_of("--selection", selection, ("last", "val", "oracle", "paper", "given"))
+    invitation = Invitation(
+        tuple(contestants), dataset, features, root, text_tower, options.device(device), out, preset, selection
+    )
     lineup = line_up(invitation, say, progress)
     truth = lineup.truth
     found = compared(lineup.contestants, truth, resamples, permutations=resamples)

@@ -19,7 +19,7 @@ from harness.errors import UserError
 from harness.files import digest
 from harness.method import Method
 from harness.module_files import Module, ModuleFiles, data_beside, names_of
-from harness.registry import entries
+from harness.registry import registered_entries
 from harness.syntax import Import, Syntax, syntax_of
 
 COMPUTATION = "harness.computation"
@@ -100,7 +100,7 @@ def _reached(method: type[Method], *roots: str) -> dict[str, Path]:
 
 def _own_names(method: type[Method]) -> set[str]:
     """Top-level names of the packages that register methods, and of those that the classes of `method` are from."""
-    registered = entries()
+    registered = registered_entries()
     names = {entry.module.partition(".")[0] for entry in registered}
     for distribution in {entry.dist for entry in registered if entry.dist is not None}:
         names |= names_of(distribution)
@@ -132,7 +132,7 @@ def _imported(module: Module, syntax: Syntax, modules: ModuleFiles) -> Iterator[
         top = modules.find(module.name.partition(".")[0])
         yield from _all_below([top] if top else [], modules)
     if _LOADERS.intersection(name for base, names in bases for name in (base, *(f"{base}.{n}" for n in names))):
-        yield from (entry.module for entry in entries() if entry.name in syntax.strings)
+        yield from (entry.module for entry in registered_entries() if entry.name in syntax.strings)
 
 
 def _base(module: Module, each: Import) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from harness import contract
 from harness.arithmetic import arithmetic
 from harness.data.bank import Bank, Split
 from harness.data.sampling import Batches, validation_items
@@ -138,7 +139,7 @@ def _trained(
 def _selector(trial: Trial, method: Method) -> tuple[Selector, Batches | None]:
     spec = trial.spec
     if method.card.training != "gradient":
-        return Selector("last", method.looks(), None, ""), None
+        return Selector("last", contract.looks(method), None, ""), None
     training = trial.bank.split("train")
     items = np.arange(len(training.items))
     evaluation: Evaluate | None = None
@@ -149,8 +150,10 @@ def _selector(trial: Trial, method: Method) -> tuple[Selector, Batches | None]:
         evaluation, criterion = _video_auc(trial, held_out), "validation video_auc"
     elif spec.selection in ("oracle", "paper"):
         evaluation, criterion = _test_metric(trial), f"test {trial.bank.card.protocol.primary}"
-    batches = Batches(training, items, method.sampling(), spec.seed, spec.dataset, trial.workspace / "fitted.f32")
-    return Selector(spec.selection, method.looks(), evaluation, criterion), batches
+    batches = Batches(
+        training, items, contract.sampling(method), spec.seed, spec.dataset, trial.workspace / "fitted.f32"
+    )
+    return Selector(spec.selection, contract.looks(method), evaluation, criterion), batches
 
 
 def _test_metric(trial: Trial) -> Evaluate:

@@ -50,6 +50,7 @@ def line_up(invitation: Invitation, say: Say, progress: Progress) -> Lineup:
         raise UserError(f"{twice}: is given twice; compare needs different contestants")
     for word, group in zip(invitation.words, groups, strict=True):
         check_one_setting(word, group, invitation)
+    _check_videos([source for group in groups for source in group])
     truth = _truth(invitation, [source for group in groups for source in group])
     contestants, cautions = [], _notes(truth.dataset)
     cautions += [truth.undefined] if truth.undefined else []
@@ -64,6 +65,19 @@ def line_up(invitation: Invitation, say: Say, progress: Progress) -> Lineup:
         cautions += _cautions(name, group, dropped=max(count for _, count in kept))
         cautions += dict.fromkeys(f"{name}: {flat}" for own, _ in kept if (flat := saturation(own.scores)))
     return Lineup(tuple(contestants), tuple(places), truth, tuple(cautions))
+
+
+def _check_videos(sources: Sequence[Source]) -> None:
+    """Raise UserError if two sets of predictions name no video in common: which one is missing would not help."""
+    first = sources[0]
+    for other in sources[1:]:
+        if not set(first.scores.videos) & set(other.scores.videos):
+            names = " and ".join(repr(next(iter(source.scores.videos), "")) for source in (first, other))
+            what = "runs" if first.result and other.result else "files"
+            raise UserError(
+                f"{first.where} and {other.where}: the two {what} name different videos, such as {names}; compare "
+                "needs scores of one test set (where only the spelling differs, name it with --dataset)"
+            )
 
 
 def _notes(dataset: str) -> list[str]:

@@ -11,13 +11,14 @@ from typing import Any
 from torch import Tensor
 
 from harness.checkpoints import Header, build, copy, misfits, read_header, save_checkpoint
+from harness.contract import blamed, official_sizes, official_state
 from harness.data.card import DatasetCard
 from harness.errors import HarnessError, Unsupported, UserError
 from harness.files import file_digest
 from harness.method import Method, Task
 from harness.registry import method_class, setting_errors
 from harness.text import load_text_tower
-from harness.weights import read_weights, shown
+from harness.weights import read_weights, shown, unwrapped
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,12 @@ def convert(
     label = ", ".join(path.name for path in paths)
     state = _merged(cls, paths)
     dim, sizes = _sizes(cls, state, label)
-    with setting_errors(cls, "--set"):
+    with blamed(f"method {name}"), setting_errors(cls, "--set"):
         config = cls.configure(card.settings_family if card else "", "paper", {**sizes, **settings})
     classes, prompts = (card.class_names, card.prompts) if card else (("normal", "abnormal"),) * 2
     tower = load_text_tower(text_tower) if cls.card.needs_text else None
-    method = build(cls, config, Task(card.name if card else label, classes, prompts, dim, tower))
+    with blamed(f"method {name}"):
+        method = build(cls, config, Task(card.name if card else label, classes, prompts, dim, tower))
 
     own = method.saved_state()
     found: dict[str, Tensor] = {}
@@ -95,7 +97,7 @@ def _merged(cls: type[Method], paths: Sequence[Path]) -> dict[str, Tensor]:
     for path in paths:
         if header := read_header(path):
             raise UserError(f"{path}: is converted already, a checkpoint of {header.method}; harness eval reads it")
-        state = read_weights(path)
+        state = unwrapped(read_weights(path))
         try:
             prefix = stream(state) if stream else ""
         except Unsupported as error:
@@ -109,7 +111,8 @@ def _merged(cls: type[Method], paths: Sequence[Path]) -> dict[str, Tensor]:
 
 def _sizes(cls: type[Method], state: Mapping[str, Tensor], label: str) -> tuple[int, dict[str, Any]]:
     try:
-        return cls.official_sizes(state)
+        with blamed(f"method {cls.card.name}", but=(LookupError, ValueError, TypeError)):
+            return official_sizes(cls, state)
     except HarnessError:
         raise
     except KeyError as error:
@@ -125,7 +128,8 @@ def _sizes(cls: type[Method], state: Mapping[str, Tensor], label: str) -> tuple[
 
 def _translated(method: Method, key: str, value: Tensor, label: str) -> dict[str, Tensor]:
     try:
-        return method.official_state({key: value})
+        with blamed(f"method {method.card.name}", but=(LookupError, ValueError, TypeError, RuntimeError)):
+            return official_state(method, {key: value})
     except (LookupError, ValueError, TypeError, RuntimeError) as error:
         shape = list(value.shape)
         raise UserError(f"{label}: {method.card.name} cannot read {shown(key)} {shape} ({error})") from error

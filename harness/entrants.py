@@ -27,11 +27,16 @@ _WEIGHTS = (".safetensors", ".pt", ".pth", ".pkl", ".ckpt", ".bin", ".tar")
 # What the seeds of one contestant share; what follows from the data set may differ where one data set is named.
 _SETTING = ("method", "config", "preset", "selection", "text_tower", "scale", "checkpoint", "features", "feature_hash")
 _DATA = ("dataset", "dataset_hash", "protocol")
+# Which option of the command chooses among runs that differ in a field, and the field whose value it takes.
+_OPTIONS = {name: name for name in ("preset", "selection", "features")} | dict.fromkeys(_DATA, "dataset")
 
 
 @dataclass(frozen=True)
 class Invitation:
-    """What `harness compare` was asked for; `root` holds annotation files in place of an imported bank."""
+    """What `harness compare` was asked for; `root` holds annotation files in place of an imported bank.
+
+    `preset` and `selection` choose among the runs of a method.
+    """
 
     words: tuple[str, ...]
     dataset: str | None = None
@@ -40,6 +45,8 @@ class Invitation:
     text_tower: str | None = None
     device: str = "cpu"
     out: Path = Path("runs")
+    preset: str | None = None
+    selection: str | None = None
 
     @cached_property
     def card(self) -> DatasetCard | None:
@@ -132,7 +139,8 @@ def _runs_of(word: str, invitation: Invitation) -> list[Source]:
     card, newest = invitation.card, dict[tuple[str, int], Path]()
     for directory, result in results.items():
         fits = card is None or result.dataset.partition("@")[0] == card.base_name
-        fits &= invitation.features in (None, result.features)
+        fits &= invitation.features in (None, result.features) and invitation.selection in (None, result.selection)
+        fits &= invitation.preset in (None, result.spec.preset if result.spec else "")
         if result.method != name or result.status != "ok" or not fits:
             continue
         key = (_setting(result, invitation), result.seed)
@@ -140,6 +148,8 @@ def _runs_of(word: str, invitation: Invitation) -> list[Source]:
             newest[key] = directory
     if not newest:
         where = f" on {card.name}" if card else ""
+        asked = {name: getattr(invitation, name) for name in ("features", "preset", "selection")}
+        where += "".join(f", {name} {value}" for name, value in asked.items() if value)
         raise UserError(
             f"{word}: no finished run of {name}{where} below {invitation.out}; make one with `harness run "
             f"--methods {name} --dataset {card.name if card else 'NAME'} --out {invitation.out}`"
@@ -147,10 +157,11 @@ def _runs_of(word: str, invitation: Invitation) -> list[Source]:
     settings = list(dict.fromkeys(setting for setting, _ in newest))
     if len(settings) > 1:
         choices = ["+".join(path.name for key, path in newest.items() if key[0] == setting) for setting in settings]
-        differing = _differing([results[path] for path in newest.values()], invitation)
+        candidates = [results[path] for path in newest.values()]
         raise UserError(
-            f"{word}: its runs below {invitation.out} have {len(settings)} settings (they differ in {differing}); "
-            f"name those of one: {' or '.join(choices)}"
+            f"{word}: its runs below {invitation.out} have {len(settings)} settings (they differ in "
+            f"{', '.join(_differing(candidates, invitation))}); {_choices(candidates, invitation)}name those of one: "
+            f"{' or '.join(choices)}"
         )
     return [_run(directory) for (_, _), directory in sorted(newest.items(), key=lambda item: item[0][1])]
 
@@ -217,18 +228,31 @@ def _shared(invitation: Invitation) -> tuple[str, ...]:
     return _SETTING if invitation.card else (*_SETTING, *_DATA)
 
 
-def _differing(results: Sequence[RunResult], invitation: Invitation) -> str:
-    def values(name: str) -> set[str]:
-        return {repr(getattr(result.spec, name, None)) for result in results}
+def _differing(results: Sequence[RunResult], invitation: Invitation) -> list[str]:
+    return [name.replace("_", " ") for name in _shared(invitation) if len(_values(results, name)) > 1]
 
-    return ", ".join(name.replace("_", " ") for name in _shared(invitation) if len(values(name)) > 1)
+
+def _values(results: Sequence[RunResult], name: str) -> list[str]:
+    return list(dict.fromkeys(str(getattr(result.spec, name, None)) for result in results))
+
+
+def _choices(results: Sequence[RunResult], invitation: Invitation) -> str:
+    """The options that choose among runs, with what they may be, as the head of a sentence."""
+    options: dict[str, list[str]] = {}
+    for name in _shared(invitation):
+        option = _OPTIONS.get(name)
+        if option and len(_values(results, name)) > 1:
+            options[option] = sorted(_values(results, option))
+    parts = [f"--{option} {' or '.join(values)}" for option, values in options.items()]
+    return f"choose with {', '.join(parts)}, or " if parts else ""
 
 
 def check_one_setting(word: str, group: Sequence[Source], invitation: Invitation) -> None:
     """Raise UserError unless the runs of one contestant differ in the seed alone and are of the data set."""
     results = [source.result for source in group if source.result]
     if different := _differing(results, invitation):
-        raise UserError(f"{word}: joined by + are seeds of one setting; these differ in {different}; name them apart")
+        names = ", ".join(different)
+        raise UserError(f"{word}: joined by + are seeds of one setting; these differ in {names}; name them apart")
     for result in results:
         card = invitation.card
         if card and result.dataset.partition("@")[0] != card.base_name:

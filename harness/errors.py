@@ -31,3 +31,16 @@ class Unsupported(UserError):
 
 class Diverged(HarnessError):
     """A loss or gradient became NaN or infinite; the text names the step and the term."""
+
+
+class BrokenMethod(UserError):
+    """A method does not keep its contract, or its code failed; the text says which method, what must be and what is."""
+
+
+def one_line(error: BaseException) -> str:
+    """Return the kind and the text of an error on one line, the kind alone where it has no text or cannot tell it."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        text = ""
+    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__

@@ -14,6 +14,7 @@ import torch
 from harness.arithmetic import arithmetic
 from harness.checkpoints import Header, build, load, read_header, weights_hash
 from harness.computation import Tick, measure, settle
+from harness.contract import blamed
 from harness.convert import convert
 from harness.data.card import DatasetCard
 from harness.data.cards import find_card, open_bank
@@ -83,7 +84,11 @@ def evaluate_checkpoint(request: Request, say: Say, progress: Progress) -> RunRe
         say(f"{spec.run_id}: already recorded")
         stored = RunResult.model_validate(read_json(directory / "run.json"))
         return stored.model_copy(update={"directory": str(directory)})
-    with progress(f"{header.method} on {card.name}") as tick, arithmetic(method, request.device, request.precision):
+    with (
+        progress(f"{header.method} on {card.name}") as tick,
+        arithmetic(method, request.device, request.precision),
+        blamed(f"method {header.method}"),
+    ):
         tested = measure(method, bank, request.device, tick)
     if undefined := tested.truth.undefined:
         say(f"caution: {card.name}: {undefined}")
@@ -133,7 +138,8 @@ def _loaded(request: Request, paths: list[Path], card: DatasetCard, label: str, 
         with setting_errors(cls, f"{label}, --set"):
             config = cls.Config(**{**header.config, **_settings(request, header.method)})
         tower = load_text_tower(request.text_tower) if cls.card.needs_text else None
-        method = build(cls, config, Task(card.name, card.class_names, card.prompts, header.dim, tower))
+        with blamed(f"method {header.method}"):
+            method = build(cls, config, Task(card.name, card.class_names, card.prompts, header.dim, tower))
         load(method, read_weights(paths[0]), label)
     _check_tower(method, header, request.text_tower, label, say)
     return method, header

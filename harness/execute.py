@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import contract
 from harness.checkpoints import Header, save_checkpoint
 from harness.code_identity import code_hash
 from harness.computation import Tested, Tick, Trial, build, compute
@@ -158,13 +159,13 @@ def _cautions(method: Method, bank: Bank, predictions: Predictions) -> list[str]
 
 def _check_space(job: Job, method: Method) -> None:
     """Raise `Unwritable` before hours of training rather than after them."""
-    weights = sum(tensor.nbytes for tensor in method.saved_state().values())
+    weights = sum(tensor.nbytes for tensor in contract.saved_state(method).values())
     # A resume file (weights, two moments of the optimizer, the best weights so far) twice while it is replaced, the
     # checkpoint, and predictions of every test snippet and class.
     test = job.bank.split("test")
     needed = 9 * weights + 4 * int(test.offsets[-1]) * (1 + test.classes) + SPARE
     if method.card.training == "gradient":
-        needed += scratch_bytes(job.bank.split("train"), method.sampling())
+        needed += scratch_bytes(job.bank.split("train"), contract.sampling(method))
     free = shutil.disk_usage(job.workspace).free
     if free < needed:
         short = f"{free / 1e9:.2f} GB free, the run needs up to {needed / 1e9:.2f} GB"

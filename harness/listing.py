@@ -14,10 +14,18 @@ Row = dict[str, Any]
 
 
 def methods() -> list[Row]:
-    """Cards of all registered methods."""
-    from harness.registry import method_cards
+    """Cards of all registered methods that can be used."""
+    from harness.registry import broken_methods, method_cards
 
-    return [card.model_dump(mode="json") for card in method_cards().values()]
+    cards, broken = method_cards(), broken_methods(thoroughly=True)
+    return [card.model_dump(mode="json") for name, card in cards.items() if name not in broken]
+
+
+def broken_methods() -> list[str]:
+    """One line for each installed method that cannot be used."""
+    from harness.registry import broken_methods
+
+    return list(broken_methods(thoroughly=True).values())
 
 
 def datasets() -> list[Row]:
@@ -117,6 +125,7 @@ _COLUMNS = {
 
 def show(what: str, rows: list[Row]) -> None:
     """Print rows as a table."""
+    from rich.markup import escape
     from rich.table import Table
 
     from harness.console import out
@@ -126,7 +135,7 @@ def show(what: str, rows: list[Row]) -> None:
         return
     table = Table(*_COLUMNS[what])
     for row in rows:
-        table.add_row(*(_text(row[column]) for column in _COLUMNS[what]))
+        table.add_row(*(escape(_text(row[column])) for column in _COLUMNS[what]))
     out.print(table)
 
 

@@ -12,14 +12,15 @@ import yaml
 from pydantic import ValidationError
 
 from harness.computation import task_of
+from harness.contract import blamed
 from harness.data.bank import Bank
 from harness.data.card import DatasetCard
 from harness.data.cards import find_card, open_bank
-from harness.errors import Unsupported, UserError
+from harness.errors import BrokenMethod, Unsupported, UserError
 from harness.execute import spec_of
 from harness.method import Method, MethodConfig
 from harness.order import Order, text_tower
-from harness.registry import method_class, resolve, setting_errors
+from harness.registry import broken_methods, check_preset, method_class, resolve, setting_errors
 from harness.spec import Matrix, RunResult
 
 
@@ -67,14 +68,17 @@ def plan(matrix: Matrix, out: Path, threads: int, fresh: bool = False) -> Plan:
 
     Raises:
         UserError: something of the matrix is wrong.
+        BrokenMethod: a method that was named itself cannot be used.
     """
     _check_seeds(matrix)
-    named, _ = resolve(",".join(matrix.methods))
+    named, words = resolve(",".join(matrix.methods))
     settings = {key: _by_method(key, getattr(matrix, key), named) for key in ("set", "sweep")}
     orders: dict[str, Order] = {}
     refused: dict[str, RunResult] = {}
     left_out: dict[str, None] = {}
     notes: dict[str, None] = {}
+    if "all" in words:
+        left_out |= dict.fromkeys(f"left out: {line}" for line in broken_methods().values())
     for dataset in dict.fromkeys(matrix.datasets):
         card = find_card(dataset)
         place = str(Path(dataset).absolute()) if dataset.endswith((".yaml", ".yml")) else dataset
@@ -84,17 +88,19 @@ def plan(matrix: Matrix, out: Path, threads: int, fresh: bool = False) -> Plan:
                 notes[f"{card.name}: {undefined}; its runs are kept without them"] = None
             preset = matrix.preset or card.preset
             for name, by_itself in named.items():
-                cls = method_class(name)
-                text = text_tower(matrix.text_tower) if cls.card.needs_text else None
-                task = task_of(bank, text)
-                configs = list(_configs(cls, card, preset, settings, name, matrix.ablations))
                 try:
-                    _check_trainable(cls, dataset)
-                    cls.check(task)
-                except Unsupported as error:
+                    with blamed(f"method {name}"):
+                        cls = method_class(name)
+                        text = text_tower(matrix.text_tower) if cls.card.needs_text else None
+                        configs = list(_configs(cls, card, preset, settings, name, matrix.ablations))
+                        _check_trainable(cls, dataset)
+                        cls.check(task_of(bank, text))
+                except (Unsupported, BrokenMethod) as error:
                     if not by_itself:  # a group takes the members that fit
                         left_out[f"left out: {error}"] = None
                         continue
+                    if isinstance(error, BrokenMethod):
+                        raise
                     for seed, rule in itertools.product(matrix.seeds, matrix.selection):
                         result = _refusal(name, card, bank, seed, rule, str(error))
                         refused[result.id] = result
@@ -164,19 +170,18 @@ def _configs(
         yield "", whole
         seen = [whole]
         for part, off in cls.ablations.items() if ablations else ():
-            config = _configure(cls, card, preset, {**off, **chosen})
+            config = _configure(cls, card, preset, chosen, off)
             if config not in seen:
                 seen.append(config)
                 yield part, config
 
 
-def _configure(cls: type[Method], card: DatasetCard, preset: str, overrides: Mapping[str, Any]) -> MethodConfig:
-    name = cls.card.name
-    known = {"paper", *cls.presets}
-    if preset not in known and preset != card.preset:
-        raise UserError(f"method {name} has no preset {preset!r}; it has {', '.join(sorted(known))}")
-    with setting_errors(cls, "--set"):
-        return cls.configure(card.settings_family, preset, overrides)
+def _configure(
+    cls: type[Method], card: DatasetCard, preset: str, chosen: Mapping[str, Any], off: Mapping[str, Any] = {}
+) -> MethodConfig:
+    check_preset(cls, preset, card.preset)
+    with setting_errors(cls, "--set", chosen):
+        return cls.configure(card.settings_family, preset, {**off, **chosen})
 
 
 def _check_trainable(cls: type[Method], dataset: str) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import sys
 from importlib.metadata import EntryPoint
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 
 class MethodCard(BaseModel):
     """Who a method is and what it needs. Data only.
 
-    `source` is the official code as `owner/repository@commit`; `published_as` is its name in `reports/published.csv`.
+    `name` is that of its entry point. `source` is the official code as `owner/repository@commit`; `published_as` is its
+    name in `reports/published.csv`.
     `parameters` is the official model's count at its official size, without frozen towers. `feature_dims` lists the
     widths it can run on (empty: any). `input_scale` says what it expects of the features. A method whose training was
     never published is `inference-only`: it runs from an official checkpoint. `bounded`: scores lie in [0, 1].
@@ -46,12 +49,13 @@ def card_in_source(entry: EntryPoint) -> MethodCard | None:
     None if the card is made in another way, is wrong, or the file is not found: then the class itself has to tell.
     """
     try:
-        found = find_spec(entry.module)
+        with contextlib.redirect_stdout(sys.stderr):
+            found = find_spec(entry.module)
         if found is None or found.origin is None:
             return None
         tree = ast.parse(Path(found.origin).read_text(encoding="utf-8"))
         return MethodCard(**_literals(tree, entry.attr))
-    except (ImportError, OSError, SyntaxError, ValueError, LookupError, ValidationError):
+    except (Exception, SystemExit):  # looking for a module imports its package, which may do anything
         return None
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from harness.errors import UserError
 from harness.parity_case import Case as Case
 from harness.parity_case import case_directories as case_directories
 from harness.parity_case import read_case as read_case
+from harness.plugins import entries, loaded
 
 GROUP = "harness.parity"
 # Compared quantities; "update" is what optimizer steps have made of the parameters, and at which rates.
@@ -107,8 +108,8 @@ class CaseResult:
 
 def adapters() -> dict[str, Callable[[], Callable[[Case], Computed]]]:
     """Return, by method, what loads the registered adapter; ours win a name that a third party also claims."""
-    found = sorted(entry_points(group=GROUP), key=lambda e: e.module.startswith(("methods.", "harness.")))
-    return {entry.name: entry.load for entry in found}
+    found, _ = entries(GROUP, ("methods.", "harness."))
+    return {name: partial(loaded, entry, f"the adapter for {name}") for name, entry in found.items()}
 
 
 def require_adapters(cases: Iterable[Case]) -> None:
@@ -130,10 +131,7 @@ def check(case: Case) -> CaseResult:
         UserError: no adapter is registered for the case's method, it cannot be imported, or the case does not fit it.
     """
     require_adapters([case])
-    try:
-        compute = adapters()[case.method]()
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"{case.path}: the adapter for {case.method} cannot be imported ({error})") from error
+    compute = adapters()[case.method]()
     try:
         return compare(case, compute(case))
     except UserError:

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from harness import contract
 from harness.alignment import Alignment
 from harness.data.bank import Split
-from harness.errors import HarnessError
+from harness.errors import BrokenMethod, HarnessError
 from harness.method import Method
 from harness.predictions import Predictions
 
@@ -68,9 +69,10 @@ def predict(
         Predictions (scores of a video averaged over its crops) and the wall seconds of the forward passes.
 
     Raises:
-        HarnessError: a score is NaN, infinite or of the wrong shape; the text names the video.
+        HarnessError: a score is NaN or infinite; the text names the video.
+        BrokenMethod: the prediction is of a wrong type or shape.
     """
-    window = method.reading().window
+    window = contract.reading(method).window
     rows = int(split.offsets[-1])
     scores = np.zeros(rows, dtype=np.float32)
     probs: NDArray[np.float32] | None = None
@@ -85,11 +87,13 @@ def predict(
             for row, piece in enumerate(group):
                 features[row, : piece.length] = split.item_features(piece.item, piece.start, piece.start + piece.length)
             lengths = torch.tensor([piece.length for piece in group])
-            result = method.predict(torch.from_numpy(features).to(device), lengths.to(device))
+            result = contract.prediction(method, torch.from_numpy(features).to(device), lengths.to(device))
             batch_scores = result.scores.float().cpu().numpy()
             batch_probs = None if result.class_probs is None else result.class_probs.float().cpu().numpy()
-            if batch_scores.shape != features.shape[:2]:
-                raise HarnessError(f"{method.card.name}: predict gave scores {batch_scores.shape}, expected [B, T]")
+            size = features.shape[:2]
+            _check_shape(method, "scores", batch_scores.shape, size)
+            if batch_probs is not None:
+                _check_shape(method, "class_probs", batch_probs.shape, (*size, len(method.task.classes)))
             if batch_probs is not None and probs is None:
                 probs = np.zeros((rows, batch_probs.shape[2]), dtype=np.float32)
             for row, piece in enumerate(group):
@@ -106,6 +110,14 @@ def predict(
             item_index = int(np.searchsorted(split.offsets, bad, side="right")) - 1
             raise HarnessError(f"{method.card.name}: NaN or infinite score for video {split.items[item_index].video}")
     return _average_crops(split, scores, probs, alignment, method.task.classes), seconds
+
+
+def _check_shape(method: Method, name: str, found: tuple[int, ...], must: tuple[int, ...]) -> None:
+    if found != must:
+        axes = "[B, T]" if name == "scores" else "[B, T, K]"
+        raise BrokenMethod(
+            f"{method.card.name}: predict must give {name} {axes} of shape {list(must)}; got {list(found)}"
+        )
 
 
 def _average_crops(

@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import sys
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from harness.errors import UserError
+from harness.errors import BrokenMethod, UserError
 from harness.method_card import MethodCard, card_in_source
+from harness.plugins import entries, loaded
 
 if TYPE_CHECKING:
     from harness.method import Method
 
 GROUP = "harness.methods"
+_OURS = ("methods.",)
+_GROUPS = ("all", "mil", "clip", "floor")
+# What run directories, --set and lists of methods can hold.
+_NAME = re.compile(r"[A-Za-z0-9][\w-]*", re.ASCII)
 
 
 @cache
 def _entries() -> dict[str, EntryPoint]:
-    # Our own methods win a name that a third party also claims.
-    found = sorted(entry_points(group=GROUP), key=lambda entry: entry.module.startswith("methods."))
-    return {entry.name: entry for entry in found}
+    return entries(GROUP, _OURS)[0]
 
 
-def entries() -> tuple[EntryPoint, ...]:
+def registered_entries() -> tuple[EntryPoint, ...]:
     """Entry points of all registered methods; each knows its distribution."""
     return tuple(_entries().values())
 
@@ -43,25 +46,61 @@ def method_class(name: str) -> type[Method]:
     """Return the class registered as `name` (no aliases).
 
     Raises:
-        UserError: it cannot be imported or is not a `harness.method.Method`.
+        KeyError: nothing is registered under that name.
+        BrokenMethod: it cannot be imported, is no `harness.method.Method`, or its attributes are of wrong types.
     """
-    from harness.method import Method
+    from harness.contract import check_class
 
     entry = _entries()[name]
-    try:
-        loaded = entry.load()
-    except (ImportError, AttributeError) as error:
-        origin = getattr(sys.modules.get(entry.module.split(".")[0]), "__file__", None)
-        shadow = f"; the package imported is {origin}" if origin else ""
-        raise UserError(f"method {name}: {entry.value} cannot be imported ({error}){shadow}") from error
-    if not (isinstance(loaded, type) and issubclass(loaded, Method)):
-        raise UserError(f"method {name}: {entry.value} is not a subclass of harness.method.Method")
-    return loaded
+    cls = check_class(loaded(entry, f"method {name}"), f"method {name} ({entry.value})")
+    _check_name(entry, cls.card)
+    return cls
 
 
 def method_cards() -> dict[str, MethodCard]:
-    """Cards of all registered methods by name; methods whose file states the card plainly are not imported."""
-    return {name: card_in_source(entry) or method_class(name).card for name, entry in sorted(_entries().items())}
+    """Cards of the methods that can be used, by name; one whose file states the card plainly is not imported."""
+    return _survey()[0]
+
+
+def broken_methods(thoroughly: bool = False) -> dict[str, str]:
+    """Return one line for each entry of the group that cannot be used, by its name.
+
+    `thoroughly` also imports every third party's method whose card alone is sound.
+    """
+    return _survey(thoroughly)[1]
+
+
+def _survey(thoroughly: bool = False) -> tuple[dict[str, MethodCard], dict[str, str]]:
+    cards: dict[str, MethodCard] = {}
+    owners: dict[str, str] = {}
+    problems = entries(GROUP, _OURS)[1]
+    # Ours first: no third party takes an alias from them.
+    for name, entry in sorted(_entries().items(), key=lambda item: (not item[1].value.startswith(_OURS), item[0])):
+        foreign = not entry.value.startswith(_OURS)
+        try:
+            card = None if thoroughly and foreign else card_in_source(entry)
+            if card is None:
+                card = method_class(name).card
+            _check_name(entry, card)
+            for alias in card.aliases:
+                if owner := (alias if alias in (*_GROUPS, *_entries()) else owners.get(alias)):
+                    raise BrokenMethod(f"method {name} ({entry.value}): its alias {alias!r} is taken by {owner}")
+        except BrokenMethod as error:
+            problems[name] = str(error)
+            continue
+        owners |= dict.fromkeys(card.aliases, name)
+        cards[name] = card
+    return dict(sorted(cards.items())), problems
+
+
+def _check_name(entry: EntryPoint, card: MethodCard) -> None:
+    who = f"method {entry.name} ({entry.value})"
+    if not _NAME.fullmatch(entry.name) or entry.name in _GROUPS:
+        raise BrokenMethod(f"{who}: its name must be letters, digits, - and _, and no group; got {entry.name!r}")
+    if card.name != entry.name:
+        raise BrokenMethod(
+            f"{who}: its entry point and its card must give one name; got {entry.name!r} and {card.name!r}"
+        )
 
 
 def resolve(text: str) -> tuple[dict[str, bool], list[str]]:
@@ -72,6 +111,7 @@ def resolve(text: str) -> tuple[dict[str, bool], list[str]]:
 
     Raises:
         UserError: a word is neither; the text lists near names.
+        BrokenMethod: a word names a method that cannot be used.
     """
     cards = method_cards()
     aliases = {alias: name for name, card in cards.items() for alias in card.aliases}
@@ -79,19 +119,26 @@ def resolve(text: str) -> tuple[dict[str, bool], list[str]]:
     chosen: dict[str, bool] = {}
     for word in words:
         if word in cards or word in aliases:
-            chosen[aliases.get(word, word)] = True
+            chosen[word if word in cards else aliases[word]] = True
             continue
         members = [name for name, card in cards.items() if word in ("all", card.family)]
         if not members:
-            known = [*cards, *aliases, "all", "mil", "clip", "floor"]
-            near = difflib.get_close_matches(word, known, n=3)
-            hint = f"; did you mean {' or '.join(near)}?" if near else ""
-            raise UserError(f"unknown method {word!r}{hint} Known: {', '.join(sorted(known))}")
+            raise _unknown(word, [*cards, *aliases, *_GROUPS])
         for name in members:
             chosen.setdefault(name, False)
     if not chosen:
         raise UserError("--methods is empty; name at least one method, see `harness list methods`")
     return chosen, words
+
+
+def _unknown(word: str, known: list[str]) -> UserError:
+    broken = broken_methods()
+    if word in broken:
+        return BrokenMethod(broken[word])
+    near = difflib.get_close_matches(word, known, n=3)
+    hint = f"; did you mean {' or '.join(near)}?" if near else "."
+    rest = f". {len(broken)} installed cannot be used, see `harness list methods`" if broken else ""
+    return UserError(f"unknown method {word!r}{hint} Known: {', '.join(sorted(known))}{rest}")
 
 
 def one_method(text: str) -> str:
@@ -106,13 +153,32 @@ def one_method(text: str) -> str:
     return next(iter(chosen))
 
 
+def check_preset(cls: type[Method], preset: str, *others: str) -> None:
+    """Raise UserError if a method has presets but not this one; `others` are names that it may lack.
+
+    A method without presets has the same settings under every name.
+    """
+    known = {"paper", *cls.presets}
+    if cls.presets and preset not in {*known, *others}:
+        raise UserError(f"method {cls.card.name} has no preset {preset!r}; it has {', '.join(sorted(known))}")
+
+
 @contextlib.contextmanager
-def setting_errors(cls: type[Method], where: str) -> Iterator[None]:
-    """Turn a config's ValidationError into one line that begins with `where`."""
+def setting_errors(cls: type[Method], where: str, given: Collection[str] | None = None) -> Iterator[None]:
+    """Turn a config's ValidationError into one line that begins with `where`.
+
+    With `given`, the settings that the user chose, it is BrokenMethod if the method's own settings are wrong.
+    """
     try:
         yield
     except ValidationError as error:
         first, name = error.errors()[0], cls.card.name
         key = ".".join(map(str, first["loc"]))
         fields = ", ".join(cls.Config.model_fields) or "none"
+        chosen = given is None or (first["loc"][0] in given if first["loc"] else bool(given))
+        if not chosen and first["type"] != "missing":
+            raise BrokenMethod(
+                f"method {name}: its defaults, presets and ablations must fit its settings ({fields}); got "
+                f"{key}: {first['msg']}"
+            ) from error
         raise UserError(f"{where} {name}.{key}: {first['msg']} (settings of {name}: {fields})") from error

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from harness import contract
 from harness.errors import Diverged
 from harness.method import Batch, Method, Schedule
 
@@ -20,14 +21,15 @@ def backward(method: Method, schedules: Sequence[Schedule], batch: Batch, step: 
 
     Raises:
         Diverged: a loss term or a gradient is NaN or infinite.
+        BrokenMethod: the loss terms are of a wrong type.
     """
     try:
-        terms = method.training_loss(batch)
+        terms = contract.terms(method, batch)
     except RuntimeError as error:
         if "between 0 and 1" not in str(error):  # how torch's cross-entropy refuses scores that are NaN
             raise
         raise Diverged(f"{method.card.name} diverged at step {step}: a score is NaN{_why(method, batch)}") from error
-    loss = torch.stack([term.reshape(()) for term in terms.values()]).sum()
+    loss = torch.stack(list(terms.values())).sum()
     if not torch.isfinite(loss):
         bad = [name for name, term in terms.items() if not torch.isfinite(term).all()]
         raise Diverged(
@@ -42,7 +44,7 @@ def backward(method: Method, schedules: Sequence[Schedule], batch: Batch, step: 
             f"{method.card.name} diverged at step {step}: the gradient of loss term "
             f"{', '.join(_bad_gradients(method, batch))} is not finite{_why(method, batch)}"
         )
-    return {name: term.detach().reshape(()) for name, term in terms.items()}
+    return {name: term.detach() for name, term in terms.items()}
 
 
 def update(schedules: Sequence[Schedule]) -> None:
@@ -67,7 +69,7 @@ def _bad_gradients(method: Method, batch: Batch) -> list[str]:
     """Names of the loss terms whose own gradient is not finite (the step is computed again, term by term)."""
     parameters = [p for p in method.parameters() if p.requires_grad]
     bad = []
-    for name, term in method.training_loss(batch).items():
+    for name, term in contract.terms(method, batch).items():
         if not term.requires_grad:
             continue
         gradients = torch.autograd.grad(term.sum(), parameters, retain_graph=True, allow_unused=True)

@@ -10,18 +10,50 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+from harness.errors import UserError
 from harness.files import alone, replacing
 from harness.track_format import Point
 
 # MLflow refuses more than 1000 metrics, 100 params or 100 tags in one call, and 1000 of all together.
 _METRICS_PER_CALL, _PAIRS_PER_CALL = 800, 100
+# What a URI reads as something else than a letter of a path.
+_QUOTED = frozenset("?%")
+
+
+def sqlite_uri(path: Path) -> str:
+    """Return the URI under which MLflow opens the SQLite file `path` and nothing else.
+
+    Raises:
+        UserError: the installed SQLAlchemy has no way to write such a path.
+    """
+    plain = f"sqlite:///{path}"
+    if sqlite_file(plain) == path:
+        return plain
+    # Slashes too, from the first folder that needs it: MLflow makes the folder that the text of a URI names.
+    odd = next(index for index, part in enumerate(path.parts) if set(part) & _QUOTED)
+    uri = f"sqlite:///{Path(*path.parts[:odd])}/{quote('/'.join(path.parts[odd:]), safe='')}"
+    if sqlite_file(uri) != path:
+        raise UserError(f"{path}: this SQLAlchemy opens no path with {' or '.join(sorted(_QUOTED))}; choose another")
+    return uri
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """Return the file of an SQLite store, None for a store of another kind."""
+    if not uri.startswith("sqlite:///"):
+        return None
+    if not set(uri) & _QUOTED:
+        return Path(uri.removeprefix("sqlite:///"))
+    from sqlalchemy.engine import make_url
+
+    return Path(make_url(uri).database or ":memory:")
 
 
 def open_store(uri: str) -> Any:
     """Return MLflow's client of a store that exists and is up to date; raises whatever its backend raises."""
-    if uri.startswith("sqlite:///"):
-        _prepare_sqlite(Path(uri.removeprefix("sqlite:///")))
+    if (path := sqlite_file(uri)) is not None:
+        _prepare_sqlite(path)
     client = _mlflow().MlflowClient(uri)
     client.search_experiments(max_results=1)
     return client
@@ -76,13 +108,20 @@ def _prepare_sqlite(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with alone(path.with_name(f".{path.name}.lock")):
         if path.exists():
-            _mlflow().MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
+            _check_sqlite(path)
+            _mlflow().MlflowClient(sqlite_uri(path)).search_experiments(max_results=1)
             return
         with replacing(path) as temporary:
-            _mlflow().MlflowClient(f"sqlite:///{temporary}").search_experiments(max_results=1)
+            _mlflow().MlflowClient(sqlite_uri(temporary)).search_experiments(max_results=1)
             with contextlib.closing(sqlite3.connect(temporary)) as connection:
                 # Readers and the writer do not wait for each other.
                 connection.execute("PRAGMA journal_mode=WAL")
+
+
+def _check_sqlite(path: Path) -> None:
+    """Raise sqlite3.Error at once if it is no database that can be opened; MLflow would try for minutes."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA schema_version")
 
 
 def _mlflow() -> Any:

@@ -24,7 +24,7 @@ from urllib.parse import unquote, urlparse
 from harness.errors import HarnessError, UserError
 from harness.files import alone, digest, read_json, write_json
 from harness.spec import RunResult
-from harness.store import busy, created, log, open_store, pages
+from harness.store import busy, created, log, open_store, pages, sqlite_file, sqlite_uri
 from harness.track_format import CONTENT, RUN_ID, Point, escape, flattened, params, points, read_run, restored, tags
 
 # Seconds before the next try when another process is writing.
@@ -58,9 +58,9 @@ class Tracker:
     """
 
     def __init__(self, tracking_uri: str | None, out: Path) -> None:
-        """Choose the store; nothing is opened or written yet."""
+        """Choose the store; nothing is opened or written yet. Raises UserError for a path that no URI can name."""
         self.out = out.absolute()
-        self.uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.out / 'mlflow.db'}"
+        self.uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(self.out / "mlflow.db")
         self._client: Any = None
         self._experiments: dict[str, str] = {}
         self._silent_until = 0.0
@@ -277,6 +277,9 @@ class Tracker:
             shutil.rmtree(path.parent if path.name == "artifacts" else path, ignore_errors=True)
 
     def _search(self, status: str, datasets: Collection[str] | None) -> Iterator[Any]:
+        file = sqlite_file(self.uri)
+        if file is not None and not file.exists():
+            return  # nothing was ever recorded there, and who reads makes nothing
         client, token, experiments = self._open(), None, []
         while True:
             page = client.search_experiments(page_token=token)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from harness import contract
 from harness.data.bank import Split
 from harness.data.sampling import Batches, ahead
 from harness.errors import UserError
@@ -51,12 +52,13 @@ def train(
 
     Raises:
         Diverged: a loss term or a gradient is NaN or infinite.
+        BrokenMethod: its schedules or its loss terms are of a wrong type.
     """
     plan = batches.plan
     total = plan.epochs * plan.steps_per_epoch
     method.to(device)
     method.train()
-    schedules = method.schedules(plan)
+    schedules = contract.schedules(method, plan)
     records: list[EpochRecord] = []
     saved, save_seconds = time.perf_counter(), 0.0
     if checkpoint is not None and checkpoint.exists():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import pickletools
 import re
 import warnings
 import zipfile
@@ -14,11 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.errors import UserError
+from harness.errors import UserError, one_line
 
 # Where training programs put the state dict beside epochs, scores and optimizers.
 WRAPPERS = ("model_state_dict", "state_dict", "model", "net")
 _EXPECTED = f"expected tensors by name, bare or under {', '.join(WRAPPERS)}"
+_DAMAGED = "truncated or damaged; copy or download it again"
+_ZIP = b"PK\x03\x04"
 _SAFE = "load it where you trust it and save its tensors alone, torch.save(model.state_dict(), FILE)"
 
 
@@ -38,10 +42,10 @@ _STAND_INS: Any = [
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Return the state dict in a PyTorch or safetensors file, on the CPU.
 
-    A dict around the state dict (`WRAPPERS`) is opened, and "module." is taken off where every key has it.
+    A dict around the state dict (`WRAPPERS`) is opened. Names are those of the file, see `unwrapped`.
 
     Raises:
-        UserError: the file is missing, empty, damaged or no checkpoint, or loading it would execute code.
+        UserError: the file is missing, empty, truncated, damaged or no checkpoint, or loading it would execute code.
     """
     with _readable(path):
         if is_safetensors(path):
@@ -52,9 +56,21 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             state = _torch(path)
     if not state:
         raise UserError(f"{path}: holds no tensors")
-    if all(key.startswith("module.") for key in state):
-        state = {key.removeprefix("module."): value for key, value in state.items()}
     return state
+
+
+def unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a state dict without what wrappers around a module or its parts added to its names.
+
+    "_orig_mod." of `torch.compile` is taken off wherever it stands, "module." of (Distributed)DataParallel at the
+    head of all names, both in any order and depth. Names stay as they are where two would become one.
+    """
+    names = {key: ".".join(part for part in key.split(".") if part != "_orig_mod") for key in state}
+    while names and all(name.startswith("module.") for name in names.values()):
+        names = {key: name.removeprefix("module.") for key, name in names.items()}
+    if len(set(names.values())) < len(names):
+        return dict(state)
+    return {names[key]: value for key, value in state.items()}
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -77,7 +93,7 @@ def _readable(path: Path) -> Iterator[None]:
         if not path.is_file():
             raise UserError(f"{path}: no such file" if not path.exists() else f"{path}: not a file of weights")
         if not path.stat().st_size:
-            raise UserError(f"{path}: the file is empty")
+            raise UserError(f"{path}: the file is empty, {_DAMAGED}")
         yield
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
@@ -91,7 +107,7 @@ def _opened(path: Path) -> Iterator[Any]:
         with safe_open(path, framework="pt") as stored:
             yield stored
     except SafetensorError as error:
-        raise UserError(f"{path}: not a readable safetensors file ({' '.join(str(error).split())})") from error
+        raise UserError(f"{path}: not a readable safetensors file, {_DAMAGED} ({one_line(error)})") from error
 
 
 def _torch(path: Path) -> dict[str, Tensor]:
@@ -99,21 +115,43 @@ def _torch(path: Path) -> dict[str, Tensor]:
         with warnings.catch_warnings(), torch.serialization.safe_globals(_STAND_INS):
             warnings.simplefilter("ignore")
             content = torch.load(path, weights_only=True, map_location="cpu")
-    except OSError:
-        raise
-    # torch fails in many ways on foreign bytes; what remains to be told apart is code from rubbish.
+    # torch fails in many ways on foreign bytes; what remains to be told apart is code, what is cut off, and rubbish.
     except Exception as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL: a place beyond the end of the file
+            raise
+        if _breaks_off(path):
+            raise UserError(f"{path}: {_DAMAGED}") from error
         wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
         if wanted or "TorchScript" in str(error) or (isinstance(error, UnpicklingError) and _is_pickle(path)):
             what = f" ({wanted[1]})" if wanted else ""
             raise UserError(f"{path}: refused, because loading it would execute code{what}; {_SAFE}") from error
-        raise UserError(f"{path}: neither a file of PyTorch nor .safetensors, or a damaged one") from error
+        if _is_pickle(path) and not zipfile.is_zipfile(path):
+            raise UserError(f"{path}: {_DAMAGED}") from error
+        raise UserError(f"{path}: neither a file of PyTorch nor .safetensors, or {_DAMAGED}") from error
     return _state(path, content)
 
 
 def _is_pickle(path: Path) -> bool:
     with path.open("rb") as stream:
         return stream.read(1) == b"\x80" or zipfile.is_zipfile(path)
+
+
+def _breaks_off(path: Path) -> bool:
+    """Whether a file begins as torch writes one, a zip archive or pickles in a row, and ends before it should."""
+    with path.open("rb") as stream:
+        if _ZIP.startswith(head := stream.read(len(_ZIP))):
+            return not zipfile.is_zipfile(path)
+        stream.seek(0)
+        # Magic number, version, machine, content; then come bytes that tell nothing.
+        for _ in range(4 if head[:1] == b"\x80" else 0):
+            try:
+                for _ in pickletools.genops(stream):
+                    pass
+            except ValueError:
+                return not stream.read(1)
+            if not stream.peek(1):
+                return False
+    return False
 
 
 def _state(path: Path, content: object) -> dict[str, Tensor]:

@@ -89,8 +89,9 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "directory.pt": (lambda path: path.mkdir(), "not a file of weights"),
     "empty.pt": (lambda path: path.touch(), "is empty"),
     "text.pt": (lambda path: path.write_text("not a checkpoint\n" * 9), "neither a file of PyTorch"),
-    "npz.pkl": (lambda path: path.write_bytes(b"PK\x03\x04" + bytes(60)), "neither a file of PyTorch"),
-    "half.pt": (lambda path: (torch.save(official(), path), os.truncate(path, 900)), "neither a file of PyTorch"),
+    "npz.pkl": (lambda path: np.savez(path.open("wb"), np.ones(9)), "neither a file of PyTorch"),
+    "zip.pkl": (lambda path: path.write_bytes(b"PK\x03\x04" + bytes(60)), "truncated or damaged"),
+    "half.pt": (lambda path: (torch.save(official(), path), os.truncate(path, 900)), "truncated or damaged"),
     "list.pt": (lambda path: torch.save([1], path), "holds a list; expected tensors by name"),
     "numbers.pt": (lambda path: torch.save({"epoch": 3}, path), "holds epoch (int); expected tensors by name"),
     "control.pt": (lambda path: torch.save({"a\nb\x1b[2J": 1}, path), r"holds 'a\nb\x1b[2J' (int)"),
@@ -130,6 +131,17 @@ FORMS: dict[str, Callable[[Path, dict[str, Tensor]], object]] = {
     "parallel.pt": lambda path, state: torch.save({f"module.{k}": v for k, v in state.items()}, path),
     "both.pt": lambda path, state: torch.save({"state_dict": {f"module.{k}": v for k, v in state.items()}}, path),
     "plain.safetensors": lambda path, state: save_file(state, path),
+    # Wrappers around the module or its parts: torch.compile, DataParallel, both in either order.
+    "compiled.pt": lambda path, state: torch.save({f"_orig_mod.{k}": v for k, v in state.items()}, path),
+    "compiled-parallel.pt": lambda path, state: torch.save(
+        {f"_orig_mod.module.{k}": v for k, v in state.items()}, path
+    ),
+    "parallel-compiled.pt": lambda path, state: torch.save(
+        {f"module._orig_mod.{k}": v for k, v in state.items()}, path
+    ),
+    "twice.pt": lambda path, state: torch.save({f"module.module.{k}": v for k, v in state.items()}, path),
+    "part.pt": lambda path, state: torch.save({k.replace("fc1.", "fc1._orig_mod."): v for k, v in state.items()}, path),
+    "compiled.safetensors": lambda path, state: save_file({f"_orig_mod.{k}": v for k, v in state.items()}, path),
 }
 
 

@@ -175,6 +175,43 @@ def test_the_page_is_written_where_asked_and_nothing_else(harness: Call, runs: P
     assert Page(target.read_text(encoding="utf-8")).loads == []
 
 
+def test_what_differs_is_told_with_the_option_that_chooses(harness: Call, runs: Path) -> None:
+    out = ("--out", str(runs))
+    fake_run(runs, method="alpha", selection="oracle")
+    fake_run(runs, method="alpha", selection="last", preset="paper")
+    text = refused(harness, "compare", "alpha", "beta", *out)
+    assert "3 settings (they differ in preset, selection)" in text
+    assert "; choose with --preset fast or paper, --selection last or oracle, or name those of one: alpha-" in text
+    assert "(they differ in preset); choose with --preset" in refused(
+        harness, "compare", "alpha", "beta", *out, "--selection", "last"
+    )
+    document = compared(harness, "alpha", "beta", *out, "--preset", "fast", "--selection", "last")
+    assert names(document) == [("alpha", 2), ("beta", 3)]
+    for seed in range(2):
+        fake_run(runs, method="gamma", seed=seed, dataset=("toy", "toy2")[seed], features=("clip", "i3d")[seed])
+    text = refused(harness, "compare", "gamma", "beta", *out)
+    assert "choose with --features clip or i3d, --dataset toy or toy2, or name" in text
+    assert names(compared(harness, "gamma", "beta", *out, "--features", "clip"))[0] == ("gamma", 1)
+    assert "no finished run of gamma, preset slow below" in refused(
+        harness, "compare", "gamma", "beta", *out, "--preset", "slow"
+    )
+    assert "--selection 'best': expected last, val" in refused(
+        harness, "compare", "alpha", "beta", *out, "--selection", "best"
+    )
+
+
+@pytest.mark.parametrize("labels", [(True, True), (True, False), (False, True)])
+def test_files_that_name_different_videos(harness: Call, runs: Path, tmp_path: Path, labels: tuple[bool, bool]) -> None:
+    files = []
+    for number, gt in enumerate(labels):
+        files.append(table(next(runs.glob("alpha-*")), tmp_path / f"{number}.csv", gt))
+        rows = pd.read_csv(files[-1])
+        rows["video_id"] = rows["video_id"].str.replace("video", f"clip{number}")
+        rows.to_csv(files[-1], index=False)
+    text = refused(harness, "compare", *files)
+    assert f"{files[0]} and {files[1]}: the two files name different videos, such as 'clip0_00' and 'clip1_00';" in text
+
+
 def test_wrong_input_is_one_line(harness: Call, runs: Path, tmp_path: Path) -> None:
     out = ("--out", str(runs))
     assert "two or more contestants" in refused(harness, "compare", "alpha", *out)

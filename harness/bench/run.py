@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.cards import find_card
-from harness.errors import HarnessError, Unsupported, UserError
+from harness.errors import BrokenMethod, HarnessError, Unsupported, UserError
 from harness.files import write_json
 from harness.spec import Precision
 from harness.track import Tracker, TrackingError
@@ -100,7 +100,7 @@ def _answer(asked: dict[str, Any]) -> dict[str, Any]:
     )
     try:
         return {"row": bench_method(name, plan).as_json(), "machine": machine()}
-    except Unsupported as error:
+    except (Unsupported, BrokenMethod) as error:
         return {"unsupported": str(error)}
 
 

@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from harness import contract
 from harness.data.bank import Item, Split
 from harness.data.card import DatasetCard
 from harness.data.sampling import Batches
 from harness.method import Method, Task, TrainingPlan
-from harness.registry import method_class, setting_errors
+from harness.registry import check_preset, method_class, setting_errors
 from harness.seeds import derive
 from harness.selection import Selector
 from harness.text import load_text_tower
@@ -40,9 +41,10 @@ class Subject:
         text_tower: str | None,
         device: str,
     ) -> None:
-        """Raises UserError for a wrong setting, Unsupported where the method cannot run on the features."""
+        """Raises UserError for a wrong setting or preset, Unsupported where the method cannot run on the features."""
         cls = method_class(name)
-        with setting_errors(cls, "--set"):
+        check_preset(cls, preset, card.preset)
+        with setting_errors(cls, "--set", overrides):
             config = cls.configure(card.settings_family, preset, overrides)
         tower = load_text_tower(text_tower) if cls.card.needs_text else None
         task = Task(card.name, card.class_names, card.prompts, dim, tower)
@@ -53,7 +55,7 @@ class Subject:
             torch.manual_seed(derive(0, card.name, "init"))
             self.method: Method = cls(config, task).to(device)
         self.method.eval()
-        self.window = self.method.reading().window
+        self.window = contract.reading(self.method).window
 
     def features(self, rows: int, snippets: int) -> Tensor:
         """Made-up features `[rows, snippets, D]` on the device."""
@@ -67,14 +69,15 @@ class Subject:
         if self.window is None:
             lengths = torch.full((rows,), snippets, device=self.device)
             with torch.inference_mode():
-                return self.method.predict(videos, lengths).scores
+                return contract.prediction(self.method, videos, lengths).scores
         count = -(-snippets // self.window)
         padded = torch.zeros(rows, count * self.window, dim, device=self.device)
         padded[:, :snippets] = videos
         ends = torch.arange(1, count + 1, device=self.device) * self.window
         lengths = (self.window - (ends - snippets).clamp(min=0)).repeat(rows)
         with torch.inference_mode():
-            scores: Tensor = self.method.predict(padded.view(rows * count, self.window, dim), lengths).scores
+            windows = padded.view(rows * count, self.window, dim)
+            scores = contract.prediction(self.method, windows, lengths).scores
         return scores.view(rows, -1)[:, :snippets]
 
     def training_plan(self) -> TrainingPlan:
@@ -85,15 +88,15 @@ class Subject:
         items = tuple(Item(f"v{i}", 0, 1, (label,)) for i, label in enumerate(labels))
         none = np.zeros((len(items), self.dim), dtype=np.float32)
         training = Split(items, np.arange(len(items)), none, 1.0, len(self.card.classes))
-        return Batches(training, np.arange(len(items)), self.method.sampling(), 0, self.card.name).plan
+        return Batches(training, np.arange(len(items)), contract.sampling(self.method), 0, self.card.name).plan
 
     def train(self, steps: int) -> list[float]:
         """Seconds of each of `steps` training steps at the preset's own batch and length."""
-        sampling = dataclasses.replace(self.method.sampling(), epochs=steps, steps_per_epoch=1)
+        sampling = dataclasses.replace(contract.sampling(self.method), epochs=steps, steps_per_epoch=1)
         split = self._training_split(sampling.batch)
         self.method.prepare(training_videos(split, np.arange(len(split.items))))
         batches = Batches(split, np.arange(len(split.items)), sampling, 0, self.card.name)
-        records = train(self.method, batches, Selector("last", self.method.looks(), None, ""), self.device)
+        records = train(self.method, batches, Selector("last", contract.looks(self.method), None, ""), self.device)
         self.method.eval()
         return [float(record["seconds"]) for record in records]
 

@@ -14,15 +14,17 @@ import torch
 
 from harness.check import learning, predictions, state
 from harness.check.subject import Options, Subject
+from harness.check.types import types
 from harness.check.verdict import Failed, Skipped
-from harness.errors import UserError
+from harness.errors import BrokenMethod, UserError, one_line
 from harness.method import Method
 from harness.registry import method_class, one_method
 
 Status = Literal["ok", "failed", "skipped"]
 
-# A check returns a figure or nothing, and raises Failed or Skipped.
+# A check returns a figure or nothing, and raises Failed or Skipped. Where the first fails, no other can be made.
 CHECKS: Mapping[str, Callable[[Subject], str]] = {
+    "types": types,
     "shapes": predictions.shapes,
     "ranges": predictions.ranges,
     "one-snippet": predictions.one_snippet,
@@ -56,14 +58,18 @@ def run_checks(method: str | type[Method], checks: Iterable[str] = (), **options
 
     Raises:
         UserError: the method or a check is unknown, or the method cannot be configured for the task of the check.
+        BrokenMethod: the method has no card, or what it says of itself is of a wrong type.
     """
     cls = method_class(one_method(method)) if isinstance(method, str) else method
     chosen = list(checks) or list(CHECKS)
     if unknown := [name for name in chosen if name not in CHECKS]:
         raise UserError(f"unknown check {unknown[0]!r}; there are {', '.join(CHECKS)}")
     subject = Subject(cls, Options(**options))
+    broken = False
     for name in chosen:
-        yield Outcome(name, *_verdict(CHECKS[name], subject))
+        outcome = Outcome(name, *(("skipped", "types failed") if broken else _verdict(CHECKS[name], subject)))
+        broken |= (name, outcome.status) == ("types", "failed")
+        yield outcome
 
 
 def check_method(method: str | type[Method], checks: Iterable[str] = (), **options: Any) -> None:
@@ -83,7 +89,9 @@ def _verdict(check: Callable[[Subject], str], subject: Subject) -> tuple[Status,
         return "skipped", str(skip)
     except Failed as failure:
         return "failed", str(failure)
+    except BrokenMethod as error:
+        return "failed", str(error)
     except Exception as error:  # whatever a method raises, it failed the check
-        return "failed", f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return "failed", one_line(error)
     finally:
         torch.set_deterministic_debug_mode(mode)

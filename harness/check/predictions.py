@@ -9,7 +9,6 @@ import torch
 from harness.check.process import peak_growth
 from harness.check.subject import Subject
 from harness.check.verdict import difference, require
-from harness.method import Prediction
 
 # Largest difference relative to the largest value; what another order of the same sums may give.
 ROUNDING = 1e-5
@@ -24,7 +23,6 @@ def shapes(subject: Subject) -> str:
             out = subject.predict(method, videos)
             size = [len(videos), subject.window or max(lengths)]
             where = f"of features {[*size, width]}"
-            require(isinstance(out, Prediction), f"predict gave a {type(out).__name__}, expected a Prediction")
             require(list(out.scores.shape) == size, f"scores are {list(out.scores.shape)} {where}, expected {size}")
             require(out.scores.is_floating_point(), f"scores are {out.scores.dtype}, expected floating point")
             if out.class_probs is not None:

@@ -17,14 +17,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from harness import contract
 from harness.check.process import watched
 from harness.data.bank import Item, Split
 from harness.data.sampling import Batches
-from harness.errors import Unsupported, UserError
+from harness.errors import Unsupported
 from harness.method import Batch, Method, MethodConfig, Prediction, Task
 from harness.predict import batches as grouped
 from harness.predict import pieces
-from harness.registry import setting_errors
+from harness.registry import check_preset, setting_errors
 from harness.seeds import derive
 from harness.selection import Selector
 from harness.text import TextTower, load_text_tower
@@ -54,19 +55,16 @@ class Subject:
 
     def __init__(self, cls: type[Method], options: Options) -> None:
         """Raises UserError if there is no such preset, setting or text tower, or the method cannot run on the task."""
-        self.cls = cls
+        self.cls = contract.check_class(cls, getattr(cls, "__name__", str(cls)))
         self.options = options
         self.changes: list[str] = []
-        known = {"paper", "fast", *cls.presets}
-        if options.preset not in known:
-            raise UserError(
-                f"method {cls.card.name} has no preset {options.preset!r}; it has {', '.join(sorted(known))}"
-            )
-        with setting_errors(cls, "--set"):
+        check_preset(cls, options.preset, "fast")
+        with contract.blamed(f"method {cls.card.name}"), setting_errors(cls, "--set", options.overrides):
             self.config: MethodConfig = cls.configure(NAME, options.preset, options.overrides)
         wanted = cls.card.feature_dims or WIDTHS
-        cls.check(self.task(wanted[0]))
-        self.widths = (wanted[0], *(width for width in wanted[1:] if self._runs_on(width)))
+        with contract.blamed(f"method {cls.card.name}"):
+            cls.check(self.task(wanted[0]))
+            self.widths = (wanted[0], *(width for width in wanted[1:] if self._runs_on(width)))
 
     @cached_property
     def _tower(self) -> TextTower | None:
@@ -104,14 +102,14 @@ class Subject:
         with watched(self.changes, "training", may_draw=True):
             if batches is not None:
                 method.prepare(videos)
-                return train(method, batches, Selector("last", method.looks(), None, ""), device)
+                return train(method, batches, Selector("last", contract.looks(method), None, ""), device)
             if method.card.training == "closed-form":
                 method.fit(videos)
         return []
 
     def batches(self, method: Method, steps: int, seed: int = 0) -> Batches:
         """Batches of the method's own sampling, one per epoch, so that schedules of either interval move on."""
-        sampling = dataclasses.replace(method.sampling(), epochs=steps, steps_per_epoch=1)
+        sampling = dataclasses.replace(contract.sampling(method), epochs=steps, steps_per_epoch=1)
         split = _training_split(method.task.dim, crops=2 if sampling.crops == "together" else 1)
         return Batches(split, np.arange(len(split.items)), sampling, seed, NAME)
 
@@ -121,7 +119,7 @@ class Subject:
         with torch.random.fork_rng():
             torch.manual_seed(derive(0, NAME, "dropout"))
             with watched(self.changes, "training_loss", may_draw=True):
-                return method.training_loss(batch)
+                return contract.terms(method, batch)
 
     @cached_property
     def learned(self) -> Method:
@@ -140,7 +138,7 @@ class Subject:
     @cached_property
     def window(self) -> int | None:
         """Snippets of the windows in which the method reads, None where it reads whole videos."""
-        return self.build().reading().window
+        return contract.reading(self.build()).window
 
     def predict(self, method: Method, videos: Sequence[Tensor], device: str = "cpu") -> Prediction:
         """Predict videos in one batch, zero-padded to the longest or to the window, as the harness does."""
@@ -149,7 +147,7 @@ class Subject:
         lengths = torch.tensor([len(video) for video in videos])
         method.eval()
         with torch.inference_mode(), watched(self.changes, "predict"):
-            return method.predict(features.to(device), lengths.to(device))
+            return contract.prediction(method, features.to(device), lengths.to(device))
 
     def read_long(self, method: Method, snippets: int) -> Tensor:
         """Predict one video of many snippets, in windows if the method has one; return its scores."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import unquote, urlparse
+from urllib.parse import urlparse
 
 from harness.code_identity import code_hash
 from harness.errors import UserError
@@ -16,6 +16,7 @@ from harness.files import digest, write_json
 from harness.registry import method_class
 from harness.report.uncertainty import Artifact
 from harness.spec import RunSpec
+from harness.store import sqlite_file, sqlite_uri
 from harness.submission.archive import plain
 from harness.submission.bundle import Entry, read, truth_hash
 from harness.submission.judge import Judgement, judge
@@ -102,7 +103,7 @@ def _sources(word: str, tracker: Tracker, scratch: Path) -> list[_Source]:
     if path.is_file():
         return [_submission(path, scratch)]
     if (path / "mlflow.db").is_file():
-        return [_store(f"sqlite:///{(path / 'mlflow.db').absolute()}", path)]
+        return [_store(sqlite_uri((path / "mlflow.db").absolute()), path)]
     if path.is_dir():
         files = sorted(path.glob("*.zip"))
         if not files:
@@ -111,10 +112,10 @@ def _sources(word: str, tracker: Tracker, scratch: Path) -> list[_Source]:
     if "://" not in word:
         raise UserError(f"--also {word}: no such file or directory, and no MLflow URI such as sqlite:///FILE")
     # Artifacts that were moved lie beside a store in a file; those of a server are fetched beside our own.
-    own = Path(word.removeprefix("sqlite:///")).parent if word.startswith("sqlite:///") else tracker.out
-    if word.startswith("sqlite:///") and not Path(word.removeprefix("sqlite:///")).is_file():
+    file = sqlite_file(word)
+    if file is not None and not file.is_file():
         raise UserError(f"--also {word}: no such file")
-    return [_store(word, own)]
+    return [_store(word, tracker.out if file is None else file.parent)]
 
 
 def _store(uri: str, out: Path) -> _Source:
@@ -128,7 +129,7 @@ def _read(tracker: Tracker) -> Sources:
 def _place(uri: str) -> tuple[str, ...]:
     """The host of a server, without what only its users know; the directory of a database file."""
     parts = urlparse(uri)
-    return (parts.hostname,) if parts.hostname else Path(unquote(parts.path)).absolute().parts[1:-1]
+    return (parts.hostname,) if parts.hostname else (sqlite_file(uri) or Path(parts.path)).absolute().parts[1:-1]
 
 
 def _label(place: tuple[str, ...], others: Collection[tuple[str, ...]]) -> str:
