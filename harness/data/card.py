@@ -139,6 +139,14 @@ class DatasetCard(Part):
         )
 
     @property
+    def without_totals(self) -> DatasetCard:
+        """The card without what it expects of the whole test set, for a part of it."""
+        unknown = {"frames": 0, "positives": 0}
+        variants = {name: variant.model_copy(update=unknown) for name, variant in self.protocol.variants.items()}
+        protocol = self.protocol.model_copy(update=unknown | {"variants": variants})
+        return self.model_copy(update={"protocol": protocol})
+
+    @property
     def digest(self) -> str:
         """Hash of the card with its first feature set, see `digest_of`; other sets enter a run by their bank's hash."""
         return self.digest_of(next(iter(self.features)))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import csv
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.data.spelling import VIDEO, composed, last_part
 from harness.errors import UserError
 
 # No video is longer (over four days at 25 frames a second); a larger number is a slip of the pen.
 MAX_FRAMES = 10_000_000
+# Folders of other machines and names may have spaces: a path ends with its extension.
+_LINE = re.compile(rf"(.*?\.(?:npy|txt|{VIDEO}))(?:\s+(.*))?|(\S+)(?:\s+(.*))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -25,11 +29,11 @@ class ListedFile:
     @property
     def name(self) -> str:
         """Last part of the path, whichever system wrote it."""
-        return re.split(r"[/\\]", self.path)[-1]
+        return last_part(self.path)
 
 
 def read_text(path: Path) -> list[str]:
-    """Return the lines of a UTF-8 file, with or without byte-order mark, with any line ends.
+    """Return the lines of a UTF-8 file, with or without byte-order mark, with any line ends, accents composed.
 
     Raises:
         UserError: the file is missing or not UTF-8; the text names the line.
@@ -44,7 +48,7 @@ def read_text(path: Path) -> list[str]:
         number = data[: error.start].count(b"\n") + 1
         raise UserError(f"{path}:{number}: not UTF-8 text; save the file as UTF-8") from error
     # Only real line ends: str.splitlines would also break at form feeds and count lines as no editor does.
-    lines: list[str] = re.split(r"\r\n|\n|\r", text)
+    lines: list[str] = re.split(r"\r\n|\n|\r", composed(text))
     for number, line in enumerate(lines, start=1):
         # Text of a two-byte encoding is valid UTF-8 with these in between.
         if "\0" in line:
@@ -106,8 +110,7 @@ def read_list(path: Path) -> list[ListedFile]:
 
 def _listed(where: str, line: str) -> ListedFile:
     """A plain line: `path`, `path label`, or UMIL's `path 0 frames label` and `path frames label start end ...`."""
-    # Folders of other machines may have spaces: the path ends with its extension.
-    match = re.fullmatch(r"(.*?\.(?:npy|txt|mp4|avi))(?:\s+(.*))?|(\S+)(?:\s+(.*))?", line)
+    match = _LINE.fullmatch(line)
     assert match is not None
     path = match[1] or match[3]
     rest = (match[2] or match[4] or "").split()
@@ -146,7 +149,9 @@ def find_input(root: Path, *names: str) -> Path:
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise UserError(f"{name}: the card names a file outside of {root}; its files must be under --root")
         for folder in (root, root / "list", root / "lists"):
-            if (folder / name).exists():
-                return folder / name
+            # The same letters, composed or not: systems differ in how they write an accent into a name.
+            for spelling in (name, composed(name), unicodedata.normalize("NFD", name)):
+                if (folder / spelling).exists():
+                    return folder / spelling
     wanted = " or ".join(names)
     raise UserError(f"{root}: no {wanted} here (nor in list/ or lists/); the card expects it under --root")
