@@ -144,10 +144,8 @@ def _check_complete(
     files = list(dict.fromkeys(lack.what for lack in lacks))
     names = ", ".join(files[:3]) + (", ..." if len(files) > 3 else "")
     what = "1 feature file is" if len(files) == 1 else f"{len(files):,} feature files are"
-    counts = ", ".join(f"{len(missing[s]):,} of {len(missing[s]) + len(rows[s]):,} in {s}" for s in SPLITS)
-    raise UserError(
-        f"{lacks[0].where}: {what} not under {root} ({names}; listed ones that lack: {counts}); check --root, or {PARTIAL}"
-    )
+    counts = ", ".join(f"{s} lacks {len(missing[s]):,} of {len(missing[s]) + len(rows[s]):,}" for s in SPLITS)
+    raise UserError(f"{lacks[0].where}: {what} not under {root} ({names}): {counts}; check --root, or {PARTIAL}")
 
 
 def labels_of(card: DatasetCard, listed: ListedFile, video: str) -> tuple[int, ...]:
