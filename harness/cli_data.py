@@ -98,7 +98,7 @@ def _tell(report: ImportReport, partial: bool) -> None:
         say(line)
     lacks = [lack.what for each in report.lacks.values() for lack in each]
     if lacks:
-        say(f"missing: {_some(lacks)}")
+        say(f"such as {_some(lacks)}")
     if partial and not report.bank.partial:
         say("nothing is missing: imported as a complete set")
     if hidden or max(len(empty), len(lacks)) > _NAMED:

@@ -81,6 +81,7 @@ def runs(tracking_uri: str | None, out: Path) -> list[Row]:
                 "seed": result.seed,
                 "selection": result.selection,
                 "status": result.status,
+                "partial": result.spec.partial if result.spec else "",
                 "frame_auc": result.metrics.get("frame_auc"),
                 "frame_ap": result.metrics.get("frame_ap"),
             }
@@ -143,9 +144,12 @@ def show(what: str, rows: list[Row]) -> None:
     if not rows:
         out.print(f"no {what}")
         return
-    table = Table(*_COLUMNS[what])
+    columns = _COLUMNS[what]
+    # Said where there is something to say.
+    columns += ("partial",) if any(row.get("partial") for row in rows) else ()
+    table = Table(*columns)
     for row in rows:
-        table.add_row(*(_text(row[column]) for column in _COLUMNS[what]))
+        table.add_row(*(_text(row[column]) for column in columns))
     out.print(table)
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from harness.data.card import DatasetCard
 
 _Count = Annotated[int, Field(ge=0, le=1 << 40)]
-_WORDS = {"train": "training", "test": "test"}
+_WORDS: dict[Literal["train", "test"], str] = {"train": "training", "test": "test"}
 
 
 class Share(BaseModel):
@@ -64,21 +64,25 @@ def share_of(
     )
 
 
+def _in_order(shares: Shares) -> list[tuple[str, Share]]:
+    return [(words, shares[split]) for split, words in _WORDS.items() if split in shares]
+
+
 def label(shares: Shares) -> str:
     """Return what results on a partial import say of it, such as `184 of 1,610 training videos`; "" if it is whole."""
     parts = []
-    for split, share in shares.items():
+    for split, share in _in_order(shares):
         if share.videos < share.all_videos:
-            parts.append(f"{share.videos:,} of {share.all_videos:,} {_WORDS[split]} videos")
+            parts.append(f"{share.videos:,} of {share.all_videos:,} {split} videos")
         elif not share.whole:
-            parts.append(f"{share.files:,} of {share.all_files:,} {_WORDS[split]} files")
+            parts.append(f"{share.files:,} of {share.all_files:,} {split} files")
     return ", ".join(parts)
 
 
 def lines(shares: Shares) -> list[str]:
     """Return what lacks in each split and class, a line for each split."""
     found = []
-    for split, share in shares.items():
+    for split, share in _in_order(shares):
         if share.whole:
             continue
         lacking = [
@@ -88,5 +92,5 @@ def lines(shares: Shares) -> list[str]:
         parts = [f"{share.all_videos - share.videos:,} of {share.all_videos:,} videos"]
         parts += [f"{missing:,} of {share.all_files:,} listed files"] if missing else []
         classes = f" (by class: {', '.join(lacking)})" if lacking else ""
-        found.append(f"missing in {split}: {', '.join(parts)}{classes}")
+        found.append(f"missing {split} data: {', '.join(parts)}{classes}")
     return found
