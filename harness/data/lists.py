@@ -16,6 +16,7 @@ from harness.errors import UserError
 MAX_FRAMES = 10_000_000
 # Folders of other machines and names may have spaces: a path ends with its extension.
 _LINE = re.compile(rf"(.*?\.(?:npy|txt|{VIDEO}))(?:\s+(.*))?|(\S+)(?:\s+(.*))?", re.IGNORECASE)
+_NAMES = {",": "comma", ";": "semicolon", "\t": "tab"}
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,14 @@ def read_text(path: Path) -> list[str]:
 
 
 def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield (`file:line`, row) of a csv file that has at least `columns`.
+    """Yield (`file:line`, row) of a csv file that has at least `columns`; semicolons or tabs may stand for commas.
 
     Raises:
         UserError: a column is missing, or a row has more or fewer fields than the header or an empty one.
     """
     lines = read_text(path)
-    header = _fields(f"{path}:1", lines[0]) if lines else []
+    between = next((separator for separator in ",;\t" if lines and separator in lines[0]), ",")
+    header = _fields(f"{path}:1", lines[0], between) if lines else []
     missing = [column for column in columns if column not in header]
     if missing or len(set(header)) < len(header):
         found = ",".join(header)[:80] or "nothing"
@@ -73,20 +75,22 @@ def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict
         if not line.strip():
             continue
         where = f"{path}:{number}"
-        fields = _fields(where, line)
+        fields = _fields(where, line, between)
         row = dict(zip(header, fields, strict=False))
         for column in columns:
             if not row.get(column):
                 raise UserError(f"{where}: field {column!r} is empty")
         if len(fields) != len(header):
-            raise UserError(f"{where}: {len(fields)} fields, the header has {len(header)}; quote a field with a comma")
+            raise UserError(
+                f"{where}: {len(fields)} fields, the header has {len(header)}; quote a field with a {_NAMES[between]}"
+            )
         yield where, {column: row[column] for column in columns}
 
 
-def _fields(where: str, line: str) -> list[str]:
+def _fields(where: str, line: str, separator: str) -> list[str]:
     """Fields of one csv line. Line by line, so that a stray quote cannot swallow the lines that follow."""
     try:
-        (row,) = csv.reader([line], strict=True)
+        (row,) = csv.reader([line], delimiter=separator, strict=True)
     except (csv.Error, ValueError) as error:
         raise UserError(f"{where}: not a csv line ({error})") from error
     return [field.strip() for field in row]
