@@ -99,10 +99,13 @@ def evaluate(
     if json:
         shown = {"metrics", "class_auc", "videos", "frames", "excluded", "method", "dataset", "features", "directory"}
         shown |= {"undefined", "cautions"}
-        print_json({**result.model_dump(mode="json", include=shown), "checkpoint": " ".join(checkpoint)})
+        partial = result.spec.partial if result.spec else ""
+        document = result.model_dump(mode="json", include=shown)
+        print_json({**document, "partial": partial, "checkpoint": " ".join(checkpoint)})
     else:
         listing.show_metrics(result.metrics, result.class_auc, result.undefined)
         left_out = f", {len(result.excluded)} without features left out" if result.excluded else ""
+        left_out += f"; incomplete data set: {result.spec.partial}" if result.spec and result.spec.partial else ""
         facts = f"{result.videos} test videos, {result.frames:,} frames{left_out}"
         print(f"{result.method} on {result.dataset}/{result.features}: {facts}; percent")
     if record:

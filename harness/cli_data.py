@@ -12,10 +12,15 @@ from harness.errors import UserError
 
 if TYPE_CHECKING:
     from harness.data.bank import Bank
+    from harness.data.importers import ImportReport
+    from harness.data.sources import Crops
+
+# Warnings of an import that the screen shows, and names of what lacks; a file has all of them.
+_SHOWN, _NAMED = 5, 3
 
 app = typer.Typer(help="Import, verify, show, list and export data sets.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="Dataset card: a name or a YAML file.")]
+Name = Annotated[str, typer.Argument(help="Dataset card: a name (built-in, or your own once imported) or a YAML file.")]
 Features = Annotated[
     str | None,
     typer.Option("--features", help="Feature set of the card; default: its first."),
@@ -30,40 +35,81 @@ def import_(
     features: Features = None,
     crops: Annotated[str, typer.Option(help="Crops to import: all, or numbers such as 0 or 0,5.")] = "all",
     test_crops: Annotated[str, typer.Option(help="Crops of the test split; default: as --crops.")] = "",
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Import what is there of an incomplete download; every result says so.")
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Put it in the place of a set of another card, or of a complete one.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Check features against a card and write the feature bank.
+    """Check features against a card and write the feature bank. A card of your own is found by its name from then on.
 
     Several crops of a training video are items of their own; of a test video, their scores are averaged.
     """
     from harness.console import print_json, progress, say
-    from harness.data.cards import find_card
+    from harness.data.cards import card_names, find_card
     from harness.data.hf import import_exported, is_exported
     from harness.data.importers import import_features
+    from harness.data.own_cards import check_same, keep_card
     from harness.data.verify import describe
 
     found = find_card(card)
+    own = card.endswith((".yaml", ".yml")) and found.name not in card_names()
+    if own and not replace:
+        check_same(found, card)
     chosen = _crops("--crops", crops)
     if is_exported(root):
-        if chosen or test_crops:
-            raise UserError(f"--crops: {root} is an exported bank, which comes as it is; import the features instead")
+        if chosen or test_crops or partial:
+            option = "--partial" if partial else "--crops"
+            raise UserError(f"{option}: {root} is an exported bank, which comes as it is; import the features instead")
         bank = import_exported(root, found, features)
     else:
         tested = _crops("--test-crops", test_crops) if test_crops else chosen
         with progress(f"import {found.name}") as tick:
-            report = import_features(found, features, root, tick, {"train": chosen, "test": tested})
+            crops_of: Crops = {"train": chosen, "test": tested}
+            report = import_features(found, features, root, tick, crops_of, partial, replace)
         bank = report.bank
-        for warning in report.warnings:
-            say(f"warning: {warning}")
-        for split, videos in report.excluded.items():
-            for video in videos:
-                say(f"empty, left out of {split}: {video}")
+        _tell(report, partial)
+    if own:
+        keep_card(found, Path(card))
     if undefined := bank.truth().undefined:
         say(f"warning: {found.name}: {undefined}")
     if json:
         print_json(describe(bank))
     else:
         _show(describe(bank))
+
+
+def _tell(report: ImportReport, partial: bool) -> None:
+    """Say what deserves a look, in few lines: all of them are in a file beside the bank."""
+    from harness.console import say
+    from harness.data.bank import REMARKS
+    from harness.data.shares import lines
+
+    hidden = report.warnings[_SHOWN:]
+    for warning in report.warnings[:_SHOWN]:
+        say(f"warning: {warning}")
+    if hidden:
+        say(f"warning: {len(hidden):,} more like these")
+    empty = [video for videos in report.excluded.values() for video in videos]
+    if empty:
+        counts = ", ".join(f"{len(videos):,} in {split}" for split, videos in report.excluded.items())
+        say(f"empty, left out: {counts}; {_some(empty)}")
+    for line in lines(report.bank.shares):
+        say(line)
+    lacks = [lack.what for each in report.lacks.values() for lack in each]
+    if lacks:
+        say(f"such as {_some(lacks)}")
+    if partial and not report.bank.partial:
+        say("nothing is missing: imported as a complete set")
+    if hidden or max(len(empty), len(lacks)) > _NAMED:
+        say(f"all of it, line by line: {report.bank.path / REMARKS}")
+
+
+def _some(names: list[str]) -> str:
+    rest = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def _crops(option: str, text: str) -> frozenset[int] | None:
@@ -113,7 +159,7 @@ def info(card: Name, features: Features = None, json: Json = False) -> None:
 
 @app.command("list")
 def list_(json: Json = False) -> None:
-    """List the built-in cards and which are imported."""
+    """List the built-in cards and your own imported ones, and which are imported."""
     from harness import listing
     from harness.console import print_json
 

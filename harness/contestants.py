@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from harness.compare import Contestant
-from harness.data.cards import card_names, find_card, open_bank
+from harness.data.cards import find_card, known_names, open_bank
 from harness.entrants import Invitation, Source, check_one_setting, entrants
 from harness.errors import UserError
 from harness.evaluate import Progress, Say
@@ -81,8 +81,8 @@ def _check_videos(sources: Sequence[Source]) -> None:
 
 
 def _notes(dataset: str) -> list[str]:
-    """What the built-in card of a data set cautions about."""
-    notes = find_card(dataset).notes if dataset.partition("@")[0] in card_names() else ""
+    """What the card of a data set cautions about."""
+    notes = find_card(dataset).notes if dataset.partition("@")[0] in known_names() else ""
     return [notes] if notes else []
 
 
@@ -159,7 +159,7 @@ def _cautions(name: str, group: Sequence[Source], dropped: int) -> list[str]:
     rules = {source.result.selection for source in group if source.result}
     if rules & {"oracle", "paper"}:
         found.append(f"{name} chose its weights on the test set, which flatters it.")
-    found += [f"{name}: {note}" for source in group for note in source.notes]
+    found += dict.fromkeys(f"{name}: {note}" for source in group for note in source.notes)
     if dropped:
         found.append(f"{name}: {dropped} videos left out that the data set has no features for.")
     return found

@@ -120,6 +120,7 @@ def _run(directory: Path) -> Source:
         scores=Predictions.load(directory / "predictions.npz"),
         truth=GroundTruth.load(directory / "truth.json"),
         result=result,
+        notes=(f"its data set is incomplete, {spec.partial}.",) if spec and spec.partial else (),
     )
 
 

@@ -45,6 +45,7 @@ def spec_of(name: str, config: MethodConfig, bank: Bank, text: TextTower | None,
         scale=features.scale,
         text_tower=text.name if text else "",
         protocol=card.protocol_words,
+        partial=bank.partial,
         code=code_hash(method_class(name)),
         **rest,
     )

@@ -29,16 +29,20 @@ def broken_methods() -> list[str]:
 
 
 def datasets() -> list[Row]:
-    """Built-in dataset cards with their feature sets and whether each has been imported."""
-    from harness.data.bank import bank_path
-    from harness.data.cards import card_names, find_card
+    """Dataset cards, built-in and own, with their feature sets and whether each has been imported."""
+    from harness.console import say
+    from harness.data.cards import find_card, known_names
+    from harness.errors import UserError
 
     rows = []
-    for name in card_names():
-        card = find_card(name)
+    for name in known_names():
+        try:
+            card = find_card(name)
+        except UserError as error:  # one damaged card hides no other
+            say(f"warning: {error}")
+            continue
         for features, spec in card.features.items():
-            imported = (bank_path(name, features) / "bank.json").exists()
-            status = "imported" if imported else ("generated on first use" if spec.generated else "not imported")
+            status = _status(name, features) or ("generated on first use" if spec.generated else "not imported")
             rows.append(
                 {
                     "name": name,
@@ -52,6 +56,21 @@ def datasets() -> list[Row]:
                 }
             )
     return rows
+
+
+def _status(name: str, features: str) -> str:
+    """Whether a feature set has been imported, and how much of it; "" if not."""
+    from harness.data.bank import Bank, bank_path
+    from harness.errors import UserError
+
+    path = bank_path(name, features)
+    if not (path / "bank.json").exists():
+        return ""
+    try:
+        partial = Bank(path).partial
+    except UserError:
+        return "damaged"
+    return f"imported: {partial}" if partial else "imported"
 
 
 def runs(tracking_uri: str | None, out: Path) -> list[Row]:
@@ -70,6 +89,7 @@ def runs(tracking_uri: str | None, out: Path) -> list[Row]:
                 "seed": result.seed,
                 "selection": result.selection,
                 "status": result.status,
+                "partial": result.spec.partial if result.spec else "",
                 "frame_auc": result.metrics.get("frame_auc"),
                 "frame_ap": result.metrics.get("frame_ap"),
             }
@@ -133,9 +153,12 @@ def show(what: str, rows: list[Row]) -> None:
     if not rows:
         out.print(f"no {what}")
         return
-    table = Table(*_COLUMNS[what])
+    columns = _COLUMNS[what]
+    # Said where there is something to say.
+    columns += ("partial",) if any(row.get("partial") for row in rows) else ()
+    table = Table(*columns)
     for row in rows:
-        table.add_row(*(escape(_text(row[column])) for column in _COLUMNS[what]))
+        table.add_row(*(escape(_text(row[column])) for column in columns))
     out.print(table)
 
 
@@ -150,6 +173,8 @@ def show_bank(description: Row) -> None:
     for fact in ("videos", "items", "snippets"):
         table.add_row(fact, *(f"{split[fact]:,}" for split in splits.values()))
     table.add_row("empty, left out", *(str(len(split["excluded"])) for split in splits.values()))
+    if description["partial"]:
+        table.add_row("missing", *(f"{split['missing']:,}" for split in splits.values()))
     table.add_row("mean norm", *(f"{split['mean_norm']:.3f}" for split in splits.values()), end_section=True)
     for name in next(iter(splits.values()))["classes"]:
         table.add_row(name, *(str(split["classes"][name]) for split in splits.values()))
@@ -157,6 +182,8 @@ def show_bank(description: Row) -> None:
     frames, positive = description["test_frames"], description["test_positive_frames"]
     facts = f"{frames:,} test frames, {positive:,} positive; {description['dim']}-d, scale {description['scale']:g}"
     out.print(f"{facts}; hash {description['hash'][:12]}", highlight=False)
+    if description["partial"]:
+        out.print(f"incomplete: {description['partial']}; every result says so", highlight=False)
 
 
 def show_parity(results: Sequence[CaseResult]) -> None:

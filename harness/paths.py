@@ -33,6 +33,11 @@ def banks_dir() -> Path:
     return harness_home() / "banks"
 
 
+def own_cards_dir() -> Path:
+    """Directory of the cards of users' own data sets, kept at import so that they are found by name."""
+    return harness_home() / "cards"
+
+
 def _first_existing(*candidates: Path) -> Path:
     for candidate in candidates:
         if candidate.is_dir():

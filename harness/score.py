@@ -177,7 +177,8 @@ def _meet_bank(
             f"dataset {card.name} has not been imported; scoring needs no features: name the directory of its "
             f"annotation files ({_needed(card)}) with --root, or run `harness data import`"
         )
-    whole = open_bank(card, features).truth()
+    bank = open_bank(card, features)
+    whole = bank.truth()
     places, ignored = match_videos(card, found.videos, {*whole.videos, *whole.excluded}, str(request.path))
     without = [video for video in whole.excluded if places.pop(video, None) is not None]
     _check_videos(places, tuple(whole.videos), ignored, request, card)
@@ -187,6 +188,8 @@ def _meet_bank(
             f"scores of {len(without)} videos are not used: {card.name} was imported without features of them; "
             "--root with the annotation files scores all",
         )
+    if "test" in bank.shares and not bank.shares["test"].whole:
+        warnings += (f"{card.name} was imported from an incomplete data set: {bank.partial}",)
     left_out = tuple(video for video in whole.videos if video not in places)
     videos = {video: truth for video, truth in whole.videos.items() if video in places}
     truth = replace(whole, videos=videos, excluded=(*whole.excluded, *left_out))

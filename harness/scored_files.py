@@ -1,11 +1,13 @@
 """Prediction files of any program: npz of ours, CSV or parquet tables, or a directory of text files.
 
 A table has one row per snippet: the video (`video_id` or `video`), the score (`pred` or `score`), and, where the
-file brings its own labels, `gt`. A column `segment` says that the rows of a video are uniform segments of it.
+file brings its own labels, `gt` (0 and 1, or false and true). A column `segment` says that the rows of a video are
+uniform segments of it. A CSV may have semicolons or tabs between its fields, and then a comma in its numbers.
 """
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,11 +92,26 @@ def _read(path: Path, kind: str) -> pd.DataFrame:
             for _, column in table.items():
                 column.to_numpy()  # text that is no UTF-8 shows only now
             return table
-        return pd.read_csv(path, sep="\t" if ".tsv" in path.name.lower() else ",", dtype=str, keep_default_na=False)
+        separator = _separator(path)
+        table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False)
+        table.columns = table.columns.str.strip()
+        if separator == ";":  # as spreadsheets write numbers where the comma is the decimal sign
+            for name in {*_SCORE, "segment"} & {*table.columns}:
+                table[name] = table[name].str.replace(",", ".", regex=False)
+        return table
     # pandas, pyarrow and gzip fail in many ways on foreign bytes; all mean the same to the user.
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: not a readable {kind} file ({reason})") from error
+
+
+def _separator(path: Path) -> str:
+    """What stands between the fields of a CSV file, by its first line."""
+    opened = gzip.open if path.name.lower().endswith(".gz") else open
+    with opened(path, "rt", encoding="utf-8-sig", errors="replace") as stream:
+        head = stream.readline(10_000)
+    usual = "\t,;" if ".tsv" in path.name.lower() else ",;\t"
+    return next((separator for separator in usual if separator in head), ",")
 
 
 def _table(path: Path, table: pd.DataFrame, first_line: int) -> ScoredFile:
@@ -111,7 +128,7 @@ def _table(path: Path, table: pd.DataFrame, first_line: int) -> ScoredFile:
     scores = _numbers(path, table[score], score, first_line)
     labels = None
     if "gt" in table:
-        labels = _numbers(path, table["gt"], "gt", first_line)
+        labels = _numbers(path, _truth_values(table["gt"]), "gt", first_line, "0 or 1")
         bad = np.flatnonzero((labels != 0) & (labels != 1))
         if len(bad):
             raise UserError(f"{path}:{first_line + bad[0]}: gt is {labels[bad[0]]:g}, expected 0 or 1")
@@ -144,26 +161,44 @@ def _table(path: Path, table: pd.DataFrame, first_line: int) -> ScoredFile:
 
 def _column(path: Path, table: pd.DataFrame, names: tuple[str, ...]) -> str:
     found = [name for name in names if name in table]
-    if len(found) != 1:
-        problem = "both columns" if found else "no column"
-        raise UserError(f"{path}: {problem} {' and '.join(names)}; it has {', '.join(map(str, table.columns))}")
-    return found[0]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UserError(f"{path}: both columns {' and '.join(names)}; leave one")
+    columns = list(map(str, table.columns))
+    what = "which names the video of each row" if names == _VIDEO else "the score of each row"
+    others = [column for column in columns if column not in (*_VIDEO, *_SCORE, "gt", "segment")]
+    near = next((column for column in others if any(name in column.lower() for name in names)), "")
+    hint = f" (if {near} is it, rename it)" if near else ""
+    raise UserError(
+        f"{path}: no column {' or '.join(names)}, {what}{hint}; it has {', '.join(columns)[:200]}; expected a first "
+        "line such as video_id,pred or video_id,pred,gt"
+    )
 
 
-def _numbers(path: Path, column: pd.Series[Any], name: str, first_line: int) -> NDArray[np.float64]:
+def _truth_values(labels: pd.Series[Any]) -> pd.Series[Any]:
+    """Labels with the words false and true, in any case, as 0 and 1."""
+    words = labels.astype(str).str.strip().str.lower().map({"false": 0, "true": 1})
+    readable: pd.Series[Any] = labels.where(words.isna(), words)
+    return readable
+
+
+def _numbers(
+    path: Path, column: pd.Series[Any], name: str, first_line: int, expected: str = "a finite number"
+) -> NDArray[np.float64]:
     import pandas as pd
 
     values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         text = column.iloc[bad[0]]
-        raise UserError(f"{path}:{first_line + bad[0]}: {name} is {text!r}, expected a finite number")
+        raise UserError(f"{path}:{first_line + bad[0]}: {name} is {text!r}, expected {expected}")
     return values
 
 
 def _text_files(path: Path) -> ScoredFile:
     """One text file per video, one score per line: uniform segments, as Sultani et al. published theirs."""
-    files = sorted(path.rglob("*.txt"))
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() == ".txt" and file.is_file())
     if not files:
         raise UserError(f"{path}: holds no .txt file; expected one per video, a score in each line")
     first: dict[str, Path] = {}

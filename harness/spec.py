@@ -52,6 +52,7 @@ class RunSpec(_Model):
     hash of the weights that were given or "" if they were trained here. `compiled`: training steps went through
     torch.compile. `fused`: Adam and AdamW took their steps in torch's fused kernels. `ablation` names the part of the
     method that `config` switches off, "" for the whole method; it is a label of the config, no part of the identity.
+    `partial` says what was there of an incomplete data set, such as "184 of 1,610 training videos", "" if all of it.
     """
 
     method: str
@@ -74,12 +75,13 @@ class RunSpec(_Model):
     compiled: bool = False
     fused: bool = False
     ablation: str = ""
+    partial: str = ""
 
     @property
     def identity(self) -> str:
         """Hash of the spec; the same identity is never computed twice unless asked."""
         # Fields that came later count only where they are used, so that earlier runs keep their identity.
-        later = ("checkpoint", "precision", "compiled", "fused")
+        later = ("checkpoint", "precision", "compiled", "fused", "partial")
         unused = {name for name in later if getattr(self, name) == type(self).model_fields[name].default}
         return digest(json.dumps(self.model_dump(exclude={"ablation"} | unused), sort_keys=True))
 

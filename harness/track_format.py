@@ -103,6 +103,8 @@ def tags(result: RunResult, content: str) -> dict[str, str]:
     if result.spec is not None:
         for name in ("features", "feature_hash", "protocol", "text_tower", "code", "device", "arithmetic"):
             found[f"harness.{name}"] = str(getattr(result.spec, name))
+        if result.spec.partial:
+            found["harness.partial"] = result.spec.partial
     found = {key[:_KEY]: value[:_CHUNK] for key, value in found.items()}
     # Metrics are read back from MLflow's own metrics; the rest is longer than one tag may be.
     rest = result.model_dump_json(exclude={"metrics", "class_auc"})

@@ -56,6 +56,34 @@ def test_scores_keep_their_full_precision(tmp_path: Path) -> None:
     assert evaluate(found.predictions(truth.alignment, truth.classes), truth).metrics["frame_auc"] == 1.0
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "video_id;pred;gt\nä;0,25;True\nb;1;False\n",
+        "video_id;pred;gt\r\nä;0.25;1\r\nb;1;0\r\n",
+        "\ufeffvideo_id; pred; gt\nä;0.25;TRUE\nb;1;false\n",
+        "video_id\tpred\tgt\nä\t0.25\t1\nb\t1\t0\n",
+        "video_id, pred, gt\nä,0.25, true\nb,1,false\n",
+    ],
+    ids=["decimal-commas", "semicolons", "byte-order-mark", "tabs", "blanks"],
+)
+def test_what_spreadsheets_and_programs_write(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text(content, encoding="utf-8")
+    found = _read(path)
+    assert (found.videos, found.scores.tolist()) == (("ä", "b"), [0.25, 1.0])
+    assert found.labels is not None
+    assert found.labels.tolist() == [1, 0]
+
+
+def test_boolean_labels_of_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "scores.parquet"
+    pd.DataFrame({"video": ["a", "a"], "score": [0.1, 0.2], "gt": [True, False]}).to_parquet(path)
+    labels = _read(path).labels
+    assert labels is not None
+    assert labels.tolist() == [1, 0]
+
+
 def test_segments_are_put_in_order_and_may_count_from_one(tmp_path: Path) -> None:
     path = tmp_path / "segments.csv"
     path.write_text("video,segment,score\nv,2,0.2\nw,1,0.9\nv,1,0.1\n")
@@ -75,7 +103,16 @@ def test_text_files_are_segments_of_videos(tmp_path: Path) -> None:
 
 
 DEFECTS = {
-    "no column": ("video_id,score_of_it\na,1\n", "no column pred and score; it has video_id, score_of_it"),
+    "no column": (
+        "video_id,score_of_it\na,1\n",
+        r"no column pred or score, the score of each row \(if score_of_it is it, rename it\)",
+    ),
+    "no name": (
+        "pred,gt\n1,1\n",
+        "no column video_id or video, .*it has pred, gt; expected a first line such as video_id",
+    ),
+    "no header": ("a,0.5\nb,0.2\n", "no column video_id or video, .*expected a first line such as video_id,pred"),
+    "word": ("video_id,pred,gt\na,1,yes\n", r"bad.csv:2: gt is 'yes', expected 0 or 1"),
     "two columns": ("video_id,pred,score\na,1,2\n", "both columns pred and score"),
     "no number": ("video_id,pred\na,1\na,high\n", r"bad.csv:3: pred is 'high', expected a finite number"),
     "no value": ("video_id,pred\na,1\na,\n", r"bad.csv:3: pred is ''"),

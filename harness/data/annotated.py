@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.data.annotations import Annotation, read_annotations
+from harness.data.annotations import Annotations, read_annotations
 from harness.data.bank import SplitName
 from harness.data.card import DatasetCard
 from harness.data.card_parts import FeatureCard
@@ -15,6 +14,7 @@ from harness.data.feature_files import split_name
 from harness.data.ground_truth import Tested, build_truth, frame_counts
 from harness.data.lists import ListedFile, find_input, read_list, read_text
 from harness.data.sources import labels_of
+from harness.data.spelling import is_video_file, split_line, video_of
 from harness.errors import UserError
 from harness.truth import GroundTruth
 
@@ -25,7 +25,7 @@ class AnnotatedSet:
 
     card: DatasetCard
     videos: Mapping[str, Tested]
-    annotations: Mapping[str, Annotation]
+    annotations: Annotations
 
     @property
     def needs_snippets(self) -> bool:
@@ -35,7 +35,7 @@ class AnnotatedSet:
     def may_be_frames(self, rows: Mapping[str, int]) -> bool:
         """Whether every event lies within as many frames as its video has rows, so that rows could be frames."""
         slack = self.card.alignment.stride
-        annotated = {name: self.annotations[name] for name in rows if name in self.annotations}
+        annotated = {name: self.annotations.of[name] for name in rows if name in self.annotations.of}
         return all(
             event.end <= rows[name] + slack for name, annotation in annotated.items() for event in annotation.events
         )
@@ -104,9 +104,8 @@ def _listed(card: DatasetCard, features: str | None, root: Path, split: SplitNam
 
 
 def _video(listed: ListedFile, spec: FeatureCard) -> str:
-    plain = re.sub(r"\.(mp4|avi)$", "", listed.name, flags=re.IGNORECASE)
-    if plain != listed.name:
-        return plain
+    if is_video_file(listed.name):
+        return video_of(listed.name)
     try:
         return split_name(listed.path, spec)[0]
     except UserError as error:
@@ -117,11 +116,10 @@ def _annotated(card: DatasetCard, path: Path) -> dict[str, Tested]:
     """Videos of an annotation file of the form `ucf`, which says the class of each."""
     found: dict[str, Tested] = {}
     for number, line in enumerate(read_text(path), start=1):
-        fields = line.split()
-        if fields:
-            # An odd number of fields has the number of frames before the class.
-            word = fields[1 + len(fields) % 2] if len(fields) > 2 else ""
-            listed = ListedFile(f"{path}:{number}", fields[0], word)
-            video = listed.name.removesuffix(".mp4")
+        if line.strip():
+            video, fields = split_line(line)
+            # An even number of fields has the number of frames before the class.
+            word = fields[1 - len(fields) % 2] if len(fields) > 1 else ""
+            listed = ListedFile(f"{path}:{number}", video, word)
             found[video] = Tested(labels_of(card, listed, video), None, None, listed.where)
     return found

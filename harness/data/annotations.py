@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from harness.data.arrays import read_array
 from harness.data.card import DatasetCard
 from harness.data.lists import frame_number, read_table, read_text
+from harness.data.spelling import composed, listed_as, split_line, video_of, without
 from harness.errors import UserError
 from harness.truth import Event
 
@@ -31,39 +32,68 @@ class Annotation:
     remark: str = ""
 
 
-def read_annotations(card: DatasetCard, path: Path, labels: Labels) -> dict[str, Annotation]:
-    """Return the annotations by video; `labels` are the classes of every listed video.
+@dataclass(frozen=True)
+class Annotations:
+    """The annotations `of` each listed video, and the videos of the file that no list has (`unlisted`).
+
+    Annotations of a whole data set go with the lists of a part of it, so unlisted videos are no error: whoever needs
+    the annotation of a listed video finds out that it is not there.
+    """
+
+    path: Path | None = None
+    of: Mapping[str, Annotation] = field(default_factory=dict)
+    unlisted: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> list[str]:
+        """A line that counts the unlisted videos, none where there are none."""
+        if not self.unlisted:
+            return []
+        count = len(self.unlisted)
+        what = "1 annotated video is" if count == 1 else f"{count:,} annotated videos are"
+        return [f"{self.path}: {what} in no list and not used, such as {self.unlisted[0]}"]
+
+
+def read_annotations(card: DatasetCard, path: Path, labels: Labels) -> Annotations:
+    """Return the annotations in a file; `labels` are the classes of every listed video.
 
     Raises:
-        UserError: a line cannot be read, names an unknown video or class, or an interval is negative or reversed.
+        UserError: a line cannot be read, names an unknown class, or an interval is negative or reversed.
     """
     assert card.annotations is not None
-    if card.annotations.format == "frame-masks":
-        return _read_masks(path, labels)
-    if card.annotations.format == "msad":
-        return _read_msad(card, path, labels)
+    rows = {"ucf": _read_ucf, "xd": _read_xd, "msad": _read_msad, "frame-masks": _read_mask}
+    read = rows[card.annotations.format]
     found: dict[str, Annotation] = {}
-    for number, line in enumerate(read_text(path), start=1):
-        fields = line.split()
-        if fields:
-            where = f"{path}:{number}"
-            video = _video(card, where, fields[0], labels, found)
-            read = _read_ucf if card.annotations.format == "ucf" else _read_xd
-            found[video] = read(card, where, fields[1:], labels[video])
-    return found
+    unlisted: dict[str, None] = {}
+    for where, name, fields in _rows(card.annotations.format, path, labels):
+        video = listed_as(name, labels)
+        if video is None:
+            unlisted[name] = None
+            continue
+        if video in found:
+            raise UserError(f"{where}: video {video!r} is annotated twice, first at {found[video].where}")
+        found[video] = read(card, where, fields, labels[video])
+    return Annotations(path, found, tuple(unlisted))
 
 
-def _video(card: DatasetCard, where: str, path: str, labels: Labels, found: Mapping[str, Annotation]) -> str:
-    """The listed video that an annotation means by `path`, which may have folders and an extension."""
-    name = path.replace("\\", "/").rpartition("/")[2].removesuffix(".mp4")
-    # UCF-Crime's files write Normal_Videos003 and Normal_Videos_003; no number is in both splits.
-    spellings = name, name.replace("Videos_", "Videos"), name.replace("Videos", "Videos_")
-    video = next((spelling for spelling in spellings if spelling in labels), name)
-    if video not in labels:
-        raise UserError(f"{where}: video {name!r} is in no list of {card.name}")
-    if video in found:
-        raise UserError(f"{where}: video {video!r} is annotated twice, first at {found[video].where}")
-    return video
+def _rows(form: str, path: Path, labels: Labels) -> Iterator[tuple[str, str, list[str]]]:
+    """Where each annotation stands, the video that it names, and its fields."""
+    if form == "frame-masks":
+        if not path.is_dir():
+            raise UserError(f"{path}: expected a directory with one vector VIDEO.npy for each abnormal video")
+        for file in sorted(path.iterdir()):
+            if file.suffix.lower() == ".npy":
+                yield str(file), composed(without(file.name, ".npy")), []
+    elif form == "msad":
+        columns = ("name", "total frames", "starting frame of anomaly", "ending frame of anomaly")
+        for where, row in read_table(path, columns):
+            name, *fields = row.values()
+            yield where, video_of(name), fields
+    else:
+        for number, line in enumerate(read_text(path), start=1):
+            if line.strip():
+                name, fields = split_line(line, labels)
+                yield f"{path}:{number}", name, fields
 
 
 def _read_ucf(card: DatasetCard, where: str, fields: list[str], labels: tuple[int, ...]) -> Annotation:
@@ -107,18 +137,13 @@ def _read_xd(card: DatasetCard, where: str, fields: list[str], labels: tuple[int
     return Annotation(where, _events(card, where, triples), remark=remark)
 
 
-def _read_msad(card: DatasetCard, path: Path, labels: Labels) -> dict[str, Annotation]:
-    found: dict[str, Annotation] = {}
-    columns = ("name", "total frames", "starting frame of anomaly", "ending frame of anomaly")
-    for where, row in read_table(path, columns):
-        name, frames, start, end = row.values()
-        video = _video(card, where, name, labels, found)
-        abnormal = [label for label in labels[video] if label > 0]
-        if not abnormal and (start, end) != ("-1", "-1"):
-            raise UserError(f"{where}: a video listed as normal has an event, {start} {end}")
-        events = _events(card, where, [(abnormal[0] if abnormal else 0, start, end)])
-        found[video] = Annotation(where, events, _frames(where, frames))
-    return found
+def _read_msad(card: DatasetCard, where: str, fields: list[str], labels: tuple[int, ...]) -> Annotation:
+    frames, start, end = fields
+    abnormal = [label for label in labels if label > 0]
+    if not abnormal and (start, end) != ("-1", "-1"):
+        raise UserError(f"{where}: a video listed as normal has an event, {start} {end}")
+    events = _events(card, where, [(abnormal[0] if abnormal else 0, start, end)])
+    return Annotation(where, events, _frames(where, frames))
 
 
 def _frames(where: str, word: str) -> int:
@@ -156,18 +181,13 @@ def _events(card: DatasetCard, where: str, triples: list[tuple[Any, ...]]) -> tu
     return tuple(events)
 
 
-def _read_masks(directory: Path, labels: Labels) -> dict[str, Annotation]:
-    found = {}
-    for path in sorted(directory.glob("*.npy")):
-        if path.stem not in labels:
-            raise UserError(f"{path}: video {path.stem!r} is in no list")
-        mask = read_array(path)
-        if mask.ndim != 1 or not np.isin(mask, (0, 1)).all():
-            raise UserError(f"{path}: expected a vector of 0 and 1, one per frame, found shape {mask.shape}")
-        abnormal = [label for label in labels[path.stem] if label > 0]
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
-        if len(edges) and not abnormal:
-            raise UserError(f"{path}: a video listed as normal has anomalous frames")
-        events = tuple(Event(int(s), int(e), abnormal[0]) for s, e in zip(edges[::2], edges[1::2], strict=True))
-        found[path.stem] = Annotation(str(path), events, len(mask))
-    return found
+def _read_mask(card: DatasetCard, where: str, fields: list[str], labels: tuple[int, ...]) -> Annotation:
+    mask = read_array(Path(where))
+    if mask.ndim != 1 or not np.isin(mask, (0, 1)).all():
+        raise UserError(f"{where}: expected a vector of 0 and 1, one per frame, found shape {mask.shape}")
+    abnormal = [label for label in labels if label > 0]
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
+    if len(edges) and not abnormal:
+        raise UserError(f"{where}: a video listed as normal has anomalous frames")
+    events = tuple(Event(int(s), int(e), abnormal[0]) for s, e in zip(edges[::2], edges[1::2], strict=True))
+    return Annotation(where, events, len(mask))

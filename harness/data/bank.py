@@ -6,12 +6,13 @@
 <bank>/{train,test}.json     items: video, crop, number of snippets, labels (training only)
 <bank>/truth.json            ground truth of the test split, for the scorer only
 <bank>/truth@NAME.json       the same by another protocol of the card
+<bank>/import.txt            what the import said, line by line, where it said anything
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from harness.data.card import DatasetCard, read_card
+from harness.data.shares import Share, label
 from harness.errors import UserError
 from harness.files import digest, file_digest, read_json, write_json, write_text
 from harness.paths import banks_dir
@@ -32,6 +34,7 @@ from harness.truth import GroundTruth
 SplitName = Literal["train", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "test")
 FORMAT = 1
+REMARKS = "import.txt"
 _Count = Annotated[int, Field(ge=0, le=1 << 40)]
 
 
@@ -60,6 +63,7 @@ class _Info(BaseModel):
     excluded: dict[SplitName, list[str]] = Field(min_length=len(SPLITS))
     origin: str
     variants: dict[str, str] = {}
+    partial: dict[SplitName, Share] = {}
 
 
 _ITEMS = TypeAdapter(tuple[Item, ...])
@@ -123,7 +127,7 @@ class Bank:
         self.info: dict[str, Any] = info
         self.card: DatasetCard = read_card(path / "card.yaml")
         try:
-            _Info.model_validate(info)
+            self.shares: Mapping[SplitName, Share] = _Info.model_validate(info).partial
         except ValidationError as error:
             where = ".".join(map(str, error.errors()[0]["loc"]))
             raise UserError(f"{path / 'bank.json'}: damaged (field {where}); import the data set again") from error
@@ -154,6 +158,11 @@ class Bank:
     def excluded(self) -> Mapping[str, tuple[str, ...]]:
         """Videos left out because they have no snippets, by split."""
         return {split: tuple(names) for split, names in self.info["excluded"].items()}
+
+    @property
+    def partial(self) -> str:
+        """What is there of an incomplete data set, such as `184 of 1,610 training videos`; "" if all of it is."""
+        return label(self.shares)
 
     def split(self, name: SplitName) -> Split:
         """Return a split; its features are memory-mapped.
@@ -249,11 +258,14 @@ class BankWriter:
         origin: str,
         variants: Mapping[str, GroundTruth] | None = None,
         missing: Mapping[str, str] | None = None,
+        shares: Mapping[SplitName, Share] | None = None,
+        remarks: Sequence[str] = (),
     ) -> None:
         """Write index, ground truth and description.
 
         `origin` says where the features came from, `variants` are ground truths by other protocols of the card, and
-        `missing` says why others could not be built.
+        `missing` says why others could not be built. `shares` are those of an incomplete data set; `remarks` are
+        lines that are kept as text.
         """
         for split, items in self._items.items():
             self._streams[split].seek(0)
@@ -268,9 +280,14 @@ class BankWriter:
         content = json.loads(self._card.model_dump_json())
         write_text(self._directory / "card.yaml", yaml.safe_dump(content, sort_keys=False))
         files = {name: file_digest(self._directory / name) for name in (*content_files(), *others)}
+        if remarks:
+            write_text(self._directory / REMARKS, "".join(f"{line}\n" for line in remarks))
+        # A whole bank says nothing of shares, as earlier ones.
+        partial = {split: share.model_dump(mode="json") for split, share in (shares or {}).items()}
         write_json(
             self._directory / "bank.json",
             {
+                **({"partial": partial} if partial else {}),
                 "format": FORMAT,
                 "dataset": self._card.name,
                 "features": self._features,

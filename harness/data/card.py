@@ -10,6 +10,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from harness.alignment import Alignment
+from harness.data.card_errors import explain
 from harness.data.card_parts import (
     AnnotationCard,
     ClassCard,
@@ -21,10 +22,13 @@ from harness.data.card_parts import (
     SplitCard,
     expression,
 )
+from harness.data.spelling import composed
 from harness.errors import UserError
 from harness.files import digest
 
-# Fields that came after the first results: unset, they are no part of a card's hash.
+# Fields that change no result, so that they are no part of a card's hash.
+PROSE = {"title", "preset", "licence", "source", "notes", "name_label", "fps"}
+# Fields that came after the first results: unset, they are no part of it either.
 _LATER = {"lists", "names", "stacked", "text", "audio", "audio_dim", "rule", "variants"}
 
 
@@ -33,6 +37,7 @@ class DatasetCard(Part):
 
     `name_label`: expression that finds a video's label in its name: the named group that matches, else the text of the
     unnamed one. `fps`: frames per second of its videos, for what is counted in seconds or hours (0: not known).
+    `licence` and `source`: on what terms and where the data are had, if it is to be said.
     """
 
     name: Name
@@ -49,8 +54,8 @@ class DatasetCard(Part):
     annotations: AnnotationCard | None = None
     features: dict[Name, FeatureCard]
     protocol: ProtocolCard = ProtocolCard()
-    licence: str
-    source: str
+    licence: str = ""
+    source: str = ""
     notes: str = ""
 
     @field_validator("classes")
@@ -139,6 +144,14 @@ class DatasetCard(Part):
         )
 
     @property
+    def without_totals(self) -> DatasetCard:
+        """The card without what it expects of the whole test set, for a part of it."""
+        unknown = {"frames": 0, "positives": 0}
+        variants = {name: variant.model_copy(update=unknown) for name, variant in self.protocol.variants.items()}
+        protocol = self.protocol.model_copy(update=unknown | {"variants": variants})
+        return self.model_copy(update={"protocol": protocol})
+
+    @property
     def digest(self) -> str:
         """Hash of the card with its first feature set, see `digest_of`; other sets enter a run by their bank's hash."""
         return self.digest_of(next(iter(self.features)))
@@ -149,8 +162,7 @@ class DatasetCard(Part):
         Left out: prose, the default preset, how names are read, frames per second (a run's metrics count frames), other
         feature sets and other protocols.
         """
-        prose = {"title", "preset", "licence", "source", "notes", "name_label", "fps"}
-        content = self.model_dump(mode="json", exclude=prose)
+        content = self.model_dump(mode="json", exclude=PROSE)
         content["features"] = {features: content["features"][features]}
         content["protocol"].pop("variants")
         for part in (content["protocol"], *content["features"].values()):
@@ -189,21 +201,21 @@ def read_card(path: Path) -> DatasetCard:
     """Read a dataset card.
 
     Raises:
-        UserError: the file is missing, not YAML, or a field is wrong; the text names the field.
+        UserError: the file is missing, not YAML, or fields are wrong; the text names all of them.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(composed(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such dataset card") from error
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: no UTF-8, or no such date
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not a readable YAML file ({reason})") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: no dataset card; expected fields such as name, classes, splits and features")
     try:
         return DatasetCard.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "card"
-        raise UserError(f"{path}: field {where}: {first['msg']}") from error
+        raise UserError(f"{path}: {explain(error, DatasetCard)}") from error
 
 
 def _settled(content: Any) -> Any:

@@ -8,8 +8,11 @@ from pathlib import Path
 
 from harness.data.bank import Bank, bank_path
 from harness.data.card import DatasetCard, read_card
+from harness.data.own_cards import own_card, own_names
 from harness.errors import UserError
 from harness.paths import cards_dir
+
+_FILE = (".yaml", ".yml")
 
 
 def card_names() -> tuple[str, ...]:
@@ -17,23 +20,40 @@ def card_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in cards_dir().glob("*.yaml")))
 
 
+def known_names() -> tuple[str, ...]:
+    """Names of the built-in cards, then of the user's own that were imported, which cannot take a built-in name."""
+    built_in = card_names()
+    return (*built_in, *(name for name in own_names() if name not in built_in))
+
+
 def find_card(name: str) -> DatasetCard:
-    """Return a built-in card by name, or the card in a YAML file anywhere on disk; `CARD@VARIANT` by that protocol.
+    """Return a built-in card or an imported own one by name, or the card in a YAML file anywhere on disk.
+
+    `CARD@VARIANT` is the card by that protocol.
 
     Raises:
-        UserError: there is no such card or variant; the text lists near names.
+        UserError: there is no such card or variant, with near names; or a file takes the name of a built-in card.
     """
     base, at, variant = name.rpartition("@")
-    if at and not variant.endswith((".yaml", ".yml")):
+    if at and not variant.endswith(_FILE):
         return find_card(base).variant(variant)
-    if name.endswith((".yaml", ".yml")):
-        return read_card(Path(name))
-    names = card_names()
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=3)
-        hint = f"; did you mean {' or '.join(near)}?" if near else "."
-        raise UserError(f"unknown dataset {name!r}{hint} Known: {', '.join(names)}, or the path of a card's YAML file")
-    return _read_once(cards_dir() / f"{name}.yaml")
+    built_in = card_names()
+    if name.endswith(_FILE):
+        card = read_card(Path(name))
+        if card.name in built_in and card != find_card(card.name):
+            raise UserError(
+                f"{name}: the name {card.name} is that of a built-in card, and this is another one; give it a name "
+                "of its own (field name)"
+            )
+        return card
+    if name in built_in:
+        return _read_once(cards_dir() / f"{name}.yaml")
+    if name in (names := known_names()):
+        return own_card(name)
+    near = [f"./{name}{end}" for end in _FILE if Path(name + end).is_file()]
+    near = near or difflib.get_close_matches(name, names, n=3)
+    hint = f"; did you mean {' or '.join(near)}?" if near else "."
+    raise UserError(f"unknown dataset {name!r}{hint} Known: {', '.join(names)}, or the path of a card's YAML file")
 
 
 # A leaderboard asks for the same few cards at every row.

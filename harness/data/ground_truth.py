@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.data.annotations import Annotation
+from harness.data.annotations import Annotation, Annotations
 from harness.data.card import DatasetCard
 from harness.data.lists import find_input, frame_number, read_table
+from harness.data.spelling import video_of
 from harness.errors import UserError
 from harness.truth import Event, GroundTruth, VideoTruth
 
@@ -43,7 +45,7 @@ def frame_counts(card: DatasetCard, root: Path) -> dict[str, Count]:
     for where, row in read_table(find_input(root, card.frame_counts), ("video", "frames")):
         if not row["frames"].isdecimal() or int(row["frames"]) == 0:
             raise UserError(f"{where}: frames {row['frames']!r} is not a positive whole number")
-        video, frames = row["video"].removesuffix(".mp4"), frame_number(where, row["frames"])
+        video, frames = video_of(row["video"]), frame_number(where, row["frames"])
         if counts.setdefault(video, Count(frames, where)).frames != frames:
             raise UserError(f"{where}: video {video} has {frames} frames, an earlier line says {counts[video].frames}")
     return counts
@@ -52,7 +54,7 @@ def frame_counts(card: DatasetCard, root: Path) -> dict[str, Count]:
 def build_truth(
     card: DatasetCard,
     videos: Mapping[str, Tested],
-    annotations: Mapping[str, Annotation],
+    annotations: Annotations,
     excluded: tuple[str, ...],
     featured: bool = True,
 ) -> tuple[GroundTruth, list[str]]:
@@ -67,11 +69,11 @@ def build_truth(
     """
     truths: dict[str, VideoTruth] = {}
     warnings: list[str] = []
+    if lacking := unannotated({name: video.labels for name, video in videos.items()}, annotations):
+        raise UserError(f"{videos[lacking[0]].where}: {_no_event(card, lacking, annotations)}")
     for name, video in videos.items():
-        annotation = annotations.get(name)
+        annotation = annotations.of.get(name)
         events = annotation.events if annotation else ()
-        if not events and any(video.labels):
-            raise UserError(f"{video.where}: abnormal test video {name} has no annotated event")
         frames = frames_of(card, name, video, annotation)
         if annotation is not None:
             events, beyond = _placed(card, name, frames, annotation)
@@ -90,6 +92,31 @@ def build_truth(
     if odd and featured:
         raise UserError(odd[0])
     return ground, warnings + odd
+
+
+def unannotated(labels: Mapping[str, tuple[int, ...]], annotations: Annotations) -> list[str]:
+    """Return the abnormal videos among those of `labels` that have no annotated event: no metric can use them."""
+    return [
+        name
+        for name, classes in labels.items()
+        if any(classes) and not (name in annotations.of and annotations.of[name].events)
+    ]
+
+
+def _no_event(card: DatasetCard, lacking: list[str], annotations: Annotations) -> str:
+    """What is wrong with abnormal test videos without events, and what helps."""
+    if annotations.path is None:
+        return (
+            f"{len(lacking)} abnormal test videos, such as {lacking[0]}, have no annotated event, and frame metrics "
+            f"need them: name the annotation file in the card of {card.name} (`annotations:`)"
+        )
+    near = difflib.get_close_matches(lacking[0], annotations.unlisted, n=1, cutoff=0.8)
+    hint = f" (it has {near[0]!r}, which no list has)" if near else ""
+    more = f", and {len(lacking) - 1} others have none" if len(lacking) > 1 else ""
+    return (
+        f"abnormal test video {lacking[0]} has no annotated event in {annotations.path}{hint}{more}; frame metrics "
+        "need them: complete the file, or leave such videos out with `harness data import --partial`"
+    )
 
 
 def frames_of(card: DatasetCard, name: str, video: Tested, annotation: Annotation | None) -> int:

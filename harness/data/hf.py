@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from harness.data.bank import SPLITS, Bank, BankWriter, Item, SplitName, bank_path
+from harness.data.bank import REMARKS, SPLITS, Bank, BankWriter, Item, SplitName, bank_path
 from harness.data.card import DatasetCard, read_card
+from harness.data.lists import read_text
+from harness.data.shares import Share
 from harness.errors import UserError
 from harness.files import file_digest, read_json, replacing_directory, write_json
 from harness.truth import GroundTruth
@@ -63,6 +65,8 @@ def export_bank(bank: Bank, directory: Path) -> None:
         datasets.DatasetDict(parts).save_to_disk(str(target.absolute()))
         for name in (*_SIDE_FILES, *(f"truth@{variant}.json" for variant in bank.variants)):
             shutil.copyfile(bank.path / name, target / name)
+        if (bank.path / REMARKS).exists():
+            shutil.copyfile(bank.path / REMARKS, target / REMARKS)
         write_json(target / _HASHES, _hashes(target))
 
 
@@ -114,7 +118,9 @@ def import_exported(directory: Path, card: DatasetCard, features: str | None = N
                 files = sorted(name for name in info["files"] if name.startswith("truth@"))
                 variants = {name[6:-5]: GroundTruth.load(directory / name) for name in files}
                 truth = GroundTruth.load(directory / "truth.json")
-                writer.finish(truth, excluded, info["origin"], variants, info.get("variants"))
+                shares = {split: Share.model_validate(share) for split, share in info.get("partial", {}).items()}
+                remarks = read_text(directory / REMARKS) if (directory / REMARKS).exists() else ()
+                writer.finish(truth, excluded, info["origin"], variants, info.get("variants"), shares, remarks)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"{directory}: not what `harness data export` writes ({error}); export it again") from error
         if Bank(target).content_hash != info.get("hash"):

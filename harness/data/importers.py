@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.data.annotations import Annotation, read_annotations
-from harness.data.arrays import read_features
-from harness.data.bank import Bank, BankWriter, Item, SplitName, bank_path
+from harness.data.annotations import Annotations, read_annotations
+from harness.data.arrays import Damaged, read_features
+from harness.data.bank import SPLITS, Bank, BankWriter, Item, SplitName, bank_path
 from harness.data.card import DatasetCard
-from harness.data.ground_truth import Count, Tested, build_truth, frame_counts
+from harness.data.ground_truth import Count, Tested, build_truth, frame_counts, unannotated
 from harness.data.lists import find_input
-from harness.data.sources import ALL_CROPS, Crops, Source, read_sources
+from harness.data.shares import Share, label, lines, share_of
+from harness.data.sources import ALL_CROPS, Crops, Lack, Listed, Source, read_sources
 from harness.errors import UserError
 from harness.files import replacing_directory
 from harness.truth import GroundTruth
@@ -22,19 +24,30 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What was imported: the bank, the videos left out for having no snippets, and what deserves a look."""
+    """What was imported: the bank, the videos left out for having no snippets, and what deserves a look.
+
+    `lacks` are the files of an incomplete data set that are missing or damaged.
+    """
 
     bank: Bank
     excluded: Mapping[SplitName, tuple[str, ...]]
     warnings: tuple[str, ...]
+    lacks: Mapping[SplitName, tuple[Lack, ...]] = field(default_factory=dict)
 
 
 def import_features(
-    card: DatasetCard, features: str | None, root: Path, progress: Progress, crops: Crops = ALL_CROPS
+    card: DatasetCard,
+    features: str | None,
+    root: Path,
+    progress: Progress,
+    crops: Crops = ALL_CROPS,
+    partial: bool = False,
+    replace: bool = False,
 ) -> ImportReport:
     """Check everything under `root` against the card and write the bank, replacing an earlier one.
 
-    `crops` chooses crops of each split; None takes all that are listed.
+    `crops` chooses crops of each split; None takes all that are listed. With `partial`, what is there of an incomplete
+    data set is imported; it takes the place of a complete import only with `replace`.
 
     Raises:
         UserError: something is missing, damaged or disagrees with the card; an earlier bank stays as it was.
@@ -46,42 +59,148 @@ def import_features(
         raise UserError(f"dataset {card.name} is a variant; `harness data import {card.base_name}` imports it as well")
     if not root.is_dir():
         raise UserError(f"--root {root}: no such directory")
-    sources = read_sources(card, name, root, crops)
-    labels = {source.file.video: source.labels for rows in sources.values() for source in rows}
+    listed = read_sources(card, name, root, crops, partial)
+    labels = {video: own for split in listed.values() for video, own in split.labels.items()}
     counts = frame_counts(card, root)
     annotations = _annotations(card, root, labels)
-    total = sum(map(len, sources.values()))
-    done = 0
-    excluded: dict[SplitName, tuple[str, ...]] = {}
-    snippets: dict[str, int] = {}
+    sources = {split: list(asked.sources) for split, asked in listed.items()}
+    lacks = {split: list(asked.missing) for split, asked in listed.items()}
+    if partial:
+        sources["test"], unusable = _annotated(sources["test"], annotations)
+        lacks["test"] += unusable
+    copy = _Copy(card, name, counts, partial, progress, sum(map(len, sources.values())))
     path = bank_path(card.name, name)
     with replacing_directory(path) as directory, BankWriter(directory, card, name) as writer:
         for split, rows in sources.items():
-            empty: dict[str, None] = {}
-            for source in rows:
-                video = source.file.video
-                arrays = read_features(source.file.path, spec, source.audio)
-                _check_length(card, source, len(arrays[0]), snippets, counts)
-                for crop in source.crops:
-                    array = arrays[crop] if spec.stacked else arrays[0]
-                    if len(array):
-                        labels_of = source.labels if split == "train" else ()
-                        writer.add(split, Item(video, crop, len(array), labels_of), array)
-                    else:
-                        empty[video] = None
-                done += 1
-                progress(done, total)
-            excluded[split] = tuple(empty)
-        tested = _tested(sources["test"], snippets, counts)
-        truth, warnings = build_truth(card, tested, annotations, excluded["test"])
-        variants, reasons = _variants(card, root, labels, tested, excluded["test"])
-        writer.finish(truth, excluded, f"{root.name}, {total} files", variants, reasons)
-    return ImportReport(Bank(path), excluded, tuple(warnings))
+            lacks[split] += copy.items(writer, split, rows)
+        shares = _shares(card, listed, copy, lacks)
+        if shares and not replace:
+            _check_keeps(path, shares)
+        excluded = {split: tuple(videos) for split, videos in copy.empty.items()}
+        unscored = (*excluded["test"], *(shares["test"].missing if "test" in shares else ()))
+        tested = _tested(
+            [row for row in sources["test"] if row.file.video in copy.files["test"]], copy.snippets, counts
+        )
+        known = card if "test" not in shares or shares["test"].whole else card.without_totals
+        truth, odd = build_truth(known, tested, annotations, unscored)
+        variants, reasons = _variants(known, root, labels, tested, unscored)
+        warnings = [*annotations.warnings, *_rounded(copy.rounded), *odd]
+        remarks = [*warnings, *_remarks(excluded, lacks, shares)]
+        writer.finish(truth, excluded, f"{root.name}, {copy.total} files", variants, reasons, shares, remarks)
+    return ImportReport(Bank(path), excluded, tuple(warnings), {split: tuple(each) for split, each in lacks.items()})
 
 
-def _annotations(card: DatasetCard, root: Path, labels: Mapping[str, tuple[int, ...]]) -> dict[str, Annotation]:
+@dataclass
+class _Copy:
+    """Features on their way from files to the bank, and what was seen of them.
+
+    `snippets` by video, `empty` videos and how many `files` of each video were read, by split; `rounded` files had
+    double precision.
+    """
+
+    card: DatasetCard
+    features: str
+    counts: Mapping[str, Count]
+    partial: bool
+    progress: Progress
+    total: int
+    done: int = 0
+    snippets: dict[str, int] = field(default_factory=dict)
+    empty: dict[SplitName, dict[str, None]] = field(default_factory=lambda: {split: {} for split in SPLITS})
+    files: dict[SplitName, Counter[str]] = field(default_factory=lambda: {split: Counter() for split in SPLITS})
+    rounded: list[Path] = field(default_factory=list)
+
+    def items(self, writer: BankWriter, split: SplitName, sources: list[Source]) -> list[Lack]:
+        """Write the items of a split; return the files of an incomplete set that are damaged."""
+        lacks = []
+        for source in sources:
+            try:
+                self._item(writer, split, source)
+            except Damaged as error:
+                if not self.partial:
+                    raise UserError(f"{error}, or leave it out with `harness data import --partial`") from error
+                lacks.append(Lack(source.listed.where, source.file.video, str(error)))
+            self.done += 1
+            self.progress(self.done, self.total)
+        return lacks
+
+    def _item(self, writer: BankWriter, split: SplitName, source: Source) -> None:
+        spec, video = self.card.features[self.features], source.file.video
+        arrays = read_features(source.file.path, spec, source.audio, self.rounded.append)
+        self.files[split][video] += 1
+        _check_length(self.card, source, len(arrays[0]), self.snippets, self.counts)
+        for crop in source.crops:
+            array = arrays[crop] if spec.stacked else arrays[0]
+            if len(array):
+                writer.add(split, Item(video, crop, len(array), source.labels if split == "train" else ()), array)
+            else:
+                self.empty[split][video] = None
+
+
+def _annotated(sources: list[Source], annotations: Annotations) -> tuple[list[Source], list[Lack]]:
+    """The test videos that frame metrics can use, and the abnormal ones that have no annotated event."""
+    lacking = set(unannotated({source.file.video: source.labels for source in sources}, annotations))
+    where = {source.file.video: source.listed.where for source in sources if source.file.video in lacking}
+    kept = [source for source in sources if source.file.video not in lacking]
+    return kept, [
+        Lack(place, video, f"abnormal video {video} has no annotated event") for video, place in where.items()
+    ]
+
+
+def _shares(
+    card: DatasetCard, listed: Mapping[SplitName, Listed], copy: _Copy, lacks: Mapping[SplitName, list[Lack]]
+) -> dict[SplitName, Share]:
+    """What is there of both splits; nothing where the import is whole.
+
+    Raises:
+        UserError: no test video is left, or no training video.
+    """
+    found: dict[SplitName, Share] = {}
+    for split, asked in listed.items():
+        read = copy.files[split]
+        if not read:
+            raise UserError(f"{lacks[split][0]}: no video of the {split} list can be imported")
+        counts = read.total(), len(asked.sources) + len(asked.missing)
+        found[split] = share_of(card, split, asked.labels, read, counts)
+    return {} if all(share.whole for share in found.values()) else found
+
+
+def _check_keeps(path: Path, shares: Mapping[SplitName, Share]) -> None:
+    """Raise UserError where a part would take the place of a complete import."""
+    try:
+        earlier = Bank(path)
+    except UserError:  # none is there, or a damaged one
+        return
+    if not earlier.partial:
+        raise UserError(
+            f"dataset {earlier.card.name}/{earlier.features_name} is imported completely; --replace puts "
+            f"{label(shares)} in its place"
+        )
+
+
+def _rounded(paths: list[Path]) -> list[str]:
+    if not paths:
+        return []
+    files = "1 file has" if len(paths) == 1 else f"{len(paths):,} files have"
+    return [f"{files} features in double precision, such as {paths[0]}; imported in single precision"]
+
+
+def _remarks(
+    excluded: Mapping[SplitName, tuple[str, ...]],
+    lacks: Mapping[SplitName, list[Lack]],
+    shares: Mapping[SplitName, Share],
+) -> list[str]:
+    """Every empty and every missing thing in a line of its own."""
+    return [
+        *lines(shares),
+        *(f"missing in {split}: {lack}" for split in SPLITS for lack in lacks[split]),
+        *(f"empty, left out of {split}: {video}" for split in SPLITS for video in excluded[split]),
+    ]
+
+
+def _annotations(card: DatasetCard, root: Path, labels: Mapping[str, tuple[int, ...]]) -> Annotations:
     if card.annotations is None:
-        return {}
+        return Annotations()
     return read_annotations(card, find_input(root, card.annotations.path), labels)
 
 

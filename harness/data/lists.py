@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import csv
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.data.spelling import VIDEO, composed, last_part
 from harness.errors import UserError
 
 # No video is longer (over four days at 25 frames a second); a larger number is a slip of the pen.
 MAX_FRAMES = 10_000_000
+# Folders of other machines and names may have spaces: a path ends with its extension.
+_LINE = re.compile(rf"(.*?\.(?:npy|txt|{VIDEO}))(?:\s+(.*))?|(\S+)(?:\s+(.*))?", re.IGNORECASE)
+_NAMES = {",": "comma", ";": "semicolon", "\t": "tab"}
 
 
 @dataclass(frozen=True)
@@ -25,11 +30,11 @@ class ListedFile:
     @property
     def name(self) -> str:
         """Last part of the path, whichever system wrote it."""
-        return re.split(r"[/\\]", self.path)[-1]
+        return last_part(self.path)
 
 
 def read_text(path: Path) -> list[str]:
-    """Return the lines of a UTF-8 file, with or without byte-order mark, with any line ends.
+    """Return the lines of a UTF-8 file, with or without byte-order mark, with any line ends, accents composed.
 
     Raises:
         UserError: the file is missing or not UTF-8; the text names the line.
@@ -44,7 +49,7 @@ def read_text(path: Path) -> list[str]:
         number = data[: error.start].count(b"\n") + 1
         raise UserError(f"{path}:{number}: not UTF-8 text; save the file as UTF-8") from error
     # Only real line ends: str.splitlines would also break at form feeds and count lines as no editor does.
-    lines: list[str] = re.split(r"\r\n|\n|\r", text)
+    lines: list[str] = re.split(r"\r\n|\n|\r", composed(text))
     for number, line in enumerate(lines, start=1):
         # Text of a two-byte encoding is valid UTF-8 with these in between.
         if "\0" in line:
@@ -53,13 +58,14 @@ def read_text(path: Path) -> list[str]:
 
 
 def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield (`file:line`, row) of a csv file that has at least `columns`.
+    """Yield (`file:line`, row) of a csv file that has at least `columns`; semicolons or tabs may stand for commas.
 
     Raises:
         UserError: a column is missing, or a row has more or fewer fields than the header or an empty one.
     """
     lines = read_text(path)
-    header = _fields(f"{path}:1", lines[0]) if lines else []
+    between = next((separator for separator in ",;\t" if lines and separator in lines[0]), ",")
+    header = _fields(f"{path}:1", lines[0], between) if lines else []
     missing = [column for column in columns if column not in header]
     if missing or len(set(header)) < len(header):
         found = ",".join(header)[:80] or "nothing"
@@ -69,20 +75,22 @@ def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict
         if not line.strip():
             continue
         where = f"{path}:{number}"
-        fields = _fields(where, line)
+        fields = _fields(where, line, between)
         row = dict(zip(header, fields, strict=False))
         for column in columns:
             if not row.get(column):
                 raise UserError(f"{where}: field {column!r} is empty")
         if len(fields) != len(header):
-            raise UserError(f"{where}: {len(fields)} fields, the header has {len(header)}; quote a field with a comma")
+            raise UserError(
+                f"{where}: {len(fields)} fields, the header has {len(header)}; quote a field with a {_NAMES[between]}"
+            )
         yield where, {column: row[column] for column in columns}
 
 
-def _fields(where: str, line: str) -> list[str]:
+def _fields(where: str, line: str, separator: str) -> list[str]:
     """Fields of one csv line. Line by line, so that a stray quote cannot swallow the lines that follow."""
     try:
-        (row,) = csv.reader([line], strict=True)
+        (row,) = csv.reader([line], delimiter=separator, strict=True)
     except (csv.Error, ValueError) as error:
         raise UserError(f"{where}: not a csv line ({error})") from error
     return [field.strip() for field in row]
@@ -106,8 +114,7 @@ def read_list(path: Path) -> list[ListedFile]:
 
 def _listed(where: str, line: str) -> ListedFile:
     """A plain line: `path`, `path label`, or UMIL's `path 0 frames label` and `path frames label start end ...`."""
-    # Folders of other machines may have spaces: the path ends with its extension.
-    match = re.fullmatch(r"(.*?\.(?:npy|txt|mp4|avi))(?:\s+(.*))?|(\S+)(?:\s+(.*))?", line)
+    match = _LINE.fullmatch(line)
     assert match is not None
     path = match[1] or match[3]
     rest = (match[2] or match[4] or "").split()
@@ -146,7 +153,9 @@ def find_input(root: Path, *names: str) -> Path:
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise UserError(f"{name}: the card names a file outside of {root}; its files must be under --root")
         for folder in (root, root / "list", root / "lists"):
-            if (folder / name).exists():
-                return folder / name
+            # The same letters, composed or not: systems differ in how they write an accent into a name.
+            for spelling in (name, composed(name), unicodedata.normalize("NFD", name)):
+                if (folder / spelling).exists():
+                    return folder / spelling
     wanted = " or ".join(names)
     raise UserError(f"{root}: no {wanted} here (nor in list/ or lists/); the card expects it under --root")

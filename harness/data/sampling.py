@@ -59,7 +59,8 @@ class Batches:
         if len(counts) > 1:
             raise UserError(
                 f"dataset {self.dataset}: training videos have {min(counts)} to {max(counts)} crops; a method that "
-                "learns from all crops of a video at once needs the same number everywhere"
+                "learns from all crops of a video at once needs the same number everywhere: complete the data set, or "
+                "import a crop that all videos have (`harness data import --crops 0`)"
             )
         return np.array(list(by_video.values()), dtype=np.int64)
 

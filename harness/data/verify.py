@@ -54,6 +54,7 @@ def describe(bank: Bank) -> dict[str, Any]:
             "snippets": int(split.offsets[-1]),
             "crops": sorted({item.crop for item in split.items}),
             "excluded": list(bank.excluded[name]),
+            "missing": bank.shares[name].all_videos - bank.shares[name].videos if name in bank.shares else 0,
             "classes": {name: counts[name] for name in bank.card.class_names},
             "mean_norm": mean_norm(split),
         }
@@ -65,6 +66,7 @@ def describe(bank: Bank) -> dict[str, Any]:
         "hash": bank.content_hash,
         "path": str(bank.path),
         "origin": bank.info["origin"],
+        "partial": bank.partial,
         "frame_rule": bank.card.frame_rule,
         "variants": {name: name in bank.variants for name in bank.card.protocol.variants},
         "splits": splits,

@@ -8,9 +8,10 @@ from collections.abc import Collection, Iterator, Sequence
 
 from harness.data.card import DatasetCard
 from harness.data.feature_files import split_name
+from harness.data.spelling import composed, video_of
 from harness.errors import UserError
 
-_EXTENSION = re.compile(r"\.(mp4|avi|mkv|mov|npy|npz|txt)$", re.IGNORECASE)
+_FEATURES = re.compile(r"\.(npy|npz|txt)$", re.IGNORECASE)
 _CROP = re.compile(r"__[0-9]{1,2}$")
 
 
@@ -26,8 +27,10 @@ def match_videos(
     """
     places: dict[str, int] = {}
     unknown = []
+    named = {composed(video): video for video in known}
     for index, name in enumerate(given):
-        meant = {name} if name in known else set(_readings(card, name)) & set(known)
+        own = composed(name)
+        meant = {named[word] for word in ({own} if own in named else {*_readings(card, name)}) if word in named}
         if not meant:
             unknown.append(name)
             continue
@@ -43,7 +46,7 @@ def match_videos(
 
 def _readings(card: DatasetCard, name: str) -> Iterator[str]:
     """Every video that a name could mean by the forms that are in use."""
-    plain = _EXTENSION.sub("", re.split(r"[/\\]", name)[-1])
+    plain = video_of(_FEATURES.sub("", name))
     stems = {plain, _CROP.sub("", plain)}
     for spec in card.features.values():
         with contextlib.suppress(UserError):

@@ -34,7 +34,8 @@ class _Key(NamedTuple):
     """What the rows of one board share.
 
     Test videos without features, another import of the features or another protocol change every number by something
-    no method did, so such runs never meet in one table. The card's hash stands for its classes and splits.
+    no method did, so such runs never meet in one table. The card's hash stands for its classes and splits. `partial`
+    says what was there of an incomplete data set.
     """
 
     dataset: str
@@ -43,6 +44,7 @@ class _Key(NamedTuple):
     dataset_hash: str
     protocol: str
     excluded: tuple[str, ...]
+    partial: str
 
 
 class _Training(NamedTuple):
@@ -73,7 +75,7 @@ def build(
         if (spec := run.result.spec) is not None:
             excluded = tuple(run.result.excluded)
             same = (spec.dataset, spec.features, spec.feature_hash, spec.dataset_hash, spec.protocol)
-            groups[_Key(*same, excluded)].append((run, spec))
+            groups[_Key(*same, excluded, spec.partial)].append((run, spec))
     boards = []
     for key in sorted(groups):
         siblings = [other for other in sorted(groups) if other[:2] == key[:2]]
@@ -91,6 +93,8 @@ def _board(
         training = _Training(spec.method, _config_hash(spec), *shared)
         groups[training, spec.selection][spec.seed] = (run, spec)
     cautions = [note] if note else []
+    if key.partial:
+        cautions.insert(0, f"An incomplete data set: {key.partial}. Its numbers are not those of the whole one.")
     cautions += [f"{spec.method} seed {spec.seed}: {line}" for run, spec in members for line in run.result.cautions]
     truth, first = None, members[-1][0].result
     try:
@@ -133,7 +137,7 @@ def _board(
         features=key.features,
         feature_hash=key.feature_hash,
         dataset_hash=key.dataset_hash,
-        protocol=key.protocol,
+        protocol=key.protocol + (f"; incomplete: {key.partial}" if key.partial else ""),
         primary=primary,
         videos=first.videos,
         frames=first.frames,
@@ -252,7 +256,8 @@ def _title(key: _Key, siblings: list[_Key]) -> str:
         "protocol": f"protocol {key.protocol[:60]}",
         "excluded": f"{len(key.excluded)} excluded, {digest(*key.excluded)[:8]}",
     }
-    parts = [text for name, text in shown.items() if len({getattr(sibling, name) for sibling in siblings}) > 1]
+    parts = [key.partial] if key.partial else []
+    parts += [text for name, text in shown.items() if len({getattr(sibling, name) for sibling in siblings}) > 1]
     return f"{key.dataset} · {key.features}" + (f" [{'; '.join(parts)}]" if parts else "")
 
 

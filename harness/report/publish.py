@@ -33,11 +33,11 @@ def publish(
 
 
 def _notes() -> dict[str, str]:
-    """What the built-in cards caution about, by data set."""
-    from harness.data.cards import card_names, find_card
+    """What the cards caution about, by data set."""
+    from harness.data.cards import find_card, known_names
 
     notes = {}
-    for name in card_names():
+    for name in known_names():
         try:
             notes[name] = find_card(name).notes
         except UserError:  # a damaged card is the business of those who use it

@@ -12,7 +12,7 @@ import numpy as np
 from harness.data.annotated import AnnotatedSet, read_annotated
 from harness.data.bank import Bank, bank_path
 from harness.data.card import DatasetCard
-from harness.data.cards import card_names, find_card, open_bank
+from harness.data.cards import find_card, known_names, open_bank
 from harness.errors import UserError
 from harness.predictions import Predictions
 from harness.scored_rows import misfits
@@ -57,7 +57,7 @@ def own_test(
     if not all(_NAME.fullmatch(word) for word in (base, result.features, variant or "none")):
         raise Unverifiable("its data set or feature set has a name that no card may have")
     try:
-        if card is None and base in card_names():
+        if card is None and base in known_names():
             card = find_card(result.dataset)
         if card is not None and result.features not in card.features:
             return OwnTest(card, "", None, (f"other features: the card of {card.name} has no set {result.features}",))

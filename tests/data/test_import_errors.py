@@ -168,8 +168,12 @@ WRONG: dict[str, tuple[Callable[[Tree], None], tuple[str, ...]]] = {
         ),
         ("test.csv:3", "a/Abuse028_x264__5.npy", "b/Abuse028_x264__5.npy"),
     ),
-    "missing file": (_remove(ABUSE), ("test.csv", "1 ", "Abuse028_x264__5.npy")),
-    "truncated": (_truncated, ("Abuse028_x264__5.npy", "truncated")),
+    "missing file": (
+        _remove(ABUSE),
+        ("test.csv:3", "1 ", "Abuse028_x264__5.npy", "train lacks 0 of 6, test lacks 1 of 3", "--partial"),
+    ),
+    "truncated": (_truncated, ("Abuse028_x264__5.npy", "truncated", "--partial")),
+    "empty file": (lambda t: (t.root / ABUSE).write_bytes(b"") and None, (ABUSE, "an empty file", "--partial")),
     "cut in the header": (_cut_in_the_header, ("Abuse028_x264__5.npy", "truncated")),
     "claims more than memory": (_claims_too_much, ("Abuse028_x264__5.npy", "truncated")),
     "no npy": (_no_npy, ("Abuse028_x264__5.npy", "not a .npy file")),
@@ -178,8 +182,15 @@ WRONG: dict[str, tuple[Callable[[Tree], None], tuple[str, ...]]] = {
     "width": (_array(np.zeros((6, 5), np.float32)), ("Abuse028_x264__5.npy", "(6, 5)", "4")),
     "dimensions": (_array(np.zeros((2, 3, 4), np.float32)), ("Abuse028_x264__5.npy", "(2, 3, 4)")),
     "empty of another shape": (_array(np.zeros((5, 0), np.float32)), ("Abuse028_x264__5.npy", "(5, 0)")),
-    "double precision": (_array(np.zeros((6, 4))), ("Abuse028_x264__5.npy", "float64", "float32")),
-    "whole numbers": (_array(np.zeros((6, 4), np.int32)), ("Abuse028_x264__5.npy", "int32", "float32")),
+    "too large for single precision": (_array(np.full((6, 4), 1e200)), ("Abuse028_x264__5.npy", "infinity", "row 0")),
+    "whole numbers": (
+        _array(np.zeros((6, 4), np.int32)),
+        ("Abuse028_x264__5.npy", "int32", "features.astype('float32')"),
+    ),
+    "another model": (_array(np.zeros((6, 768), np.float32)), ("(6, 768)", "ViT-L/14", "--features", "dim: 768")),
+    "transposed": (_array(np.zeros((4, 6), np.float32)), ("(4, 6)", "transposed", "features.T")),
+    "crops in one file": (_array(np.zeros((6, 10, 4), np.float32)), ("10 crops in one file", "stacked: true")),
+    "batch of one": (_array(np.zeros((1, 6, 4), np.float32)), ("(1, 6, 4)", "features[0]")),
     "NaN": (_nan, ("Abuse028_x264", "row 3")),
     "infinity": (_infinite, ("Abuse028_x264", "row 5")),
     "crops of two lengths": (
@@ -192,7 +203,18 @@ WRONG: dict[str, tuple[Callable[[Tree], None], tuple[str, ...]]] = {
         _add_row(NOTES, "Abuse028_x264 Abuse 1 2 -1 -1"),
         (f"{NOTES}:4", f"{NOTES}:1", "Abuse028_x264"),
     ),
-    "unknown video": (_add_row(NOTES, "Abuse999_x264 Abuse 1 2 -1 -1"), (f"{NOTES}:4", "Abuse999_x264")),
+    "misspelt video": (
+        _edit(NOTES, "Abuse028", "Abuse28"),
+        ("test.csv:3", "no annotated event", "it has 'Abuse28_x264'"),
+    ),
+    "annotated nowhere": (
+        lambda t: t.text(NOTES, ""),
+        ("Abuse028_x264", "no annotated event", "1 others", "--partial"),
+    ),
+    "no annotations in the card": (
+        lambda t: t.change(annotations=None),
+        ("2 abnormal test videos, such as Abuse028_x264", "`annotations:`"),
+    ),
     "unknown class": (_edit(NOTES, "Abuse  16", "Abusing  16"), (f"{NOTES}:1", "'Abusing'")),
     "another class": (_edit(NOTES, "Abuse  16", "Arrest  16"), (f"{NOTES}:1", "Arrest", "Abuse")),
     "normal with an event": (_edit(NOTES, "Normal  -1  -1", "Normal  5  9"), (f"{NOTES}:3", "normal")),
@@ -216,7 +238,10 @@ WRONG_MASKS: dict[str, tuple[Callable[[Tree], None], tuple[str, ...]]] = {
     "superscript": (_edit("frames.csv", "02_002,48", "02_002,4²"), ("frames.csv:4", "'4²'")),
     "two frame counts": (_add_row("frames.csv", "02_002,49"), ("frames.csv:6", "02_002", "49")),
     "snippets and frames": (_array(features(5, 1, "float16"), "features/02_002.npy"), ("02_002.npy", "5", "48")),
-    "mask of nothing": (_array(np.ones(4, np.uint8), "masks/09_001.npy"), ("09_001.npy", "no list")),
+    "masks that are no directory": (
+        lambda t: t.change(annotations={"format": "frame-masks", "path": "frames.csv"}),
+        ("frames.csv", "expected a directory"),
+    ),
     "mask length": (_array(np.ones(49, np.uint8), "masks/02_0015.npy"), ("02_0015.npy", "49", "50")),
     "mask values": (_array(np.full(50, 2, np.uint8), "masks/02_0015.npy"), ("02_0015.npy", "0 and 1")),
     "mask of a normal video": (_array(np.ones(48, np.uint8), "masks/02_002.npy"), ("02_002.npy", "normal")),
@@ -225,7 +250,10 @@ WRONG_MASKS: dict[str, tuple[Callable[[Tree], None], tuple[str, ...]]] = {
         ("02_0015.npy", "pickle", "refused"),
     ),
     "mask all zero": (_array(np.zeros(50, np.uint8), "masks/02_0015.npy"), ("02_0015", "no annotated event")),
-    "single precision": (_array(features(3, 1), "features/02_002.npy"), ("02_002.npy", "float32", "float16")),
+    "single precision": (
+        _array(features(3, 1), "features/02_002.npy"),
+        ("02_002.npy", "float32", "float16", "`dtype: float32`"),
+    ),
 }
 
 
@@ -233,7 +261,8 @@ def _refused(harness: Call, tree: Tree, change: Callable[[Tree], None], parts: t
     before = content(tree.load().bank)
     path = bank_path(tree.card.name, next(iter(tree.card.features)))
     change(tree)
-    code, stdout, stderr = harness("data", "import", tree.write_card(), "--root", str(tree.root))
+    # Some of the changes are to the card.
+    code, stdout, stderr = harness("data", "import", tree.write_card(), "--root", str(tree.root), "--replace")
     assert (code, stdout) == (2, "")
     # Files are read one after another: progress may come first, one line of error comes last.
     *progress, line = stderr.splitlines()
@@ -288,8 +317,8 @@ CARDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "not YAML": ("dim: 4", "dim: [4", ("not a readable YAML file",)),
     "no such date": ("licence: none", "licence: 2020-99-99", ("not a readable YAML file",)),
     "runs code": ("licence: none", "licence: !!python/object/apply:os.getcwd []", ("not a readable YAML file",)),
-    "unknown field": ("dim: 4", "dims: 4", ("field features.clip.dim",)),
-    "no field": ("licence: none\n", "", ("field licence", "required")),
+    "unknown field": ("dim: 4", "dimension: 4", ("field features.clip.dim missing", "dimension", "did you mean dim?")),
+    "no field": ("title: Small UCF\n", "", ("field title missing",)),
     "class count": ("Abuse: 1", "Theft: 1", ("'Theft'", "not a class of the card")),
     "name": ("name: small-ucf", "name: ../small", ("field name",)),
     "feature set that leaves the data directory": ("  clip:", "  ../../clip:", ("features.../../clip",)),

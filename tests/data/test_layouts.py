@@ -105,7 +105,7 @@ def test_audio_of_another_length_or_none_at_all(tmp_path: Path) -> None:
         hlnet(tmp_path / "short", "i3d-vggish", 3).load()
     tree = hlnet(tmp_path / "none", "i3d-vggish", 5)
     (tree.root / "vggish-features" / f"{XD_TRAIN[1]}__vggish.npy").unlink()
-    with pytest.raises(UserError, match=r"rgb\.list:6: the audio features Bad\.Boys.*__vggish\.npy are not under"):
+    with pytest.raises(UserError, match=r"rgb\.list:6: 1 feature file is not under .*Bad\.Boys.*__vggish\.npy"):
         tree.load()
 
 
