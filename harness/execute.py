@@ -36,6 +36,8 @@ from harness.truth import GroundTruth
 
 Tick = Callable[[int, int], None]
 CHECKPOINT = "checkpoint.safetensors"
+# Relative size of the noise that a variant's starting weights are given.
+NUDGE = 1e-6
 # Bytes that stay free for logs, the tracking store and the report.
 SPARE = 50_000_000
 
@@ -216,7 +218,19 @@ def build(job: Job) -> Method:
     """Return the method with the weights that (seed, data set) give; the global generator is left as it was."""
     with torch.random.fork_rng():
         torch.manual_seed(derive(job.spec.seed, job.spec.dataset, "init"))
-        return job.cls(job.config, job.task)
+        method = job.cls(job.config, job.task)
+    if job.spec.nudge:
+        _nudge(method, derive(job.spec.seed, job.spec.dataset, "noise", "nudge", job.spec.nudge))
+    return method
+
+
+@torch.no_grad()
+def _nudge(method: Method, seed: int) -> None:
+    """Move every trained weight by a millionth of itself, as another order of sums might have by the second step."""
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in method.parameters():
+        if parameter.requires_grad:
+            parameter.mul_(1 + NUDGE * torch.randn(parameter.shape, generator=generator))
 
 
 def _selector(job: Job, method: Method) -> tuple[Selector, Batches | None]:

@@ -51,6 +51,8 @@ def job_of(order: Order) -> Job:
     spec = order.spec
     if torch.get_num_threads() != spec.threads:
         torch.set_num_threads(spec.threads)
+    if spec.capability and torch.backends.cpu.get_cpu_capability().lower() != spec.capability:
+        raise HarnessError(f"{spec.run_id}: this process did not start with ATEN_CPU_CAPABILITY={spec.capability}")
     card = find_card(order.dataset)
     bank = open_bank(card, spec.features)
     cls = method_class(spec.method)
@@ -58,7 +60,7 @@ def job_of(order: Order) -> Job:
     task = Task(card.name, card.class_names, card.prompts, card.features[bank.features_name].dim, text)
     config = cls.Config(**spec.config)
     named = ("preset", "seed", "selection", "device", "precision", "compiled", "fused", "ablation", "threads")
-    rest = {name: getattr(spec, name) for name in named}
+    rest = {name: getattr(spec, name) for name in (*named, "capability", "nudge")}
     here = spec_of(spec.method, config, bank, text, **rest)
     if here.identity != spec.identity:
         others = [name for name in RunSpec.model_fields if getattr(here, name) != getattr(spec, name)]
