@@ -18,6 +18,7 @@ from harness.method import Method
 # A change in one of these can change a number, so their text is part of a run's identity.
 _SOURCES = (
     "arithmetic",
+    "averaging",
     "method",
     "text",
     "train",

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from harness.averaging import Average
 from harness.data.bank import Split
 from harness.data.sampling import Batches, ahead
 from harness.errors import Diverged, UserError
@@ -40,7 +41,7 @@ def train(
     checkpoint: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[EpochRecord]:
-    """Train a method by gradient; it ends with the weights of the last step.
+    """Train a method by gradient; it ends with the weights of the last step, or their mean over the last steps.
 
     After the first epoch, and then as often as costs at most a hundredth of the time, the whole state goes to
     `checkpoint` at an epoch's end. If that file exists, training continues from it, and
@@ -57,10 +58,11 @@ def train(
     method.to(device)
     method.train()
     schedules = method.schedules(plan)
+    average = Average(method.config.average_last, total)
     records: list[EpochRecord] = []
     saved, save_seconds = time.perf_counter(), 0.0
     if checkpoint is not None and checkpoint.exists():
-        records = _restore(checkpoint, method, schedules, selector)
+        records = _restore(checkpoint, method, schedules, selector, average)
     with torch.random.fork_rng():
         for epoch in range(len(records), plan.epochs):
             # Seeded anew each epoch, so that a resumed training draws what the uninterrupted one draws.
@@ -73,7 +75,8 @@ def train(
                 for name, value in terms.items():
                     sums[name] = sums.get(name, 0.0) + value
                 seconds += time.perf_counter() - start
-                selector.after_step(method, epoch, step, plan.steps_per_epoch, total)
+                average.after_step(method, overall)
+                selector.after_step(method, epoch, step, plan.steps_per_epoch, total, average.shown)
                 progress(overall, total)
                 start = time.perf_counter()
             rates = [group["lr"] for schedule in schedules for group in schedule.optimizer.param_groups[:1]]
@@ -94,9 +97,10 @@ def train(
             selector.after_epoch(method)
             if checkpoint is not None and time.perf_counter() - saved >= SAVE_SHARE * save_seconds:
                 start = time.perf_counter()
-                _save(checkpoint, method, schedules, selector, records)
+                _save(checkpoint, method, schedules, selector, average, records)
                 saved = time.perf_counter()
                 save_seconds = saved - start
+    average.put(method)
     return records
 
 
@@ -162,13 +166,19 @@ def _to(batch: Batch, device: str) -> Batch:
 
 
 def _save(
-    path: Path, method: Method, schedules: Sequence[Schedule], selector: Selector, records: list[EpochRecord]
+    path: Path,
+    method: Method,
+    schedules: Sequence[Schedule],
+    selector: Selector,
+    average: Average,
+    records: list[EpochRecord],
 ) -> None:
     state = {
         "method": method.saved_state(),
         "optimizers": [schedule.optimizer.state_dict() for schedule in schedules],
         "schedulers": [s.scheduler.state_dict() if s.scheduler else {} for s in schedules],
         "selector": selector.state(),
+        "average": average.state(),
         "records": json.dumps(records),
     }
     content = io.BytesIO()
@@ -178,7 +188,9 @@ def _save(
         file.write(hashlib.sha256(content.getbuffer()).digest())
 
 
-def _restore(path: Path, method: Method, schedules: Sequence[Schedule], selector: Selector) -> list[EpochRecord]:
+def _restore(
+    path: Path, method: Method, schedules: Sequence[Schedule], selector: Selector, average: Average
+) -> list[EpochRecord]:
     try:
         content = memoryview(path.read_bytes())
         body, seal = content[:-_SEAL], content[-_SEAL:]
@@ -191,6 +203,7 @@ def _restore(path: Path, method: Method, schedules: Sequence[Schedule], selector
             if schedule.scheduler is not None:
                 schedule.scheduler.load_state_dict(scheduler)
         selector.restore(state["selector"])
+        average.restore(state["average"], method)
         records: list[EpochRecord] = json.loads(state["records"])
     except Exception as error:  # whatever a damaged file raises, the remedy is the same
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
