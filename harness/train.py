@@ -9,6 +9,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,8 @@ def train(
             seconds, start = 0.0, time.perf_counter()
             for step, batch in enumerate(ahead(batches.epoch(epoch)), start=1):
                 overall = epoch * plan.steps_per_epoch + step
-                terms = _step(method, schedules, _to(batch, device), overall)
+                warmth = min(overall / (method.config.warmup_steps + 1), 1.0)
+                terms = _step(method, schedules, _to(batch, device), overall, warmth)
                 for name, value in terms.items():
                     sums[name] = sums.get(name, 0.0) + value
                 seconds += time.perf_counter() - start
@@ -110,7 +112,7 @@ def training_videos(split: Split, items: NDArray[np.int64]) -> Iterator[Training
         yield TrainingVideo(torch.from_numpy(split.item_features(index)), torch.from_numpy(split.labels[index]))
 
 
-def _step(method: Method, schedules: Sequence[Schedule], batch: Batch, step: int) -> dict[str, float]:
+def _step(method: Method, schedules: Sequence[Schedule], batch: Batch, step: int, warmth: float) -> dict[str, float]:
     try:
         terms = method.training_loss(batch)
     except RuntimeError as error:
@@ -136,10 +138,24 @@ def _step(method: Method, schedules: Sequence[Schedule], batch: Batch, step: int
         if schedule.clip_norm is not None:
             own = [p for group in schedule.optimizer.param_groups for p in group["params"]]
             torch.nn.utils.clip_grad_norm_(own, schedule.clip_norm)
-        schedule.optimizer.step()
+        with _warming(schedule.optimizer, warmth):
+            schedule.optimizer.step()
         if schedule.scheduler is not None and schedule.interval == "step":
             schedule.scheduler.step()
     return {name: float(term.detach()) for name, term in terms.items()}
+
+
+@contextmanager
+def _warming(optimizer: torch.optim.Optimizer, warmth: float) -> Iterator[None]:
+    """An optimizer with a share of its learning rates meanwhile."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    if warmth < 1:
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * warmth
+    yield
+    if warmth < 1:
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
 
 
 def _bad_gradients(method: Method, batch: Batch) -> list[str]:

@@ -169,6 +169,25 @@ def test_an_average_is_the_mean_of_the_last_steps_and_changes_none_of_them() -> 
     assert (mean != last).any()
 
 
+def test_rates_rise_in_a_line_over_the_warm_up_and_schedules_see_nothing_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    method, batches = _new(warmup_steps=3)
+    rates: list[float] = []
+
+    class Watched(torch.optim.SGD):
+        def step(self, closure: object = None) -> None:
+            rates.append(self.param_groups[0]["lr"])
+            super().step()
+
+    optimizer = Watched(method.parameters(), lr=0.8)
+    schedule = Schedule(optimizer, torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.5))
+    monkeypatch.setattr(method, "schedules", lambda plan: [schedule])
+    records = train(method, batches, _last())
+    assert rates == pytest.approx([0.2, 0.4, 0.6, *[0.8] * 3, *[0.4] * 3])
+    assert [record["lr"] for record in records] == [[0.8], [0.8], [0.4]]
+
+
 def test_looks_see_the_average_and_keep_it() -> None:
     steps, _ = _weights_after_each_step()
     method, batches = _new(average_last=0.5)
