@@ -87,10 +87,13 @@ def measure(
         for run, order in wanted.items()
         if found[run] is None
     }
-    asked = {variant.run: variant for each in variants.values() for variant in each.values()}
-    results = dict(
-        zip(asked, compute(list(asked.values()), open_executor, place, display, lambda result: None), strict=True)
+    # Those of one kind one after another: a worker takes what asks for the settings that it was started with.
+    asked = sorted(
+        (variant for each in variants.values() for variant in each.values()),
+        key=lambda variant: (variant.spec.capability, variant.spec.threads),
     )
+    computed = compute(asked, open_executor, place, display, lambda result: None)
+    results = {variant.run: result for variant, result in zip(asked, computed, strict=True)}
     for run, each in variants.items():
         spread = _spread(runs[run], {name: results[variant.run] for name, variant in each.items()})
         record(tracker, spread)
