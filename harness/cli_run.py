@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from harness.matrix import Plan
     from harness.runner import Open
     from harness.spec import Matrix
+    from harness.spread import Spread
 
 
 def run(
@@ -62,6 +63,13 @@ def run(
     ] = False,
     fused: Annotated[bool, typer.Option("--fused", help="Fused steps of Adam and AdamW; rounds otherwise.")] = False,
     text_tower: TextTower = None,
+    stability: Annotated[
+        bool,
+        typer.Option("--stability", help="Also each run's variants that only round otherwise: how far its AUC goes."),
+    ] = False,
+    grid: Annotated[
+        str, typer.Option("--stability-grid", help="full: eight variants of a run on most processors; quick: four.")
+    ] = "full",
     rerun: Annotated[
         bool, typer.Option("--rerun/--resume", help="Compute finished runs again, or skip them and go on.")
     ] = False,
@@ -104,11 +112,15 @@ def run(
             text_tower=text_tower,
         )
     options.one_of("--executor", executor, ("local", "ray", "inline"))
+    options.one_of("--stability-grid", grid, ("full", "quick"))
+    if stability and executor != "local":
+        raise UserError(f"--stability with --executor {executor}: variants need processes of their own; use local")
     planned = plan(matrix, out, _threads(jobs), fresh=rerun)
     if dry_run:
         _show(planned, jobs, json)
         return
-    _compute(planned, _opener(executor, jobs, timeout, ray_address, gpus, matrix), jobs, tracking_uri, out, json)
+    opener = _opener(executor, jobs, timeout, ray_address, gpus, matrix)
+    _compute(planned, opener, jobs, tracking_uri, out, json, grid if stability else None)
 
 
 # Parameters of `run` that say what is run, not how.
@@ -158,8 +170,10 @@ def _show(planned: Plan, jobs: int, json: bool) -> None:
         print(line)
 
 
-def _compute(planned: Plan, opener: Open, jobs: int, tracking_uri: str | None, out: Path, json: bool) -> None:
-    from harness import runner
+def _compute(
+    planned: Plan, opener: Open, jobs: int, tracking_uri: str | None, out: Path, json: bool, grid: str | None
+) -> None:
+    from harness import listing, runner
     from harness.console import out as screen
     from harness.console import print_json
     from harness.estimate import Estimates
@@ -167,6 +181,7 @@ def _compute(planned: Plan, opener: Open, jobs: int, tracking_uri: str | None, o
     from harness.report.board import Board, board_dict
     from harness.report.publish import publish
     from harness.report.terminal import print_leaderboard
+    from harness.stability import Grid, measure
     from harness.track import Tracker, TrackingError
 
     tracker = Tracker(tracking_uri, out)
@@ -175,16 +190,24 @@ def _compute(planned: Plan, opener: Open, jobs: int, tracking_uri: str | None, o
     failed = [f"{result.method} seed {result.seed}: {result.error}" for result in results if result.status == "failed"]
     boards: list[Board] = []
     paths: list[Path] = []
+    spreads: list[Spread] = []
     try:
+        if grid is not None:
+            with Live((), Estimates(out), jobs) as live:
+                spreads = measure(planned.orders, Grid(grid == "quick"), opener, tracker, live)
         leaderboard, paths = publish(tracker)
         boards = [board for board in leaderboard.boards if board.dataset in {result.dataset for result in results}]
     except TrackingError as error:  # the runs are on disk, and the next command sends them
         failed.append(str(error))
+    failed += [f"{spread.method} seed {spread.seed}: {spread.words}" for spread in spreads if not spread.stable]
     if json:
         runs: list[dict[str, Any]] = [result.model_dump(mode="json") for result in results]
-        print_json({"runs": runs, "leaderboard": [board_dict(board) for board in boards]})
+        measured = {} if grid is None else {"stability": [spread.as_json() for spread in spreads]}
+        print_json({"runs": runs, "leaderboard": [board_dict(board) for board in boards], **measured})
     else:
         print_leaderboard(boards, screen)
+        if spreads:
+            listing.show_spreads(spreads)
         for path in paths:
             print(f"wrote {path}")
     for line in failed:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from harness.text import TextTower
 
 Tick = Callable[[int, int], None]
+# Relative size of the noise that a variant's starting weights are given.
+NUDGE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,19 @@ def build(trial: Trial) -> Method:
     """Return the method with the weights that (seed, data set) give; the global generator is left as it was."""
     with torch.random.fork_rng():
         torch.manual_seed(derive(trial.spec.seed, trial.spec.dataset, "init"))
-        return trial.cls(trial.config, trial.task)
+        method = trial.cls(trial.config, trial.task)
+    if trial.spec.nudge:
+        _nudge(method, derive(trial.spec.seed, trial.spec.dataset, "noise", "nudge", trial.spec.nudge))
+    return method
+
+
+@torch.no_grad()
+def _nudge(method: Method, seed: int) -> None:
+    """Move every trained weight by a millionth of itself, as another order of sums might have by the second step."""
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in method.parameters():
+        if parameter.requires_grad:
+            parameter.mul_(1 + NUDGE * torch.randn(parameter.shape, generator=generator))
 
 
 def compute(trial: Trial, method: Method, log: Callable[[str], None], progress: Tick) -> Outcome:

@@ -161,10 +161,11 @@ def _cautions(method: Method, bank: Bank, predictions: Predictions) -> list[str]
 def _check_space(job: Job, method: Method) -> None:
     """Raise `Unwritable` before hours of training rather than after them."""
     weights = sum(tensor.nbytes for tensor in contract.saved_state(method).values())
-    # A resume file (weights, two moments of the optimizer, the best weights so far) twice while it is replaced, the
-    # checkpoint, and predictions of every test snippet and class.
+    # A resume file (weights, two moments of the optimizer, the best weights so far, perhaps a mean) twice while it is
+    # replaced, the checkpoint, and predictions of every test snippet and class.
     test = job.bank.split("test")
-    needed = 9 * weights + 4 * int(test.offsets[-1]) * (1 + test.classes) + SPARE
+    copies = 9 + 2 * (method.config.average_last > 0)
+    needed = copies * weights + 4 * int(test.offsets[-1]) * (1 + test.classes) + SPARE
     if method.card.training == "gradient":
         needed += scratch_bytes(job.bank.split("train"), contract.sampling(method))
     free = shutil.disk_usage(job.workspace).free

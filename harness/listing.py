@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from harness.order import Order
     from harness.parity import CaseResult
+    from harness.spread import Spread
 
 Row = dict[str, Any]
 
@@ -206,6 +207,25 @@ def show_parity(results: Sequence[CaseResult]) -> None:
             verdict,
         )
     out.print(table)
+
+
+def show_spreads(spreads: Sequence[Spread]) -> None:
+    """Print how far rounding alone moves the frame AUC of each run, in points."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from harness.console import out
+    from harness.report.figures import percent
+    from harness.spread import LIMIT
+
+    table = Table("method", "dataset", "preset", "seed", "runs", "least", "most", "spread", "verdict")
+    for spread in spreads:
+        verdict = "stable" if spread.stable else f"over {100 * LIMIT:g}" if not spread.failed else "failed"
+        facts = (spread.method, spread.dataset, spread.preset, str(spread.seed), str(len(spread.values)))
+        numbers = (percent(spread.low), percent(spread.high), percent(spread.width))
+        table.add_row(*map(escape, facts), *numbers, verdict)
+    out.print(table)
+    out.print("frame AUC in percent over a run and its variants, which differ in rounding alone", style="dim")
 
 
 def show_metrics(

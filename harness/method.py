@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from harness.errors import Unsupported
@@ -23,9 +23,17 @@ if TYPE_CHECKING:
 
 
 class MethodConfig(BaseModel):
-    """Base of a method's typed configuration; unknown keys are errors."""
+    """Base of a method's typed configuration; unknown keys are errors.
+
+    `average_last` is the share of a training's steps, the last ones, whose mean weights are its result; 0, as in every
+    official schedule, takes the weights of the last step. Over the first `warmup_steps` steps all learning rates rise
+    in a line to what the schedule says.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    average_last: float = Field(default=0.0, ge=0.0, le=1.0)
+    warmup_steps: int = Field(default=0, ge=0)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import torch
+
 from harness.computation import settle, task_of
 from harness.data.cards import find_card, open_bank
 from harness.errors import HarnessError
@@ -48,13 +50,15 @@ def job_of(order: Order) -> Job:
     """
     spec = order.spec
     settle(spec.threads)
+    if spec.capability and torch.backends.cpu.get_cpu_capability().lower() != spec.capability:
+        raise HarnessError(f"{spec.run_id}: this process did not start with ATEN_CPU_CAPABILITY={spec.capability}")
     card = find_card(order.dataset)
     bank = open_bank(card, spec.features)
     cls = method_class(spec.method)
     text = text_tower(order.text_tower) if cls.card.needs_text else None
     config = cls.Config(**spec.config)
     named = ("preset", "seed", "selection", "device", "precision", "compiled", "fused", "ablation", "threads")
-    rest = {name: getattr(spec, name) for name in named}
+    rest = {name: getattr(spec, name) for name in (*named, "capability", "nudge")}
     here = spec_of(spec.method, config, bank, text, **rest)
     if here.identity != spec.identity:
         others = [name for name in RunSpec.model_fields if getattr(here, name) != getattr(spec, name)]

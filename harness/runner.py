@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -64,10 +64,26 @@ def run(plan: Plan, open_executor: Open, tracker: Tracker, display: Display) -> 
     Raises:
         Unwritable: the output directory refused a write; what is finished stays.
     """
-    _check_writable(tracker.out)
     for line in (*plan.left_out, *plan.notes):
         display.say(line)
-    state = _State(deque(plan.orders), {}, [], {})
+    results = compute(plan.orders, open_executor, tracker.out, display, tracker.send)
+    for refused in plan.refused:
+        tracker.record_failure(refused)
+    for problem in tracker.sync():
+        display.say(problem)
+    return [*results, *plan.refused]
+
+
+def compute(
+    orders: Sequence[Order], open_executor: Open, out: Path, display: Display, send: Callable[[RunResult], None]
+) -> list[RunResult]:
+    """Compute the orders below `out` that are not finished yet, and `send` each result; return one result per order.
+
+    Raises:
+        Unwritable: the output directory refused a write; what is finished stays.
+    """
+    _check_writable(out)
+    state = _State(deque(orders), {}, [], {})
     stop: list[str] = []
 
     def tell(event: Event) -> None:
@@ -85,12 +101,12 @@ def run(plan: Plan, open_executor: Open, tracker: Tracker, display: Display) -> 
             stop.append(event.text)
 
     executor = open_executor(tell)
-    with Claims(tracker.out / ".claims") as claims:
+    with Claims(out / ".claims") as claims:
         try:
             while state.open and not stop:
                 _fill(state, executor, claims, display)
                 if state.unsent:  # the workers compute meanwhile
-                    tracker.send(state.unsent.popleft())
+                    send(state.unsent.popleft())
                 elif state.running:
                     executor.poll(0.5)
                 elif state.elsewhere:
@@ -102,14 +118,10 @@ def run(plan: Plan, open_executor: Open, tracker: Tracker, display: Display) -> 
         finally:
             executor.close()
             for result in state.unsent:
-                tracker.send(result)
+                send(result)
     if stop:
         raise Unwritable(stop[0])
-    for refused in plan.refused:
-        tracker.record_failure(refused)
-    for problem in tracker.sync():
-        display.say(problem)
-    return [*(state.results[order.run] for order in plan.orders), *plan.refused]
+    return [state.results[order.run] for order in orders]
 
 
 def _fill(state: _State, executor: Executor, claims: Claims, display: Display) -> None:

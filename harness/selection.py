@@ -8,6 +8,7 @@ goes on from the best weights so far (optimizers are not rolled back), as VadCLI
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -34,8 +35,19 @@ class Selector:
         self._best_step = 0
         self.history: list[dict[str, float]] = []
 
-    def after_step(self, method: Method, epoch: int, step: int, steps: int, total: int) -> None:
-        """Look if the cadence says so; `epoch` from 0, `step` from 1 in an epoch of `steps`, `total` in all."""
+    def after_step(
+        self,
+        method: Method,
+        epoch: int,
+        step: int,
+        steps: int,
+        total: int,
+        shown: Callable[[Method], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
+        """Look if the cadence says so; `epoch` from 0, `step` from 1 in an epoch of `steps`, `total` in all.
+
+        `shown` gives the method the weights to look at meanwhile, where these are not those of the last step.
+        """
         if self._evaluate is None:
             return
         every, first = self._looks.every, self._looks.first
@@ -43,10 +55,11 @@ class Selector:
         counted, last = (overall, total) if self._looks.over == "training" else (step, steps)
         at_end = every is None or last < first
         if step == steps if at_end else counted >= first and (counted - first) % (every or 1) == 0:
-            value = self._look(method)
-            if not self._best or value > self.best_value:
-                self._best = {name: tensor.detach().cpu().clone() for name, tensor in method.saved_state().items()}
-                self._best_step = overall
+            with shown(method):
+                value = self._look(method)
+                if not self._best or value > self.best_value:
+                    self._best = {name: tensor.detach().cpu().clone() for name, tensor in method.saved_state().items()}
+                    self._best_step = overall
             self.history.append({"epoch": epoch + 1, "step": overall, "value": value})
 
     def after_epoch(self, method: Method) -> None:

@@ -53,6 +53,8 @@ class RunSpec(_Model):
     torch.compile. `fused`: Adam and AdamW took their steps in torch's fused kernels. `ablation` names the part of the
     method that `config` switches off, "" for the whole method; it is a label of the config, no part of the identity.
     `partial` says what was there of an incomplete data set, such as "184 of 1,610 training videos", "" if all of it.
+    `capability` (ATEN_CPU_CAPABILITY of its process) and `nudge` (which draw of noise its starting weights were given)
+    make a variant of a run, see `harness.stability`; a run has "" and 0.
     """
 
     method: str
@@ -76,19 +78,34 @@ class RunSpec(_Model):
     fused: bool = False
     ablation: str = ""
     partial: str = ""
+    capability: str = ""
+    nudge: int = 0
 
     @property
     def identity(self) -> str:
         """Hash of the spec; the same identity is never computed twice unless asked."""
+        return self._hash({"ablation"})
+
+    def _hash(self, apart: set[str]) -> str:
         # Fields that came later count only where they are used, so that earlier runs keep their identity.
-        later = ("checkpoint", "precision", "compiled", "fused", "partial")
+        later = ("checkpoint", "precision", "compiled", "fused", "partial", "capability", "nudge")
         unused = {name for name in later if getattr(self, name) == type(self).model_fields[name].default}
-        return digest(json.dumps(self.model_dump(exclude={"ablation"} | unused), sort_keys=True))
+        return digest(json.dumps(self.model_dump(exclude=apart | unused), sort_keys=True))
 
     @property
     def arithmetic(self) -> str:
         """The precision, and whether training was compiled and optimizers fused, in words."""
         return self.precision + ", compiled" * self.compiled + ", fused" * self.fused
+
+    @property
+    def variant(self) -> bool:
+        """Whether it only shows how a run rounds; a variant is no result and enters no leaderboard."""
+        return bool(self.capability or self.nudge)
+
+    @property
+    def recipe(self) -> str:
+        """Hash of what decides a result but for the seed and how sums are rounded (threads, variants)."""
+        return self._hash({"ablation", "seed", "threads", "capability", "nudge"})
 
     @property
     def run_id(self) -> str:

@@ -6,7 +6,8 @@ The training loop takes every step of a training through here, and so does a par
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -47,13 +48,17 @@ def backward(method: Method, schedules: Sequence[Schedule], batch: Batch, step: 
     return {name: term.detach() for name, term in terms.items()}
 
 
-def update(schedules: Sequence[Schedule]) -> None:
-    """Take the step that the gradients ask for: clip, step of the optimizer, step of a schedule that goes by steps."""
+def update(schedules: Sequence[Schedule], warmth: float = 1.0) -> None:
+    """Take the step that the gradients ask for: clip, step of the optimizer, step of a schedule that goes by steps.
+
+    `warmth` is the share of their learning rates that the optimizers step with.
+    """
     for schedule in schedules:
         if schedule.clip_norm is not None:
             own = [p for group in schedule.optimizer.param_groups for p in group["params"]]
             torch.nn.utils.clip_grad_norm_(own, schedule.clip_norm)
-        schedule.optimizer.step()
+        with _warming(schedule.optimizer, warmth):
+            schedule.optimizer.step()
         if schedule.scheduler is not None and schedule.interval == "step":
             schedule.scheduler.step()
 
@@ -63,6 +68,19 @@ def end_epoch(schedules: Sequence[Schedule]) -> None:
     for schedule in schedules:
         if schedule.scheduler is not None and schedule.interval == "epoch":
             schedule.scheduler.step()
+
+
+@contextmanager
+def _warming(optimizer: torch.optim.Optimizer, warmth: float) -> Iterator[None]:
+    """An optimizer with a share of its learning rates meanwhile."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    if warmth < 1:
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * warmth
+    yield
+    if warmth < 1:
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
 
 
 def _bad_gradients(method: Method, batch: Batch) -> list[str]:

@@ -126,17 +126,46 @@ class Tracker:
         Raises:
             TrackingError: the store cannot be reached.
         """
-        with self._reported("given a benchmark"):
-            client, experiment = self._open(), self._experiment(BENCH)
-            for row in document["rows"]:
-                facts = {"harness.bench": row["method"], **{f"machine.{k}": v for k, v in document["machine"].items()}}
-                run = client.create_run(experiment, run_name=f"{row['method']}-{document['time']}", tags=facts)
-                flat = {key: value for key, value in flattened(row).items() if isinstance(value, (int, float))}
-                numbers = [(escape(key), float(value), 0) for key, value in flat.items()]
-                rest = {key: str(value) for key, value in flattened(row).items() if key not in flat}
-                log(client, run.info.run_id, numbers, rest, {})
-                client.log_artifact(run.info.run_id, str(path))
-                client.set_terminated(run.info.run_id, "FINISHED")
+        for row in document["rows"]:
+            facts = {"harness.bench": row["method"], **{f"machine.{k}": v for k, v in document["machine"].items()}}
+            flat = {key: value for key, value in flattened(row).items() if isinstance(value, (int, float))}
+            numbers = [(escape(key), float(value), 0) for key, value in flat.items()]
+            rest = {key: str(value) for key, value in flattened(row).items() if key not in flat}
+            self.note(BENCH, f"{row['method']}-{document['time']}", facts, numbers, rest, path)
+
+    def note(
+        self,
+        experiment: str,
+        name: str,
+        tags: dict[str, str],
+        numbers: list[Point],
+        params: dict[str, str] | None = None,
+        artifact: Path | None = None,
+    ) -> None:
+        """Record something that is no run of a data set, in an experiment of its own.
+
+        Raises:
+            TrackingError: the store cannot be reached.
+        """
+        with self._reported(f"given {name}"):
+            client, place = self._open(), self._experiment(experiment)
+            run = client.create_run(place, run_name=name, tags=tags)
+            log(client, run.info.run_id, numbers, params or {}, {})
+            if artifact is not None:
+                client.log_artifact(run.info.run_id, str(artifact))
+            client.set_terminated(run.info.run_id, "FINISHED")
+
+    def notes(self, experiment: str, tag: str) -> list[str]:
+        """Return what `note` recorded under a tag, the oldest first.
+
+        Raises:
+            TrackingError: the store cannot be reached.
+        """
+        with self._reported("read"):
+            place = self._open().get_experiment_by_name(experiment)
+            chosen = f"tags.`{tag}` != '' and attributes.status = 'FINISHED'"
+            runs = list(pages(self._open(), [place.experiment_id], chosen)) if place else []
+        return [run.data.tags[tag] for run in sorted(runs, key=lambda run: run.info.start_time)]
 
     def sync(self, out: Path | None = None) -> list[str]:
         """Record every finished run directory below `out` (default: the tracker's) that the store lacks.

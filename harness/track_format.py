@@ -55,6 +55,8 @@ def read_run(directory: Path) -> tuple[RunResult, str]:
         raise UserError(f"{path}: not a run ({error.errors()[0]['msg']})") from error
     if result.status != "ok":
         raise UserError(f"{path}: status is {result.status}; only finished runs are recorded")
+    if result.spec is not None and result.spec.variant:
+        raise UserError(f"{path}: a variant of a run, computed to see how it rounds; it is no result of its own")
     return result, digest(path.read_bytes())
 
 

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from harness import contract
+from harness.averaging import Average
 from harness.data.bank import Split
 from harness.data.sampling import Batches, ahead
 from harness.errors import UserError
@@ -41,7 +42,7 @@ def train(
     checkpoint: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[EpochRecord]:
-    """Train a method by gradient; it ends with the weights of the last step.
+    """Train a method by gradient; it ends with the weights of the last step, or their mean over the last steps.
 
     After the first epoch, and then as often as costs at most a hundredth of the time, the whole state goes to
     `checkpoint` at an epoch's end. If that file exists, training continues from it, and
@@ -59,10 +60,11 @@ def train(
     method.to(device)
     method.train()
     schedules = contract.schedules(method, plan)
+    average = Average(method.config.average_last, total)
     records: list[EpochRecord] = []
     saved, save_seconds = time.perf_counter(), 0.0
     if checkpoint is not None and checkpoint.exists():
-        records = _restore(checkpoint, method, schedules, selector)
+        records = _restore(checkpoint, method, schedules, selector, average)
     with torch.random.fork_rng():
         for epoch in range(len(records), plan.epochs):
             # Seeded anew each epoch, so that a resumed training draws what the uninterrupted one draws.
@@ -72,11 +74,12 @@ def train(
             for step, batch in enumerate(ahead(batches.epoch(epoch)), start=1):
                 overall = epoch * plan.steps_per_epoch + step
                 terms = backward(method, schedules, _to(batch, device), overall)
-                update(schedules)
+                update(schedules, warmth=min(overall / (method.config.warmup_steps + 1), 1.0))
                 for name, value in terms.items():
                     sums[name] = sums.get(name, 0.0) + float(value)
                 seconds += time.perf_counter() - start
-                selector.after_step(method, epoch, step, plan.steps_per_epoch, total)
+                average.after_step(method, overall)
+                selector.after_step(method, epoch, step, plan.steps_per_epoch, total, average.shown)
                 progress(overall, total)
                 start = time.perf_counter()
             rates = [group["lr"] for schedule in schedules for group in schedule.optimizer.param_groups[:1]]
@@ -95,9 +98,10 @@ def train(
             selector.after_epoch(method)
             if checkpoint is not None and time.perf_counter() - saved >= SAVE_SHARE * save_seconds:
                 start = time.perf_counter()
-                _save(checkpoint, method, schedules, selector, records)
+                _save(checkpoint, method, schedules, selector, average, records)
                 saved = time.perf_counter()
                 save_seconds = saved - start
+    average.put(method)
     return records
 
 
@@ -113,13 +117,19 @@ def _to(batch: Batch, device: str) -> Batch:
 
 
 def _save(
-    path: Path, method: Method, schedules: Sequence[Schedule], selector: Selector, records: list[EpochRecord]
+    path: Path,
+    method: Method,
+    schedules: Sequence[Schedule],
+    selector: Selector,
+    average: Average,
+    records: list[EpochRecord],
 ) -> None:
     state = {
         "method": method.saved_state(),
         "optimizers": [schedule.optimizer.state_dict() for schedule in schedules],
         "schedulers": [s.scheduler.state_dict() if s.scheduler else {} for s in schedules],
         "selector": selector.state(),
+        "average": average.state(),
         "records": json.dumps(records),
     }
     content = io.BytesIO()
@@ -129,7 +139,9 @@ def _save(
         file.write(hashlib.sha256(content.getbuffer()).digest())
 
 
-def _restore(path: Path, method: Method, schedules: Sequence[Schedule], selector: Selector) -> list[EpochRecord]:
+def _restore(
+    path: Path, method: Method, schedules: Sequence[Schedule], selector: Selector, average: Average
+) -> list[EpochRecord]:
     try:
         content = memoryview(path.read_bytes())
         body, seal = content[:-_SEAL], content[-_SEAL:]
@@ -142,6 +154,7 @@ def _restore(path: Path, method: Method, schedules: Sequence[Schedule], selector
             if schedule.scheduler is not None:
                 schedule.scheduler.load_state_dict(scheduler)
         selector.restore(state["selector"])
+        average.restore(state["average"], method)
         records: list[EpochRecord] = json.loads(state["records"])
     except Exception as error:  # whatever a damaged file raises, the remedy is the same
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

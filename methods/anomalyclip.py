@@ -147,7 +147,7 @@ class AnomalyCLIP(Method):
         "paper": {},
         "fast": {
             **{"segments": 16, "frames": 2, "embed_dim": 64, "batch": 8, "epochs": 10, "steps_per_epoch": 15},
-            **{"lr": 1e-3, "warmup": 0},
+            **{"lr": 1e-3, "warmup": 0, "average_last": 0.5, "warmup_steps": 20},
         },
     }
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {

@@ -150,6 +150,7 @@ class BNWVAD(Method):
         "fast": {
             **{"hidden": 128, "attention_width": 128, "feedforward": 128},
             **{"segments": 32, "batch": 16, "epochs": 6, "steps_per_epoch": 20, "lr": 5e-4},
+            **{"average_last": 0.5, "warmup_steps": 20},
         },
     }
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {

@@ -69,7 +69,7 @@ class DeepMIL(Method):
     Config = DeepMILConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
-        "fast": {"lr": 1e-3, "epochs": 10, "decay_every": 5},
+        "fast": {"lr": 1e-3, "epochs": 10, "decay_every": 5, "average_last": 0.5, "warmup_steps": 20},
     }
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "smoothness": {"smooth": 0.0},

@@ -204,8 +204,8 @@ class DSANet(Method):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "fast": {
-            **{"visual_length": 32, "decoder_depth": 1, "batch": 8, "epochs": 14, "steps_per_epoch": 10},
-            **{"lr": 1e-4, "refiner_warmup": 10, "look_every": None},
+            **{"visual_length": 32, "decoder_depth": 1, "batch": 8, "epochs": 6, "steps_per_epoch": 8},
+            **{"lr": 2e-4, "warmup_steps": 16, "average_last": 0.25, "refiner_warmup": 10, "look_every": None},
         },
     }
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {

@@ -152,7 +152,7 @@ class MGFN(Method):
         "paper": {},
         "fast": {
             **{"dims": (64, 128, 256), "depths": (1, 1, 1), "margin": 50.0, "shuffle": True, "batch": 16},
-            **{"epochs": 8, "steps_per_epoch": 15},
+            **{"epochs": 8, "steps_per_epoch": 15, "lr": 3e-4, "average_last": 0.5, "warmup_steps": 20},
         },
     }
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {

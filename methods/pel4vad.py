@@ -158,7 +158,10 @@ class PEL4VAD(Method):
     }
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
-        "fast": {"length": 64, "batch": 32, "epochs": 10, "steps_per_epoch": 15, "cosine_epochs": 12},
+        "fast": {
+            **{"length": 64, "batch": 32, "epochs": 10, "steps_per_epoch": 15, "cosine_epochs": 12},
+            **{"average_last": 0.5, "warmup_steps": 20},
+        },
     }
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "local context": {"context": "global"},

@@ -73,7 +73,7 @@ class RTFM(Method):
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {"ucf-crime": {}, "shanghaitech": {}}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
-        "fast": {"batch": 16, "epochs": 10, "steps_per_epoch": 20},
+        "fast": {"batch": 16, "epochs": 10, "steps_per_epoch": 20, "average_last": 0.5, "warmup_steps": 20},
     }
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "dilated convolutions": {"dilations": ()},

@@ -131,6 +131,7 @@ class URDMU(Method):
         # The divergence is a sum over segments: fewer of them, each counting more, keep its strength.
         "fast": {
             **{"segments": 32, "batch": 8, "epochs": 8, "steps_per_epoch": 10, "lr": 2e-4, "kl_weight": 6.25e-3},
+            **{"average_last": 0.5, "warmup_steps": 20},
         },
     }
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {

@@ -122,6 +122,7 @@ class VadCLIP(Method):
         "fast": {
             **{"visual_length": 16, "prompt_prefix": 4, "prompt_postfix": 4, "batch": 8, "epochs": 6},
             **{"steps_per_epoch": 10, "lr": 5e-5, "milestones": (5,), "look_every": None},
+            **{"average_last": 0.5, "warmup_steps": 20},
         },
     }
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {

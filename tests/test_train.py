@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from harness.averaging import Average
 from harness.data.sampling import Batches
 from harness.errors import Diverged, UserError
 from harness.method import Looks, Method, Schedule
@@ -49,8 +50,10 @@ class Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("rule", ["last", "oracle", "paper"])
-def test_resuming_gives_the_bits_of_the_uninterrupted_training(rule: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("rule", "average"), [("last", 0.0), ("oracle", 0.0), ("paper", 0.0), ("last", 0.9), ("oracle", 0.9)]
+)
+def test_resuming_gives_the_bits_of_the_uninterrupted_training(rule: str, average: float, tmp_path: Path) -> None:
     def selector(calls: list[int]) -> Selector:
         # Rises, falls and rises again, so that the best point lies before the interruption.
         values = [0.3, 0.9, 0.4, 0.5, 0.2, 0.1, 0.6, 0.7, 0.8]
@@ -62,11 +65,11 @@ def test_resuming_gives_the_bits_of_the_uninterrupted_training(rule: str, tmp_pa
 
         return _last() if rule == "last" else Selector(rule, Looks(2, 1), evaluate, "test")  # type: ignore[arg-type]
 
-    whole, batches = _new()
+    whole, batches = _new(average_last=average)
     calls: list[int] = []
     reference = selector(calls)
     records = train(whole, batches, reference)
-    cut, batches = _new()
+    cut, batches = _new(average_last=average)
     checkpoint = tmp_path / "resume.pt"
     calls = []
 
@@ -76,7 +79,7 @@ def test_resuming_gives_the_bits_of_the_uninterrupted_training(rule: str, tmp_pa
 
     with pytest.raises(Stop):
         train(cut, batches, selector(calls), checkpoint=checkpoint, progress=interrupt)
-    resumed, batches = _new(seed=0)
+    resumed, batches = _new(average_last=average)
     del calls[2:]  # two looks in the finished epoch; those of the one cut off are taken again
     continued = selector(calls)
     again = train(resumed, batches, continued, checkpoint=checkpoint)
@@ -146,6 +149,73 @@ def test_oracle_keeps_the_best_look_and_reports_its_gap() -> None:
     assert (chosen.step, chosen.value, chosen.looks) == (3, 0.9, 6)
     assert chosen.gap == pytest.approx(0.9 - 0.25)
     np.testing.assert_array_equal(_state(method)["score.weight"], seen[1])
+
+
+def _weights_after_each_step(**settings: object) -> tuple[list[np.ndarray], np.ndarray]:
+    """The weights after every step of a training, and those that it ends with."""
+    method, batches = _new(**settings)
+    seen: list[np.ndarray] = []
+    train(method, batches, _last(), progress=lambda done, total: seen.append(_state(method)["score.weight"].copy()))
+    return seen, _state(method)["score.weight"]
+
+
+def test_an_average_is_the_mean_of_the_last_steps_and_changes_none_of_them() -> None:
+    plain, last = _weights_after_each_step()
+    seen, mean = _weights_after_each_step(average_last=0.5)
+    np.testing.assert_array_equal(plain, seen)
+    np.testing.assert_array_equal(last, plain[-1])
+    # Half of nine steps, rounded to an even number.
+    np.testing.assert_allclose(mean, np.mean(seen[-4:], axis=0), rtol=1e-6)
+    assert (mean != last).any()
+
+
+def test_rates_rise_in_a_line_over_the_warm_up_and_schedules_see_nothing_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    method, batches = _new(warmup_steps=3)
+    rates: list[float] = []
+
+    class Watched(torch.optim.SGD):
+        def step(self, closure: object = None) -> None:
+            rates.append(self.param_groups[0]["lr"])
+            super().step()
+
+    optimizer = Watched(method.parameters(), lr=0.8)
+    schedule = Schedule(optimizer, torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.5))
+    monkeypatch.setattr(method, "schedules", lambda plan: [schedule])
+    records = train(method, batches, _last())
+    assert rates == pytest.approx([0.2, 0.4, 0.6, *[0.8] * 3, *[0.4] * 3])
+    assert [record["lr"] for record in records] == [[0.8], [0.8], [0.4]]
+
+
+def test_looks_see_the_average_and_keep_it() -> None:
+    steps, _ = _weights_after_each_step()
+    method, batches = _new(average_last=0.5)
+    seen: list[np.ndarray] = []
+
+    def evaluate(model: Method) -> float:
+        seen.append(_state(model)["score.weight"].copy())
+        return {7: 0.9}.get(len(seen), 0.1)
+
+    selector = Selector("oracle", Looks(1, 1), evaluate, "test")
+    records = train(method, batches, selector)
+    np.testing.assert_array_equal(seen[:5], steps[:5])
+    for number in range(6, 9):
+        np.testing.assert_allclose(seen[number], np.mean(steps[5 : number + 1], axis=0), rtol=1e-6)
+    assert selector.finish(method, records[-1]["step"]).step == 7
+    np.testing.assert_array_equal(_state(method)["score.weight"], seen[6])
+
+
+def test_running_statistics_are_averaged_and_counters_are_not() -> None:
+    method, _ = _new()
+    method.norm = torch.nn.BatchNorm1d(2)
+    average = Average(1.0, 2)
+    for step in (1, 2):
+        method.norm(torch.tensor([[0.0, 4.0], [2.0, 8.0]]) * step)
+        average.after_step(method, step)
+    average.put(method)
+    np.testing.assert_allclose(method.norm.running_mean, [(0.1 + 0.29) / 2, (0.6 + 1.74) / 2], rtol=1e-6)
+    assert int(method.norm.num_batches_tracked) == 2
 
 
 def test_paper_goes_on_from_the_best_weights() -> None:

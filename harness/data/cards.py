@@ -67,16 +67,16 @@ def open_bank(card: DatasetCard, features: str | None) -> Bank:
         UserError: it has not been imported, or was imported with another version of the card.
     """
     name, spec = card.feature_set(features)
+    if spec.generated:
+        from harness.data.synthetic import generate
+
+        return generate(card)
     path = bank_path(card.base_name, name)
     there = (path / "bank.json").exists()
     if there:
         bank = Bank(path, card.name.partition("@")[2])
         if bank.features_name == name and bank.card.digest_of(name) == card.digest_of(name):
             return bank
-    if spec.generated:
-        from harness.data.synthetic import generate
-
-        return generate(card)
     option = "" if name == next(iter(card.features)) else f" --features {name}"
     again = f"run `harness data import {card.base_name} --root DIR{option}` (or the path of its YAML file)"
     if not there:

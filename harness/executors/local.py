@@ -19,6 +19,8 @@ from harness.executors.worker import serve
 from harness.order import Order
 from harness.spec import RunResult
 
+# What torch's own kernels may use of the processor; read once, when torch starts.
+CAPABILITY = "ATEN_CPU_CAPABILITY"
 # Libraries that count the cores by themselves.
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -28,6 +30,7 @@ class _Worker:
     slot: int
     process: SpawnProcess
     pipe: Connection
+    settings: dict[str, str]
     order: Order | None = None
     since: float = 0.0
 
@@ -46,9 +49,12 @@ class LocalExecutor:
         self._workers: list[_Worker] = []
 
     def submit(self, order: Order) -> None:
-        """Hand an order to an idle worker, a new one if none is."""
+        """Hand an order to an idle worker that was started with its settings, to a new one if none is."""
         idle = [worker for worker in self._workers if worker.order is None]
-        worker = idle[0] if idle else self._start(order)
+        fits = [worker for worker in idle if worker.settings == _settings(order, worker.slot)]
+        if idle and not fits and len(self._workers) == self.slots:
+            self._drop(idle[0])
+        worker = fits[0] if fits else self._start(order)
         worker.order, worker.since = order, time.monotonic()
         try:
             worker.pipe.send(order)
@@ -101,10 +107,11 @@ class LocalExecutor:
         slot = min(set(range(self.slots)) - {worker.slot for worker in self._workers})
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=serve, args=(theirs,), name=f"harness worker {slot}")
-        with _environment(_settings(order, slot)):
+        settings = _settings(order, slot)
+        with _environment(settings):
             process.start()
         theirs.close()
-        worker = _Worker(slot, process, ours)
+        worker = _Worker(slot, process, ours, settings)
         self._workers.append(worker)
         return worker
 
@@ -119,6 +126,8 @@ class LocalExecutor:
 
 def _settings(order: Order, slot: int) -> dict[str, str]:
     settings = dict.fromkeys(_THREADS, str(order.spec.threads))
+    if order.spec.capability:
+        settings[CAPABILITY] = order.spec.capability
     if order.spec.device == "cuda":
         import torch
 

@@ -46,6 +46,8 @@ class Row:
     `origin` says whether the weights were trained here ("trained") or given: "checkpoint", or "inference-only" where
     the method's training was never published. `checkpoint` is the hash of given weights.
     Metrics are fractions. `oracle_gap` is what choosing the weights on the test set gains in the primary metric.
+    `stability` is how far rounding alone moves the frame AUC at one seed, the worst of the row's seeds; None where it
+    was not measured.
     `fidelity` counts the parity cases that the row's own code passed, stage by stage, "" where none was run with it.
     Times in seconds, means over seeds. `runs` are run ids by seed, `members` the runs themselves.
     """
@@ -77,6 +79,7 @@ class Row:
     provenance: dict[str, tuple[str, ...]]
     members: tuple[TrackedRun, ...] = field(repr=False, compare=False)
     rank: int | None = None
+    stability: float | None = None
 
     @property
     def honest(self) -> bool:

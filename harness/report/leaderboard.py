@@ -21,6 +21,7 @@ from harness.report.published import published
 from harness.report.ranking import ranks
 from harness.report.uncertainty import Artifact, Resamples, outdated
 from harness.spec import RunResult, RunSpec
+from harness.spread import Spreads, key_of
 from harness.track import TrackedRun
 from harness.truth import GroundTruth
 
@@ -65,21 +66,25 @@ def build(
     artifact: Artifact,
     notes: Mapping[str, str] | None = None,
     cache: Path | None = None,
+    spreads: Spreads | None = None,
 ) -> Leaderboard:
     """Build the leaderboards of `runs`; `artifact` gives a local path of one of a run's files.
 
+    `spreads` are what was measured of how runs round. Variants of runs, which that measures, are no results.
     Intervals are kept in the directory `cache`, if one is given.
     """
     groups: dict[_Key, list[_Member]] = defaultdict(list)
     for run in sorted(runs, key=lambda run: run.started):
-        if (spec := run.result.spec) is not None:
+        if (spec := run.result.spec) is not None and not spec.variant:
             excluded = tuple(run.result.excluded)
             same = (spec.dataset, spec.features, spec.feature_hash, spec.dataset_hash, spec.protocol)
             groups[_Key(*same, excluded, spec.partial)].append((run, spec))
     boards = []
     for key in sorted(groups):
         siblings = [other for other in sorted(groups) if other[:2] == key[:2]]
-        boards.append(_board(key, siblings, groups[key], artifact, (notes or {}).get(key.dataset, ""), cache))
+        board = _board(key, siblings, groups[key], artifact, (notes or {}).get(key.dataset, ""), cache)
+        rows = tuple(dataclasses.replace(row, stability=_stability(row, spreads or {})) for row in board.rows)
+        boards.append(dataclasses.replace(board, rows=rows))
     return Leaderboard(tuple(boards), tuple(_failure(run.result) for run in failures))
 
 
@@ -208,6 +213,12 @@ def _row(chosen: list[_Member], gap: float | None, spread: Mapping[str, Estimate
         provenance={k: tuple(sorted({result.provenance.get(k, "") for result in results})) for k in sorted(facts)},
         members=tuple(run for run, _ in chosen),
     )
+
+
+def _stability(row: Row, spreads: Spreads) -> float | None:
+    """The widest spread that was measured of the row's own runs."""
+    keys = [key_of(run.result.spec) for run in row.members if run.result.spec is not None]
+    return max((spreads[key].width for key in keys if key in spreads), default=None)
 
 
 def _rounded(spec: RunSpec) -> str:

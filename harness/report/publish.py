@@ -11,6 +11,7 @@ from harness.report.board import Leaderboard
 from harness.report.leaderboard import CACHE, build
 from harness.report.sources import joined
 from harness.report.write import FORMATS, check_formats, write_report
+from harness.spread import recorded
 from harness.track import Tracker
 
 
@@ -27,7 +28,7 @@ def publish(
     check_formats(formats)
     cache = tracker.out / CACHE
     with joined(tracker, also) as sources:
-        boards = build(sources.runs, sources.failures, sources.artifact, _notes(), cache)
+        boards = build(sources.runs, sources.failures, sources.artifact, _notes(), cache, recorded(tracker))
         leaderboard = replace(boards, notices=sources.notices)
         return leaderboard, write_report(leaderboard, sources.artifact, tracker.out / "report", formats, cache)
 

@@ -114,7 +114,7 @@ def comma_separated(leaderboard: Leaderboard) -> str:
     metrics = list(dict.fromkeys(name for board in leaderboard.boards for name in board.metrics))
     identity = ("rank", "claim", "method", "family", "ablation", "preset", "selection", "origin", "checkpoint")
     facts = (*identity, "arithmetic", "text_tower", "scale", "config_hash", "fidelity")
-    costs = ("oracle_gap", "parameters", "train_seconds", "test_frames_per_second")
+    costs = ("stability", "oracle_gap", "parameters", "train_seconds", "test_frames_per_second")
     parts = ("mean", "sd", "low", "high", "videos_low", "videos_high")
     numbers = [name if part == "mean" else f"{name}_{part}" for name in metrics for part in parts]
     stream = io.StringIO()
@@ -142,7 +142,7 @@ def comma_separated(leaderboard: Leaderboard) -> str:
 def _cells(board: Board) -> tuple[list[str], list[list[str]]]:
     shown = [name for name in board.metrics if is_main(name) or name == board.primary]
     head = ["Method", "Rank", "Selection", "Preset", "Text tower", "Seeds", *map(label, shown)]
-    head += ["Oracle gap", "Published", "Parameters", "Training", "Frames/s", "Fidelity"]
+    head += ["Rounding", "Oracle gap", "Published", "Parameters", "Training", "Frames/s", "Fidelity"]
     return head, [_row(board, row, shown) for row in board.rows]
 
 
@@ -156,6 +156,7 @@ def _row(board: Board, row: Row, shown: list[str]) -> list[str]:
         row.text_tower or "-",
         str(len(row.seeds)),
         *(_figure(row.metrics.get(name)) for name in shown),
+        percent(row.stability),
         percent(row.oracle_gap),
         percent(reported.value) if reported else "-",
         count(row.parameters),
@@ -180,7 +181,8 @@ def _md_facts(board: Board) -> str:
     return _md(
         f"{board.videos} test videos, {board.frames} frames{left_out}. Features {board.feature_hash[:12]}. Protocol: "
         f"{board.protocol}. Percent: mean ± sample sd between seeds [95% interval of the method, by seeds and test "
-        "videos] videos [95% interval of these weights, by test videos alone]; one seed makes no claim; fp32 unless a "
+        "videos] videos [95% interval of these weights, by test videos alone]; one seed makes no claim; "
+        "rounding: how far it alone moves the frame AUC at one seed, in points; fp32 unless a "
         f"name says otherwise. Ordered by {label(board.primary)}."
     )
 

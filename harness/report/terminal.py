@@ -37,6 +37,9 @@ def print_leaderboard(boards: Sequence[Board], console: Console) -> None:
         shown = [name for name in _SHORT if name in board.metrics]
         for name in shown:
             table.add_column(_SHORT[name] + (" *" if name == board.primary else ""), justify="right", no_wrap=True)
+        measured = any(row.stability is not None for row in board.rows)
+        if measured:
+            table.add_column("round.", justify="right", no_wrap=True)
         for heading in ("params", "train\ns", "frames\n/s"):
             table.add_column(heading, justify="right", no_wrap=True)
         for row in board.rows:
@@ -47,6 +50,7 @@ def print_leaderboard(boards: Sequence[Board], console: Console) -> None:
                 escape(row.preset or "-"),
                 str(len(row.seeds)),
                 *(_cell(row.metrics.get(name), name in ("frame_auc", board.primary)) for name in shown),
+                *([percent(row.stability, 1)] if measured else []),
                 count(row.parameters),
                 "-" if row.train_seconds is None else f"{row.train_seconds:.1f}",
                 count(row.test_frames_per_second),
@@ -55,7 +59,8 @@ def print_leaderboard(boards: Sequence[Board], console: Console) -> None:
         excluded = f", {len(board.excluded)} without features left out" if board.excluded else ""
         console.print(
             f"{board.videos} test videos{excluded}; percent, mean ± sd between n seeds; 95% intervals: m of the "
-            "method, by seeds and test videos; v of these weights, by test videos alone; * decides the order; # rank",
+            "method, by seeds and test videos; v of these weights, by test videos alone; * decides the order; # rank"
+            + ("; round.: points by which rounding alone moves the AUC at one seed" if measured else ""),
             style="dim",
             highlight=False,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from harness.data.bank import Bank
 from harness.data.cards import card_names, find_card, open_bank
 from harness.data.verify import describe, verify
 from harness.errors import UserError
+from harness.files import read_json, write_json
 from tests.data.trees import Tree, ucf_tree
 
 # Hashes that results already carry: a card may gain feature sets, protocols and prose, and keep them.
@@ -148,3 +150,18 @@ def test_the_description_counts_what_was_imported(tree: Tree) -> None:
     assert found["splits"]["test"]["classes"] == {"Normal": 1, "Abuse": 1, "Arrest": 1}
     assert (found["test_frames"], found["test_positive_frames"]) == (288, 24 + 12 + 40)
     assert found["splits"]["test"]["mean_norm"] == pytest.approx(1.9, abs=0.5)
+
+
+def test_a_generated_set_of_other_code_is_made_anew(
+    demo_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(demo_home, tmp_path / "own")
+    monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "own"))
+    card = find_card("demo")
+    kept = open_bank(card, None).path
+    before = (kept / "bank.json").stat().st_mtime_ns
+    open_bank(card, None)
+    assert (kept / "bank.json").stat().st_mtime_ns == before
+    info = read_json(kept / "bank.json")
+    write_json(kept / "bank.json", {**info, "origin": info["origin"].replace("generator", "other generator")})
+    assert open_bank(card, None).info == info

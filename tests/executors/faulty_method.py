@@ -79,4 +79,7 @@ class Faulty(Method):
         return loss
 
     def predict(self, features: Tensor, lengths: Tensor) -> Prediction:
-        return Prediction(self.score(features).squeeze(-1).sigmoid())
+        logits = self.score(features).squeeze(-1)
+        if self.config.fault == "chaos":  # the last bits of the weights decide which end is up
+            logits = logits * torch.sin(1e8 * self.score.weight.double().sum()).sign()
+        return Prediction(logits.float().sigmoid())
