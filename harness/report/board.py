@@ -70,7 +70,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Board:
-    """The rows that may be compared: same data set, features, protocol and test videos; best primary metric first."""
+    """The rows that may be compared: same data set, features, protocol and test videos; best primary metric first.
+
+    `partial` says what was there of an incomplete data set, "" if all of it.
+    """
 
     title: str
     dataset: str
@@ -85,6 +88,7 @@ class Board:
     metrics: tuple[str, ...]
     cautions: tuple[str, ...]
     rows: tuple[Row, ...]
+    partial: str = ""
 
 
 @dataclass(frozen=True)

@@ -40,10 +40,12 @@ def diagram(boards: Sequence[Board]) -> Diagram | None:
     """Return the diagram over the data sets; None where fewer than two share at least three methods.
 
     Of each data set the board with most methods counts, and of each method its trained, unablated row with selection
-    `last`; a method with several such rows on a board is left out.
+    `last`; a method with several such rows on a board is left out. Incomplete data sets do not count.
     """
     values: dict[str, dict[str, float]] = {}
     for board in boards:
+        if board.partial:
+            continue
         rows = [r for r in board.rows if r.selection == "last" and not r.ablation and board.primary in r.metrics]
         once = [row for row in rows if sum(other.method == row.method for other in rows) == 1]
         if len(once) > len(values.get(board.dataset, ())):

@@ -138,6 +138,7 @@ def _board(
         metrics=ordered({name for row in rows for name in row.metrics}),
         cautions=tuple(dict.fromkeys([*cautions, *_cautions(rows, siblings)])),
         rows=tuple(rows),
+        partial=key.partial,
     )
 
 
@@ -180,7 +181,8 @@ def _row(chosen: list[_Member], gap: float | None, spread: Ranges) -> Row:
         parameters=costs[-1].parameters if costs else None,
         train_seconds=None if spec.checkpoint or not costs else statistics.fmean(cost.train_seconds for cost in costs),
         test_frames_per_second=statistics.fmean(cost.test_frames_per_second for cost in costs) if costs else None,
-        published=published(published_as, spec.dataset, spec.features),
+        # A published number was had on the whole data set.
+        published={} if spec.partial else published(published_as, spec.dataset, spec.features),
         runs=tuple(result.id for result in results),
         code=tuple(sorted({each.code for _, each in chosen})),
         provenance={k: tuple(sorted({result.provenance.get(k, "") for result in results})) for k in sorted(facts)},
