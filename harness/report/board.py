@@ -112,7 +112,10 @@ class OpenPair:
 
 @dataclass(frozen=True)
 class Board:
-    """The rows that may be compared: same data set, features, protocol and test videos; best primary metric first."""
+    """The rows that may be compared: same data set, features, protocol and test videos; best primary metric first.
+
+    `partial` says what was there of an incomplete data set, "" if all of it.
+    """
 
     title: str
     dataset: str
@@ -128,6 +131,7 @@ class Board:
     cautions: tuple[str, ...]
     rows: tuple[Row, ...]
     open_pairs: tuple[OpenPair, ...] = ()
+    partial: str = ""
 
 
 @dataclass(frozen=True)

@@ -41,10 +41,13 @@ def diagram(boards: Sequence[Board]) -> Diagram | None:
 
     Of each data set the board with most methods counts, and of each method its trained, unablated row with selection
     `last`; a method with several such rows on a board is left out, and one with a single seed, which makes no claim.
-    Methods that share a rank on a board, because seeds and test videos cannot tell them apart, share it here.
+    Methods that share a rank on a board, because seeds and test videos cannot tell them apart, share it here. Incomplete
+    data sets do not count.
     """
     values: dict[str, dict[str, float]] = {}
     for board in boards:
+        if board.partial:
+            continue
         rows = [row for row in board.rows if row.selection == "last" and not row.ablation and row.rank]
         once = [row for row in rows if sum(other.method == row.method for other in rows) == 1]
         if len(once) > len(values.get(board.dataset, ())):

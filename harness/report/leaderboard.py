@@ -151,6 +151,7 @@ def _board(
         cautions=tuple(dict.fromkeys([*cautions, *_cautions(rows, siblings)])),
         rows=tuple(rows),
         open_pairs=tuple(undecided),
+        partial=key.partial,
     )
 
 
@@ -207,7 +208,8 @@ def _row(chosen: list[_Member], gap: float | None, spread: Mapping[str, Estimate
         parameters=costs[-1].parameters if costs else None,
         train_seconds=None if spec.checkpoint or not costs else statistics.fmean(cost.train_seconds for cost in costs),
         test_frames_per_second=statistics.fmean(cost.test_frames_per_second for cost in costs) if costs else None,
-        published=published(published_as, spec.dataset, spec.features),
+        # A published number was had on the whole data set.
+        published={} if spec.partial else published(published_as, spec.dataset, spec.features),
         runs=tuple(result.id for result in results),
         code=tuple(sorted({each.code for _, each in chosen})),
         provenance={k: tuple(sorted({result.provenance.get(k, "") for result in results})) for k in sorted(facts)},

@@ -237,3 +237,37 @@ def test_damaged_shares_are_one_line(tree: Tree) -> None:
         path.write_text(text.replace(old, new, 1))
         with pytest.raises(UserError, match="damaged"):
             Bank(bank.path)
+
+
+def test_scores_against_a_part_say_so(harness: Call, tree: Tree, tmp_path: Path) -> None:
+    card = tree.write_card()
+    _partial(_without(tree, TEST))
+    scores = tmp_path / "scores.csv"
+    rows = [
+        f"{video},{0.1 * row}"
+        for video, count in (("Normal_Videos_003_x264", 5), ("Arrest001_x264", 7))
+        for row in range(count)
+    ]
+    scores.write_text("video_id,pred\n" + "\n".join(rows))
+    code, stdout, stderr = harness("score", str(scores), "--dataset", card, "--json")
+    assert code == 0, stderr
+    found = json.loads(stdout)
+    assert found["excluded"] == ["Abuse028_x264"]
+    assert found["warnings"] == ["small-ucf was imported from an incomplete data set: 2 of 3 test videos"]
+
+
+def test_a_run_and_an_evaluation_carry_it(harness: Call, tree: Tree, tmp_path: Path) -> None:
+    card, out = tree.write_card(), str(tmp_path / "runs")
+    assert harness("data", "import", card, "--root", str(_without(tree, TRAIN.format(1)).root), "--partial")[0] == 0
+    command = ("run", "--methods", "linear-probe", "--dataset", "small-ucf", "--out", out, "--json")
+    code, stdout, stderr = harness(*command)
+    assert code == 0, stderr
+    (run,) = json.loads(stdout)["runs"]
+    assert run["spec"]["partial"] == "5 of 6 training files"
+    (board,) = json.loads(stdout)["leaderboard"]
+    assert board["partial"] == "5 of 6 training files"
+    code, stdout, stderr = harness("eval", run["directory"], "--dataset", "small-ucf", "--json")
+    assert code == 0, stderr
+    assert json.loads(stdout)["partial"] == "5 of 6 training files"
+    code, stdout, _ = harness("list", "runs", "--out", out)
+    assert "5 of 6 training files" in " ".join(stdout.split())

@@ -19,6 +19,7 @@ from harness.report.leaderboard import build
 from harness.report.published import published
 from harness.report.ranking import grouped
 from harness.report.reproduce import command
+from harness.report.tables import comma_separated, latex, markdown
 from harness.report.terminal import print_leaderboard
 from harness.report.timelines import timelines
 from harness.spec import RunResult
@@ -124,6 +125,33 @@ def test_published_numbers_prefer_the_same_features() -> None:
     assert published("DSANet", "elsewhere", "clip") == {}
 
 
+def test_an_incomplete_data_set_has_a_board_of_its_own_that_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaderboard, "_names", lambda method: ("DSANet", "clip", "DSANet"))
+    part = "184 of 1,610 training videos"
+    found = built(tmp_path, {"dataset": "ucf-crime"}, {"dataset": "ucf-crime", "method": "beta", "partial": part})
+    boards = {board.partial: board for board in found.boards}
+    assert {name: [row.method for row in board.rows] for name, board in boards.items()} == {
+        "": ["alpha"],
+        part: ["beta"],
+    }
+    own = boards[part]
+    assert own.title.startswith(f"ucf-crime · clip [{part}")
+    assert part not in boards[""].title
+    assert part in own.cautions[0]
+    assert own.protocol.endswith(f"; incomplete: {part}")
+    assert not own.rows[0].published, "a published number was had on the whole data set"
+    assert boards[""].rows[0].published
+    (alone,) = built(tmp_path, {"dataset": "ucf-crime", "partial": part}).boards
+    assert alone.title == f"ucf-crime · clip [{part}]"
+    for text in (markdown(found), latex(found), comma_separated(found), json.dumps(found.to_dict())):
+        assert part in text
+    stream = io.StringIO()
+    print_leaderboard([own], Console(file=stream, width=100))
+    assert part in " ".join(stream.getvalue().split())
+
+
 def test_published_number_stands_beside_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leaderboard, "_names", lambda method: ("DSANet", "clip", "DSANet"))
     (board,) = built(tmp_path, {"dataset": "ucf-crime"}).boards
@@ -216,6 +244,8 @@ def test_the_command_names_what_differs_from_the_preset(tmp_path: Path) -> None:
 
 def test_average_ranks_over_data_sets(tmp_path: Path) -> None:
     changes = [{"method": m, "dataset": d} for d in ("one", "two") for m in ("alpha", "beta", "gamma")]
+    parts = [{"method": m, "dataset": "two", "partial": "1 of 2 test videos"} for m in ("alpha", "beta", "gamma")]
+    assert diagram(built(tmp_path, *changes[:3], *parts).boards) is None, "incomplete data sets do not count"
     boards = built(tmp_path, *changes, {"method": "alpha", "dataset": "one", "config": {"lr": 1.0}}).boards
     assert diagram(boards) is None, "alpha has two rows on one board, so only two methods are left"
     found = diagram(built(tmp_path, *changes).boards)
