@@ -24,8 +24,9 @@ from harness.syntax import Import, Syntax, syntax_of
 
 COMPUTATION = "harness.computation"
 TEXT = "harness.text"
-# Reached by what computes, but they only carry: a version, errors, files and their places, the request itself.
+# Reached by what computes, but they only carry: a version, errors and their words, files and their places, the request.
 _CARRIERS = {"harness", "harness.errors", "harness.files", "harness.npz", "harness.paths", "harness.spec"}
+_CARRIERS |= {"harness.data.card_errors", "harness.data.spelling"}
 # Who imports one of these may load a registered method by its name.
 _LOADERS = {"harness.registry", "importlib.metadata"}
 

@@ -71,7 +71,7 @@ def measure(
     """Compute the variants of finished runs and record how far their frame AUC goes apart; one spread per order.
 
     A run whose spread is recorded already is not measured again, unless its order is `fresh`. Orders without a
-    finished run are left out.
+    finished run are left out, and those whose test set leaves the frame AUC undefined.
 
     Raises:
         TrackingError: the store cannot be reached; variants that are computed stay for the next command.
@@ -105,7 +105,8 @@ def measure(
 
 def _finished(order: Order) -> RunResult | None:
     path = order.directory / "run.json"
-    return RunResult.model_validate(read_json(path)) if path.exists() else None
+    result = RunResult.model_validate(read_json(path)) if path.exists() else None
+    return result if result is not None and METRIC in result.metrics else None
 
 
 def _spread(run: RunResult, variants: dict[str, RunResult]) -> Spread:

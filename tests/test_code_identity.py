@@ -13,10 +13,10 @@ from harness.registry import method_class, method_names
 
 ROOT = Path(__file__).resolve().parents[1]
 HARNESS = {
-    *("alignment", "arithmetic", "computation", "method", "method_card", "predict", "predictions", "seeds"),
-    *("selection", "text", "train", "truth"),
-    *("data", "data.bank", "data.card", "data.card_parts", "data.fitting", "data.sampling"),
-    *("metrics", "metrics.frame", "metrics.protocol", "metrics.segments"),
+    *("alignment", "arithmetic", "averaging", "computation", "contract", "method", "method_card", "predict"),
+    *("predictions", "seeds", "selection", "steps", "text", "train", "truth"),
+    *("data", "data.bank", "data.card", "data.card_parts", "data.fitting", "data.sampling", "data.shares"),
+    *("metrics", "metrics.alarms", "metrics.frame", "metrics.protocol", "metrics.segments"),
 }
 METHODS = {
     *("__init__", "adam", "anomalyclip", "bnwvad", "clip_zeroshot", "cliptsa", "deepmil", "desc", "dsanet"),

@@ -41,8 +41,8 @@ def diagram(boards: Sequence[Board]) -> Diagram | None:
 
     Of each data set the board with most methods counts, and of each method its trained, unablated row with selection
     `last`; a method with several such rows on a board is left out, and one with a single seed, which makes no claim.
-    Methods that share a rank on a board, because seeds and test videos cannot tell them apart, share it here. Incomplete
-    data sets do not count.
+    Methods that share a rank on a board, because seeds and test videos cannot tell them apart, share it here.
+    Incomplete data sets do not count.
     """
     values: dict[str, dict[str, float]] = {}
     for board in boards:
