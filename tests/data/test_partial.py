@@ -269,5 +269,6 @@ def test_a_run_and_an_evaluation_carry_it(harness: Call, tree: Tree, tmp_path: P
     code, stdout, stderr = harness("eval", run["directory"], "--dataset", "small-ucf", "--json")
     assert code == 0, stderr
     assert json.loads(stdout)["partial"] == "5 of 6 training files"
-    code, stdout, _ = harness("list", "runs", "--out", out)
-    assert "5 of 6 training files" in " ".join(stdout.split())
+    code, stdout, _ = harness("list", "runs", "--out", out, "--json")
+    assert [row["partial"] for row in json.loads(stdout)["runs"]] == ["5 of 6 training files"]
+    assert "partial" in harness("list", "runs", "--out", out)[1]
