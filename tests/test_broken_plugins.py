@@ -242,7 +242,8 @@ def test_a_run_says_who_must_give_what_and_what_it_got(
     lines = {
         "loss": "loss: training_loss must give a dict of 0-d tensors by name, one or more; got a tensor of shape []",
         "adam": "adam: schedules must give a list of Schedule, one or more; got an Adam",
-        "typo": "method typo: its defaults, presets and ablations must fit its settings (none); got epoch: ",
+        "typo": "method typo: its defaults, presets and ablations must fit its settings (average_last, warmup_steps); "
+        "got epoch: ",
     }
     out = ("--out", str(tmp_path / "runs"))
     code, stdout, stderr = harness("run", "--methods", "good,loss,adam", *out, "--json")

@@ -262,7 +262,7 @@ def test_streams_are_merged_and_unused_entries_counted(tmp_path: Path, monkeypat
     for order in (paths, paths[::-1]):
         converted = convert(order, "two", None, {}, None, print)
         assert (converted.entries, len(converted.unused)) == (4, 4)
-        assert converted.header.config == {"width": 5}
+        assert converted.header.config == {"width": 5, "average_last": 0.0, "warmup_steps": 0}
         second = converted.method.saved_state()["streams.b.weight"]
         assert torch.equal(second, torch.load(paths[1])["module.proj.weight"])
     with pytest.raises(UserError, match=r"2 entries missing.*a file per stream, give all of them"):

@@ -91,11 +91,11 @@ def test_badge_survives_words_and_falls_with_a_number(
     fidelity.keep([_result("a", 1e-7, method="dsanet")], record)
     with monkeypatch.context() as patch:
         read_as(patch, file, with_words_changed(source))
-        assert fidelity.fidelity(method) == "parity 1/1"
+        assert fidelity.fidelity(method) == "forward 1/1"
         read_as(patch, file, with_a_number_changed(source, -1))
         assert fidelity.fidelity(method) == ""
     code_identity._hash_of.cache_clear()
-    assert fidelity.fidelity(method) == "parity 1/1"
+    assert fidelity.fidelity(method) == "forward 1/1"
 
 
 def test_cases_that_belong_to_no_method_are_not_kept(record: Path) -> None:

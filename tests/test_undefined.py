@@ -130,9 +130,9 @@ def test_rules_that_need_an_undefined_metric_are_refused_before_training(
 def test_validation_videos_of_one_kind_are_refused_before_training(
     harness: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import harness.execute as execute
+    import harness.computation as computation
 
-    monkeypatch.setattr(execute, "train", lambda *args: pytest.fail("trained"))
+    monkeypatch.setattr(computation, "train", lambda *args: pytest.fail("trained"))
     card = bank(tmp_path, "mixed", train=(0,))
     arguments = ("--methods", "deepmil", "--dataset", card, *SHORT, "--out", str(tmp_path / "runs"))
     code, _, stderr = harness("run", *arguments, "--selection", "val")
@@ -179,15 +179,15 @@ def test_scores_that_are_all_the_same_are_cautioned(
 
 def _flat(monkeypatch: pytest.MonkeyPatch) -> str:
     """Make every prediction 1, as a saturated sigmoid does."""
-    import harness.execute as execute
+    import harness.computation as computation
 
-    predict = execute.predict
+    predict = computation.predict
 
     def saturated(*args: Any) -> Any:
         found, seconds = predict(*args)
         return dataclasses.replace(found, scores=np.ones_like(found.scores)), seconds
 
-    monkeypatch.setattr(execute, "predict", saturated)
+    monkeypatch.setattr(computation, "predict", saturated)
     return "the scores are all the same (1), so no metric of them says anything"
 
 
