@@ -38,10 +38,10 @@ class MGFNConfig(MethodConfig):
     """Names for every constant.
 
     `margin` acts on differences of L1 norms of the last, normalised features: it goes with the last of `dims`, not
-    with the input. `norm_noise` is the deviation of the last normalisation's weights at the start; officially all are 1,
-    so that all features have one norm, and what the first steps select by norm is decided by rounding.
-    `magnitude_ratio` weighs the convolution of the input's norm and goes with its level. Parts of the
-    paper switch off: `magnitude_ratio` 0, `mixers` choose glance or focus per stage, each weight its loss.
+    with the input. `magnitude_ratio` weighs the convolution of the input's norm and goes with its level. `norm_noise`
+    is the deviation of the last normalisation's weights at the start; officially all are 1, so that all features have
+    one norm, and rounding decides what the first steps select by it. Parts of the paper switch off: `magnitude_ratio`
+    0, `mixers` choose glance or focus per stage, each weight its loss.
     """
 
     # Architecture.
