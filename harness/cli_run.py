@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -193,8 +194,8 @@ def _compute(
     spreads: list[Spread] = []
     try:
         if grid is not None:
-            with Live((), Estimates(out), jobs) as live:
-                spreads = measure(planned.orders, Grid(grid == "quick"), opener, tracker, live)
+            shown = partial(Live, estimates=Estimates(out), jobs=jobs)
+            spreads = measure(planned.orders, Grid(grid == "quick"), opener, tracker, shown)
         leaderboard, paths = publish(tracker)
         boards = [board for board in leaderboard.boards if board.dataset in {result.dataset for result in results}]
     except TrackingError as error:  # the runs are on disk, and the next command sends them

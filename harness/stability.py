@@ -8,7 +8,8 @@ moves by more than 2 points then is chaotic at its schedule: its number says not
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,6 +21,7 @@ from harness.spec import RunResult, RunSpec
 from harness.spread import METRIC, Spread, key_of, record, recorded
 from harness.track import Tracker
 
+OpenDisplay = Callable[[tuple[Order, ...]], AbstractContextManager[Display]]
 # Below the directory of runs: whatever lists runs looks one level higher.
 PLACE = ".stability"
 # From older to newer processors; the names are those of ATEN_CPU_CAPABILITY.
@@ -66,7 +68,7 @@ def levels_here() -> tuple[str, ...]:
 
 
 def measure(
-    orders: Sequence[Order], grid: Grid, open_executor: Open, tracker: Tracker, display: Display
+    orders: Sequence[Order], grid: Grid, open_executor: Open, tracker: Tracker, open_display: OpenDisplay
 ) -> list[Spread]:
     """Compute the variants of finished runs and record how far their frame AUC goes apart; one spread per order.
 
@@ -92,7 +94,8 @@ def measure(
         (variant for each in variants.values() for variant in each.values()),
         key=lambda variant: (variant.spec.capability, variant.spec.threads),
     )
-    computed = compute(asked, open_executor, place, display, lambda result: None)
+    with open_display(tuple(asked)) as display:
+        computed = compute(asked, open_executor, place, display, lambda result: None)
     results = {variant.run: result for variant, result in zip(asked, computed, strict=True)}
     for run, each in variants.items():
         spread = _spread(runs[run], {name: results[variant.run] for name, variant in each.items()})

@@ -38,8 +38,10 @@ class MGFNConfig(MethodConfig):
     """Names for every constant.
 
     `margin` acts on differences of L1 norms of the last, normalised features: it goes with the last of `dims`, not
-    with the input. `magnitude_ratio` weighs the convolution of the input's norm and goes with its level. Parts of the
-    paper switch off: `magnitude_ratio` 0, `mixers` choose glance or focus per stage, each weight its loss.
+    with the input. `magnitude_ratio` weighs the convolution of the input's norm and goes with its level. `norm_noise`
+    is the deviation of the last normalisation's weights at the start; officially all are 1, so that all features have
+    one norm, and rounding decides what the first steps select by it. Parts of the paper switch off: `magnitude_ratio`
+    0, `mixers` choose glance or focus per stage, each weight its loss.
     """
 
     # Architecture.
@@ -50,6 +52,7 @@ class MGFNConfig(MethodConfig):
     focus_kernel: int = 5
     feedforward: int = 4
     magnitude_ratio: float = 0.1
+    norm_noise: float = 0.0
     # Selection and losses.
     selected_share: int = 10
     select_dropout: float = 0.7
@@ -153,6 +156,7 @@ class MGFN(Method):
         "fast": {
             **{"dims": (64, 128, 256), "depths": (1, 1, 1), "margin": 50.0, "shuffle": True, "batch": 16},
             **{"epochs": 8, "steps_per_epoch": 15, "lr": 3e-4, "average_last": 0.5, "warmup_steps": 20},
+            **{"norm_noise": 0.1},
         },
     }
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -179,6 +183,8 @@ class MGFN(Method):
         )
         self.norm = nn.LayerNorm(c.dims[-1])
         self.fc = nn.Linear(c.dims[-1], 1)
+        if c.norm_noise:
+            nn.init.normal_(self.norm.weight, 1.0, c.norm_noise)
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return features `[R, T, C]` and scores `[R, T]` of rows `[R, T, D]`, one crop each."""

@@ -45,6 +45,15 @@ def test_glance_is_softmax_attention_by_head() -> None:
         torch.testing.assert_close(ours, layer.to_out(torch.cat(mixed).T[None])[0])
 
 
+@pytest.mark.parametrize(("noise", "tied"), [(0.0, True), (0.1, False)])
+def test_at_the_official_start_all_norms_tie_and_the_fast_preset_tells_them_apart(noise: float, tied: bool) -> None:
+    batch = _batch(2, 2)
+    with torch.no_grad():
+        norms = _model(norm_noise=noise)(batch.features, batch.lengths)[0].norm(dim=2)
+    # Rounding is 1e-7 of a norm; the normalisation's own epsilon leaves little more.
+    assert (float(norms.std() / norms.mean()) < 1e-4) == tied
+
+
 def test_focus_has_one_kernel_for_every_second_channel_of_two_heads() -> None:
     torch.manual_seed(0)
     layer = Focus(8, 4, 5).eval()
