@@ -1,5 +1,8 @@
 """What a run computes: seeded weights, training, selection, predictions, metrics.
 
+`compute` is for the side that runs a method. It has no ground truth: where a rule looks at the test set, it asks a
+`Judge`. `judge_by` and `score` are for the side that holds the ground truth.
+
 This file and all that it imports is part of every run's identity, see `harness.code_identity`. When a run is computed
 and where its result is written is `harness.execute`'s business, which changes no number.
 """
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from harness.text import TextTower
 
 Tick = Callable[[int, int], None]
+# The value of predictions of the test set by the data set's primary metric.
+Judge = Callable[[Predictions], float]
 # Relative size of the noise that a variant's starting weights are given.
 NUDGE = 1e-6
 
@@ -56,8 +61,6 @@ class Tested:
     """A pass over the test set; `seconds` are those of the forward passes."""
 
     predictions: Predictions
-    truth: GroundTruth
-    scored: Evaluation
     seconds: float
 
 
@@ -104,8 +107,10 @@ def _nudge(method: Method, seed: int) -> None:
             parameter.mul_(1 + NUDGE * torch.randn(parameter.shape, generator=generator))
 
 
-def compute(trial: Trial, method: Method, log: Callable[[str], None], progress: Tick) -> Outcome:
-    """Train the method that `build` returned as its card says, choose its weights and test them.
+def compute(trial: Trial, method: Method, judge: Judge, log: Callable[[str], None], progress: Tick) -> Outcome:
+    """Train the method that `build` returned as its card says, choose its weights and predict the test set.
+
+    The rules `oracle` and `paper` ask `judge` for the value of their predictions; no other rule does.
 
     Raises:
         Diverged: a loss or gradient became NaN or infinite.
@@ -113,7 +118,7 @@ def compute(trial: Trial, method: Method, log: Callable[[str], None], progress: 
         Unwritable: the workspace refused a write.
     """
     spec = trial.spec
-    selector, batches = _selector(trial, method)
+    selector, batches = _selector(trial, method, judge)
     with arithmetic(method, spec.device, spec.precision, spec.compiled, spec.fused):
         records, seconds = _trained(trial, method, selector, batches, log, progress)
         selected = selector.finish(method, steps=records[-1]["step"] if records else 0)
@@ -122,10 +127,18 @@ def compute(trial: Trial, method: Method, log: Callable[[str], None], progress: 
 
 
 def measure(method: Method, bank: Bank, device: str, progress: Tick = lambda done, total: None) -> Tested:
-    """Predict the test split and score it."""
-    predictions, seconds = predict(method.to(device), bank.split("test"), bank.card.alignment, device, progress)
-    truth = bank.truth()
-    return Tested(predictions, truth, evaluate(predictions, truth), seconds)
+    """Predict the test split."""
+    return Tested(*predict(method.to(device), bank.split("test"), bank.card.alignment, device, progress))
+
+
+def judge_by(truth: GroundTruth) -> Judge:
+    """Return what gives the value of predictions by this ground truth's primary metric."""
+    return lambda predictions: primary(predictions, truth)
+
+
+def score(predictions: Predictions, truth: GroundTruth) -> Evaluation:
+    """Return all metrics of predictions of the test set."""
+    return evaluate(predictions, truth)
 
 
 def _trained(
@@ -150,7 +163,7 @@ def _trained(
     return [], time.perf_counter() - start
 
 
-def _selector(trial: Trial, method: Method) -> tuple[Selector, Batches | None]:
+def _selector(trial: Trial, method: Method, judge: Judge) -> tuple[Selector, Batches | None]:
     spec = trial.spec
     if method.card.training != "gradient":
         return Selector("last", contract.looks(method), None, ""), None
@@ -163,17 +176,17 @@ def _selector(trial: Trial, method: Method) -> tuple[Selector, Batches | None]:
         items, held_out = items[~mask], training.subset(mask)
         evaluation, criterion = _video_auc(trial, held_out), "validation video_auc"
     elif spec.selection in ("oracle", "paper"):
-        evaluation, criterion = _test_metric(trial), f"test {trial.bank.card.protocol.primary}"
+        evaluation, criterion = _test_metric(trial, judge), f"test {trial.bank.card.protocol.primary}"
     batches = Batches(
         training, items, contract.sampling(method), spec.seed, spec.dataset, trial.workspace / "fitted.f32"
     )
     return Selector(spec.selection, contract.looks(method), evaluation, criterion), batches
 
 
-def _test_metric(trial: Trial) -> Evaluate:
-    """The test set's primary metric; the rules `oracle` and `paper` say on the label that they use it."""
-    test, truth = trial.bank.split("test"), trial.bank.truth()
-    return lambda method: primary(predict(method, test, truth.alignment, trial.spec.device)[0], truth)
+def _test_metric(trial: Trial, judge: Judge) -> Evaluate:
+    """What the judge says of the test set; the rules `oracle` and `paper` say on the label that they use it."""
+    test, alignment = trial.bank.split("test"), trial.bank.card.alignment
+    return lambda method: judge(predict(method, test, alignment, trial.spec.device)[0])
 
 
 def _video_auc(trial: Trial, held_out: Split) -> Evaluate:

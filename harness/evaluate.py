@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -14,18 +15,20 @@ import torch
 from harness.arithmetic import arithmetic
 from harness.checkpoints import Header, build, load, read_header, weights_hash
 from harness.computation import Tick, measure, settle
+from harness.conclude import finished, publish
 from harness.contract import blamed
 from harness.convert import convert
 from harness.data.card import DatasetCard
 from harness.data.cards import find_card, open_bank
 from harness.errors import UserError
-from harness.execute import CHECKPOINT, finished, publish, spec_of
+from harness.execute import CHECKPOINT, COMPUTED, Computed, leave, spec_of
 from harness.files import read_json
-from harness.method import Method, Task
+from harness.method import Method, Size, Task
 from harness.registry import method_class, one_method, setting_errors
 from harness.spec import Origin, Precision, RunResult
 from harness.text import load_text_tower
 from harness.weights import read_weights
+from harness.withheld import withheld
 
 Say = Callable[[str], None]
 Progress = Callable[[str], AbstractContextManager[Tick]]
@@ -88,17 +91,25 @@ def evaluate_checkpoint(request: Request, say: Say, progress: Progress) -> RunRe
         progress(f"{header.method} on {card.name}") as tick,
         arithmetic(method, request.device, request.precision),
         blamed(f"method {header.method}"),
+        withheld(),
     ):
         tested = measure(method, bank, request.device, tick)
-    if undefined := tested.truth.undefined:
+    truth, size = bank.truth(), Size.of(method)
+    if undefined := truth.undefined:
         say(f"caution: {card.name}: {undefined}")
     origin: Origin = "inference-only" if method.card.training == "inference-only" else "checkpoint"
     where = str(directory) if request.record else ""
-    result = finished(spec, method, bank, tested, origin=origin, directory=where)
+    computed = Computed(
+        parameters=size.total, trainable=size.trainable, train_seconds=0.0, predict_seconds=tested.seconds
+    )
+    result = finished(spec, bank, truth, tested.predictions, computed, origin=origin, directory=where)
     if request.record:
         log = f"{time.strftime('%Y-%m-%d %H:%M:%S')} evaluated {label} {' '.join(header.source) or header.run}\n"
         own = header.model_copy(update={"config": spec.config, "run": spec.run_id})
-        publish(result, method, tested, own, {"epochs": [], "looks": []}, log)
+        workspace = request.out / ".work" / spec.run_id
+        leave(workspace / COMPUTED, method, tested.predictions, own, {"epochs": [], "looks": []})
+        publish(result, truth, workspace / COMPUTED, log)
+        shutil.rmtree(workspace, ignore_errors=True)
     return result
 
 

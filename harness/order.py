@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 
 from harness.computation import settle, task_of
+from harness.data.bank import Bank
 from harness.data.cards import find_card, open_bank
 from harness.errors import HarnessError
 from harness.execute import Job, spec_of
@@ -40,20 +42,40 @@ class Order:
         """Where the finished run lies."""
         return self.out / self.run
 
+    @property
+    def workspace(self) -> Path:
+        """What a run puts aside until it is finished."""
+        return self.out / ".work" / self.run
 
-def job_of(order: Order) -> Job:
+    def placed(self) -> Order:
+        """Return the order with absolute paths, which mean the same whatever a process makes its directory."""
+        text = self.text_tower
+        if text is not None and os.path.exists(text):
+            text = os.path.abspath(text)
+        dataset = os.path.abspath(self.dataset) if self.dataset.endswith((".yaml", ".yml")) else self.dataset
+        return replace(self, dataset=dataset, text_tower=text, out=self.out.absolute())
+
+
+def bank_of(order: Order) -> Bank:
+    """Return the bank of an order, found again in this process.
+
+    Raises:
+        UserError: card or bank are not here.
+    """
+    return open_bank(find_card(order.dataset), order.spec.features)
+
+
+def job_of(order: Order, bank: Bank) -> Job:
     """Return what `execute` needs, found again in this process.
 
     Raises:
-        UserError: card, bank, method or text tower are not here.
-        HarnessError: they are others here than where the order was made.
+        UserError: method or text tower are not here.
+        HarnessError: they are others here than where the order was made, or the bank is.
     """
     spec = order.spec
     settle(spec.threads)
     if spec.capability and torch.backends.cpu.get_cpu_capability().lower() != spec.capability:
         raise HarnessError(f"{spec.run_id}: this process did not start with ATEN_CPU_CAPABILITY={spec.capability}")
-    card = find_card(order.dataset)
-    bank = open_bank(card, spec.features)
     cls = method_class(spec.method)
     text = text_tower(order.text_tower) if cls.card.needs_text else None
     config = cls.Config(**spec.config)
@@ -63,7 +85,7 @@ def job_of(order: Order) -> Job:
     if here.identity != spec.identity:
         others = [name for name in RunSpec.model_fields if getattr(here, name) != getattr(spec, name)]
         raise HarnessError(f"{spec.run_id}: {', '.join(others)} changed since the run was planned; start it again")
-    return Job(spec, cls, config, task_of(bank, text), bank, order.out / ".work" / spec.run_id, order.out)
+    return Job(spec, cls, config, task_of(bank, text), bank, order.workspace, order.out)
 
 
 @lru_cache(maxsize=1)

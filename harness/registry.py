@@ -36,6 +36,12 @@ def registered_entries() -> tuple[EntryPoint, ...]:
     return tuple(_entries().values())
 
 
+def is_ours(name: str) -> bool:
+    """Return whether the method registered as `name` ships with the harness; False if there is none."""
+    entry = _entries().get(name)
+    return entry is not None and entry.value.startswith(_OURS)
+
+
 def method_names() -> tuple[str, ...]:
     """Names of all registered methods, sorted."""
     return tuple(sorted(_entries()))

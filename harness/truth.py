@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from harness.alignment import Alignment
 from harness.errors import UserError
 from harness.files import read_json, write_json
+from harness.withheld import check_reach
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,9 @@ class GroundTruth:
 
         Raises:
             UserError: the file is missing or not a ground truth file.
+            HarnessError: this process computes a run; only the one that started it has the ground truth.
         """
+        check_reach()
         try:
             return cls.from_dict(read_json(path))
         except (KeyError, TypeError, ValueError, OverflowError) as error:

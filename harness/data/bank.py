@@ -30,6 +30,7 @@ from harness.errors import UserError
 from harness.files import digest, file_digest, read_json, write_json, write_text
 from harness.paths import banks_dir
 from harness.truth import GroundTruth
+from harness.withheld import check_reach
 
 SplitName = Literal["train", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "test")
@@ -192,7 +193,8 @@ class Bank:
         return Split(items, starts, features, card.scale, len(self.card.classes))
 
     def truth(self) -> GroundTruth:
-        """Return the ground truth of the test split. For the scorer; no training code calls this."""
+        """Return the ground truth of the test split, for the scorer; raises HarnessError where a run is computed."""
+        check_reach()
         return GroundTruth.load(self._unchanged(self._truth))
 
     def _unchanged(self, name: str) -> Path:

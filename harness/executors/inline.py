@@ -1,11 +1,18 @@
-"""Runs in this process, one after another: for debuggers, and for tests that replace parts of it."""
+"""Runs in this process, one after another: for debuggers, and for tests that replace parts of it.
+
+Nothing is isolated here: what a method does to its process it does to this command.
+"""
 
 from __future__ import annotations
 
+from harness.conclude import Grounds
 from harness.errors import Unwritable
 from harness.executors import Ended, Moved, Said, Tell, Unable
+from harness.executors.ending import ended
 from harness.executors.perform import perform
 from harness.order import Order
+
+NO_ISOLATION = "--executor inline computes in this process: nothing that a method does to it is kept from other runs"
 
 
 class InlineExecutor:
@@ -16,9 +23,14 @@ class InlineExecutor:
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
         self._orders: list[Order] = []
+        self._grounds = Grounds()
+        self._warned = False
 
     def submit(self, order: Order) -> None:
         """Keep an order for the next poll."""
+        if not self._warned:
+            self._tell(Said(NO_ISOLATION))
+            self._warned = True
         self._orders.append(order)
 
     def poll(self, seconds: float) -> None:
@@ -35,8 +47,8 @@ class InlineExecutor:
             self._tell(Moved(order.run, done, total))
 
         try:
-            result = perform(order, lambda text: self._tell(Said(text)), tick)
+            found = perform(order.placed(), self._grounds.judge(order), tick)
         except Unwritable as error:
             self._tell(Unable(str(error)))
         else:
-            self._tell(Ended(order.run, result))
+            self._tell(ended(order, found, self._grounds, lambda text: self._tell(Said(text))))

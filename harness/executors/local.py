@@ -2,51 +2,47 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
-from typing import Any
+from multiprocessing.connection import wait
 
+from harness.conclude import Grounds
+from harness.errors import HarnessError
+from harness.execute import LOOK, Computed
 from harness.executors import Ended, Moved, Said, Tell, Unable
-from harness.executors.perform import failed
-from harness.executors.worker import serve
+from harness.executors.ending import ended
+from harness.executors.handle import Message, Worker, without_interrupts
+from harness.executors.memory import held, stopped
+from harness.executors.perform import failed, words
 from harness.order import Order
+from harness.paths import harness_home
+from harness.predictions import Predictions
+from harness.registry import is_ours
 from harness.spec import RunResult
 
 # What torch's own kernels may use of the processor; read once, when torch starts.
 CAPABILITY = "ATEN_CPU_CAPABILITY"
 # Libraries that count the cores by themselves.
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-
-
-@dataclass
-class _Worker:
-    slot: int
-    process: SpawnProcess
-    pipe: Connection
-    settings: dict[str, str]
-    order: Order | None = None
-    since: float = 0.0
+# Seconds between two looks at the memory of workers that have a limit.
+_OFTEN = 0.1
 
 
 class LocalExecutor:
-    """Up to `jobs` workers; each computes one order after another, and is replaced when it dies.
+    """Up to `jobs` workers; each computes one order after another, and is replaced when that may have changed it.
 
-    With `timeout`, a run that takes more seconds is killed. With several GPUs, job i uses GPU i modulo their number.
+    A worker goes on only after a run of one of our own methods that went through and left its process as it was.
+    With `timeout`, a run that takes more seconds is killed; with `memory`, one that holds more bytes with all its
+    processes. With several GPUs, job i uses GPU i modulo their number.
     """
 
-    def __init__(self, tell: Tell, jobs: int, timeout: float | None = None) -> None:
+    def __init__(self, tell: Tell, jobs: int, timeout: float | None = None, memory: int | None = None) -> None:
         self.slots = jobs
         self._tell = tell
         self._timeout = timeout
-        self._context = multiprocessing.get_context("spawn")
-        self._workers: list[_Worker] = []
+        self._memory = memory
+        self._workers: list[Worker] = []
+        self._grounds = Grounds()
 
     def submit(self, order: Order) -> None:
         """Hand an order to an idle worker that was started with its settings, to a new one if none is."""
@@ -55,77 +51,106 @@ class LocalExecutor:
         if idle and not fits and len(self._workers) == self.slots:
             self._drop(idle[0])
         worker = fits[0] if fits else self._start(order)
-        worker.order, worker.since = order, time.monotonic()
-        try:
-            worker.pipe.send(order)
-        except OSError:  # it died while idle
+        if not worker.give(order):  # it died while idle
             self._drop(worker)
-            worker.order = None
             self.submit(order)
 
     def poll(self, seconds: float) -> None:
-        """Tell what the workers sent, and what became of dead and late ones."""
+        """Tell what the workers sent, and what became of dead, late and large ones."""
         busy = [worker for worker in self._workers if worker.order is not None]
-        ready = wait([worker.pipe for worker in busy], seconds)
+        wait([sign for worker in busy for sign in worker.signs], seconds if self._memory is None else _OFTEN)
         for worker in busy:
-            if worker.pipe in ready:
-                self._receive(worker)
-            elif self._timeout is not None and time.monotonic() - worker.since > self._timeout:
-                self._drop(worker)
-                self._lost(worker, f"no end after {self._timeout:g} s (--timeout); its process was killed")
+            for message in worker.heard():
+                if message is None:
+                    self._lost(worker, self._drop(worker))
+                else:
+                    self._hear(worker, message)
+                if worker.order is None:
+                    break
+            else:
+                self._watch(worker)
 
     def close(self) -> None:
         """Kill all workers; what they had not finished stays in its workspace."""
-        for worker in list(self._workers):
-            self._drop(worker)
+        with without_interrupts():
+            for worker in list(self._workers):
+                self._drop(worker)
 
-    def _receive(self, worker: _Worker) -> None:
+    def _hear(self, worker: Worker, message: Message) -> None:
         order = worker.order
         assert order is not None
         try:
-            kind, *values = worker.pipe.recv()
-        except (EOFError, OSError):
+            if message["kind"] == "moved":
+                self._tell(Moved(order.run, int(message["done"]), int(message["total"])))
+            elif message["kind"] == "judge":
+                worker.answer(*self._judged(order))
+            elif message["kind"] == "unable":
+                worker.order = None
+                self._tell(Unable(str(message["text"])))
+            else:
+                self._end(worker, order, message)
+        except (KeyError, TypeError, ValueError) as error:
             self._drop(worker)
-            self._lost(worker, _ending(worker.process.exitcode))
-            return
-        if kind == "said":
-            self._tell(Said(values[0]))
-        elif kind == "moved":
-            self._tell(Moved(order.run, *values))
-        else:
-            worker.order = None
-            self._tell(
-                Unable(values[0]) if kind == "unable" else Ended(order.run, RunResult.model_validate_json(values[0]))
-            )
+            self._lost(worker, f"its process sent what is no message ({words(error)}); it was killed")
 
-    def _lost(self, worker: _Worker, why: str) -> None:
+    def _end(self, worker: Worker, order: Order, message: Message) -> None:
+        """Score and publish a run, or say that it failed."""
+        found: Computed | RunResult
+        if message["computed"] is None:
+            found = RunResult.model_validate(message["result"])
+        else:
+            found = Computed.model_validate(message["computed"])
+        worker.order = None
+        if isinstance(found, RunResult) or message["changes"] or not is_ours(order.spec.method):
+            self._drop(worker)  # before anything that it left is read
+        self._tell(ended(order, found, self._grounds, lambda text: self._tell(Said(text))))
+
+    def _judged(self, order: Order) -> tuple[float | None, str]:
+        try:
+            return self._grounds.judge(order)(Predictions.load(order.workspace / LOOK)), ""
+        except HarnessError as error:
+            return None, str(error)
+
+    def _watch(self, worker: Worker) -> None:
+        """End a run that takes too long or too much, and say once if it is stopped."""
+        assert worker.order is not None
+        if self._timeout is not None and time.monotonic() - worker.since > self._timeout:
+            self._drop(worker)
+            self._lost(worker, f"no end after {self._timeout:g} s (--timeout); its process was killed")
+        elif self._memory is not None and (size := held(worker.pid)) > self._memory:
+            self._drop(worker)
+            limit = f"more than {self._memory / 1e9:g} GB (--memory-limit)"
+            self._lost(worker, f"it held {size / 1e9:.2f} GB of memory, {limit}; its process was killed")
+        elif (now := stopped(worker.pid)) != worker.stopped:
+            worker.stopped = now
+            if now:
+                late = "--timeout ends it" if self._timeout is not None else "no --timeout ends it"
+                line = f"its process {worker.pid} was stopped by a signal; it goes on after kill -CONT, {late}"
+                self._tell(Said(f"{worker.order.run}: {line}"))
+
+    def _lost(self, worker: Worker, why: str) -> None:
         order, worker.order = worker.order, None
         assert order is not None
         self._tell(Ended(order.run, failed(order, why)))
 
-    def _start(self, order: Order) -> _Worker:
+    def _start(self, order: Order) -> Worker:
         slot = min(set(range(self.slots)) - {worker.slot for worker in self._workers})
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=serve, args=(theirs,), name=f"harness worker {slot}")
-        settings = _settings(order, slot)
-        with _environment(settings):
-            process.start()
-        theirs.close()
-        worker = _Worker(slot, process, ours, settings)
+        worker = Worker(slot, _settings(order, slot))
         self._workers.append(worker)
         return worker
 
-    def _drop(self, worker: _Worker) -> None:
-        self._workers.remove(worker)
-        worker.process.join(0.2)  # one that ended by itself keeps its own exit code
-        if worker.process.is_alive():
-            worker.process.kill()
-            worker.process.join()
-        worker.pipe.close()
+    def _drop(self, worker: Worker) -> str:
+        """End a worker; return why it ended if it did so by itself."""
+        if worker in self._workers:
+            self._workers.remove(worker)
+            return worker.end()
+        return ""
 
 
 def _settings(order: Order, slot: int) -> dict[str, str]:
     settings = dict.fromkeys(_THREADS, str(order.spec.threads))
+    # Absolute: a method may change its process's directory.
+    settings["HARNESS_HOME"] = str(harness_home())
     if order.spec.capability:
         settings[CAPABILITY] = order.spec.capability
     if order.spec.device == "cuda":
@@ -135,26 +160,3 @@ def _settings(order: Order, slot: int) -> dict[str, str]:
         devices = shown.split(",") if shown else [str(index) for index in range(torch.cuda.device_count())]
         settings["CUDA_VISIBLE_DEVICES"] = devices[slot % len(devices)]
     return settings
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """What a process that starts meanwhile inherits."""
-    before: dict[str, Any] = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _ending(code: int | None) -> str:
-    if code is not None and code < 0:
-        name = signal.Signals(-code).name
-        hint = ", perhaps out of memory" if -code == signal.SIGKILL else ""
-        return f"its process was killed by {name}{hint}"
-    return f"its process ended with exit code {code}"

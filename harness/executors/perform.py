@@ -1,45 +1,58 @@
-"""One order from start to result: whatever its method does, the answer is a result."""
+"""One order from start to what it computed: whatever its method does, the answer is one of two kinds."""
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 
-from harness.errors import HarnessError, Unwritable
-from harness.execute import execute
-from harness.order import Order, job_of
+from harness.computation import Judge, Tick
+from harness.errors import HarnessError, Unwritable, one_line
+from harness.execute import Computed, append_log, execute
+from harness.order import Order, bank_of, job_of
 from harness.provenance import provenance
 from harness.spec import RunResult
+from harness.withheld import withheld
 
 # Lines of a failed run's log that go with its result.
 TAIL = 40
 
 
-def perform(order: Order, say: Callable[[str], None], tick: Callable[[int, int], None]) -> RunResult:
-    """Compute an order and return its result, a failed one if anything of it raised.
+def perform(order: Order, judge: Judge, tick: Tick) -> Computed | RunResult:
+    """Compute an order; return what is to be scored, or a failed result if anything of it raised.
 
     Raises:
         Unwritable: the output directory refused a write.
     """
-    job = None
     try:
-        job = job_of(order)
-        return execute(job, fresh=order.fresh, say=say, progress=tick)
+        bank = bank_of(order)
+        with withheld():  # from here on code of the method may run, first of all when it is imported
+            return execute(job_of(order, bank), judge, fresh=order.fresh, progress=tick)
     except Unwritable:
         raise
     except Exception as error:
-        text = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
-        if job is not None:
-            if not isinstance(error, HarnessError):
-                job.log(traceback.format_exc())
-            job.log(f"failed: {text}")
-        return failed(order, text)
+        return broken(order, error)
+
+
+def broken(order: Order, error: Exception) -> RunResult:
+    """The result of an order that raised, with a traceback in its log unless the error is one of the harness's."""
+    text = words(error)
+    if not isinstance(error, HarnessError):
+        append_log(order.workspace, "".join(traceback.format_exception(error)))
+    append_log(order.workspace, f"failed: {text}")
+    return failed(order, text)
+
+
+def words(error: Exception) -> str:
+    """What an error says; its kind alone where it cannot say it."""
+    try:
+        return str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+    except Exception:
+        return one_line(error)
 
 
 def failed(order: Order, error: str) -> RunResult:
     """The result of an order that gave none."""
-    log = log_tail(order.out / ".work" / order.run / "log.txt")
+    log = log_tail(order.workspace / "log.txt")
     return RunResult.of(order.spec, "failed", error=error, log=log, provenance=provenance())
 
 

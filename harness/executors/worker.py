@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import multiprocessing
 import os
 import signal
@@ -11,48 +12,112 @@ import sys
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from harness.errors import Unwritable
-from harness.executors.perform import perform
+if TYPE_CHECKING:
+    from harness.computation import Judge
+    from harness.order import Order
+    from harness.process_state import ProcessState
+    from harness.spec import RunResult
 
 # Seconds between two messages about the progress of a run.
 _OFTEN = 0.2
+_KILLED_WITH_PARENT, _ADOPTS_ORPHANS = 1, 36
 
 
 def serve(pipe: Connection) -> None:
-    """Answer orders from `pipe` with ("said", text), ("moved", done, total), ("ended", JSON) or ("unable", text)."""
+    """Answer orders from `pipe` with one message each, of kind "ended" or "unable"; meanwhile "moved" and "judge"."""
     _belong_to_parent()
+    state: ProcessState | None = None
     while True:
         try:
             order = pipe.recv()
         except (EOFError, OSError):
             return
-        last = 0.0
+        state = _compute(pipe, order, state)
 
-        def tick(done: int, total: int) -> None:
-            nonlocal last
-            now = time.monotonic()
-            if now - last >= _OFTEN or done == total:
-                last = now
-                pipe.send(("moved", done, total))
 
-        try:
-            result = perform(order, lambda text: pipe.send(("said", text)), tick)
-        except Unwritable as error:
-            pipe.send(("unable", str(error)))
-        else:
-            pipe.send(("ended", result.model_dump_json()))
+def _compute(pipe: Connection, order: Order, state: ProcessState | None) -> ProcessState:
+    """Answer one order; `state` is that of the process before its first one."""
+    # Imported only now: until it belongs to its parent, a process should do nothing that takes long.
+    from harness.computation import settle
+    from harness.errors import Unwritable
+    from harness.execute import append_log
+    from harness.executors.perform import perform
+    from harness.process_state import ProcessState
+    from harness.registry import is_ours
+
+    settle(order.spec.threads)
+    state = state or ProcessState()
+    try:
+        found = perform(order, _judge(pipe, order), _teller(pipe))
+        # The process of a third party's method ends with its run anyway.
+        changes = state.changes() if is_ours(order.spec.method) else []
+        if changes:
+            append_log(order.workspace, f"left its process changed, which is replaced: {', '.join(changes)}")
+    except Unwritable as error:
+        _send(pipe, kind="unable", text=str(error))
+        return state
+    computed = None if _is_result(found) else found.model_dump(mode="json")
+    result = found.model_dump(mode="json") if _is_result(found) else None
+    _send(pipe, kind="ended", computed=computed, result=result, changes=changes)
+    return state
+
+
+def _is_result(found: object) -> bool:
+    from harness.spec import RunResult
+
+    return isinstance(found, RunResult)
+
+
+def _teller(pipe: Connection) -> Any:
+    last = 0.0
+
+    def tick(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _OFTEN or done == total:
+            last = now
+            _send(pipe, kind="moved", done=done, total=total)
+
+    return tick
+
+
+def _judge(pipe: Connection, order: Order) -> Judge:
+    """Asks the parent for the value of predictions, which it finds in the workspace."""
+    from harness.errors import HarnessError
+    from harness.execute import LOOK
+    from harness.predictions import Predictions
+
+    def judge(predictions: Predictions) -> float:
+        predictions.save(order.workspace / LOOK)
+        _send(pipe, kind="judge")
+        value, problem = pipe.recv()
+        if problem:
+            raise HarnessError(problem)
+        return float(value)
+
+    return judge
+
+
+def _send(pipe: Connection, **message: Any) -> None:
+    pipe.send_bytes(json.dumps(message).encode())
 
 
 def _belong_to_parent() -> None:
-    # Ctrl-C reaches the whole group; the parent decides what it means.
+    # A group of its own, which the parent can end as a whole.
+    os.setsid()
+    # Ctrl-C is for the parent, which decides what it means; it was held back until here.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     # Standard output belongs to the parent's results.
     sys.stdout.flush()
     os.dup2(2, 1)
     if sys.platform == "linux":
-        killed_with_parent = 1
-        ctypes.CDLL(None).prctl(killed_with_parent, signal.SIGKILL)
+        system = ctypes.CDLL(None)
+        system.prctl(_KILLED_WITH_PARENT, signal.SIGKILL)
+        # Of a child that forks and goes, the parent still sees whose it was.
+        system.prctl(_ADOPTS_ORPHANS, 1)
         parent = multiprocessing.parent_process()
         if parent is not None and os.getppid() != parent.pid:
             os._exit(1)  # it went before we asked
