@@ -57,6 +57,10 @@ def run(
     timeout: Annotated[
         float | None, typer.Option(min=0.1, help="Seconds after which a run is ended as failed.")
     ] = None,
+    memory_limit: Annotated[
+        str | None,
+        typer.Option("--memory-limit", help="Memory of one run with all its processes (4GB); a larger one is ended."),
+    ] = None,
     device: Device = "cpu",
     precision: Precision = "fp32",
     compiled: Annotated[
@@ -120,7 +124,9 @@ def run(
     if dry_run:
         _show(planned, jobs, json)
         return
-    opener = _opener(executor, jobs, timeout, ray_address, gpus, matrix)
+    opener = _opener(
+        executor, jobs, timeout, options.memory_size("--memory-limit", memory_limit), ray_address, gpus, matrix
+    )
     _compute(planned, opener, jobs, tracking_uri, out, json, grid if stability else None)
 
 
@@ -138,7 +144,17 @@ def _threads(jobs: int) -> int:
     return torch.get_num_threads() if os.environ.get("OMP_NUM_THREADS") else max(torch.get_num_threads() // jobs, 1)
 
 
-def _opener(executor: str, jobs: int, timeout: float | None, address: str | None, gpus: float, matrix: Matrix) -> Open:
+def _opener(
+    executor: str,
+    jobs: int,
+    timeout: float | None,
+    memory: int | None,
+    address: str | None,
+    gpus: float,
+    matrix: Matrix,
+) -> Open:
+    if memory is not None and executor != "local":
+        raise UserError(f"--memory-limit with --executor {executor}: only the local executor watches it; use local")
     if executor == "inline":
         from harness.executors.inline import InlineExecutor
 
@@ -151,7 +167,7 @@ def _opener(executor: str, jobs: int, timeout: float | None, address: str | None
         return lambda tell: RayExecutor(tell, address, gpus if matrix.device == "cuda" else 0.0, timeout)
     from harness.executors.local import LocalExecutor
 
-    return lambda tell: LocalExecutor(tell, jobs, timeout)
+    return lambda tell: LocalExecutor(tell, jobs, timeout, memory)
 
 
 def _show(planned: Plan, jobs: int, json: bool) -> None:

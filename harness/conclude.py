@@ -125,7 +125,7 @@ def finished(
             trainable_parameters=computed.trainable,
             wall_seconds=computed.wall_seconds,
         ),
-        provenance=provenance() | {"threads": str(spec.threads), "fidelity": fidelity(cls)},
+        provenance=(computed.provenance or provenance()) | {"threads": str(spec.threads), "fidelity": fidelity(cls)},
         **facts,
     )
 

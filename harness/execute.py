@@ -74,7 +74,10 @@ class Job(Trial):
 
 
 class Computed(BaseModel):
-    """What the computing side says of a run that went through; wall seconds are its own, without any scoring."""
+    """What the computing side says of a run that went through; wall seconds are its own, without any scoring.
+
+    `provenance` is empty where it is that of the side that scores.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -84,6 +87,7 @@ class Computed(BaseModel):
     predict_seconds: float
     wall_seconds: float = 0.0
     selected: Selection | None = None
+    provenance: dict[str, str] = {}
 
 
 def append_log(workspace: Path, line: str) -> None:

@@ -12,7 +12,12 @@ import typer
 from harness.errors import UserError
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
-Out = Annotated[Path, typer.Option("--out", help="Directory of runs and of the default MLflow store.")]
+Out = Annotated[
+    Path,
+    typer.Option(
+        "--out", help="Directory of runs and of the default MLflow store.", callback=lambda path: _named_in_utf8(path)
+    ),
+]
 TrackingUri = Annotated[
     str | None,
     typer.Option("--tracking-uri", help="MLflow server; default: MLFLOW_TRACKING_URI, else SQLite in --out."),
@@ -24,6 +29,26 @@ TextTower = Annotated[
     str | None,
     typer.Option("--text-tower", help="CLIP text weights: directory or hub id; default: a seeded tower."),
 ]
+
+
+def _named_in_utf8(path: Path) -> Path:
+    """Return a path that MLflow, JSON and a screen can show; raises UserError for another."""
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"--out {str(path)!r}: its path is not UTF-8; choose another directory") from error
+    return path
+
+
+def memory_size(option: str, text: str | None) -> int | None:
+    """Return the bytes that "500MB", "4GB" or "3.5GiB" mean; raises UserError for other words."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(M|G|T)(i?)B", text.strip(), re.ASCII)
+    size = float(found[1]) * (1024 if found[3] else 1000) ** (2 + "MGT".index(found[2])) if found else 0.0
+    if size < 1:
+        raise UserError(f"{option} {text!r}: expected a size such as 500MB, 4GB or 3.5GiB")
+    return int(size)
 
 
 def one_of(option: str, value: str, allowed: tuple[str, ...]) -> Any:

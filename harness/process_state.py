@@ -15,8 +15,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from operator import is_
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 

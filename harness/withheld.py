@@ -40,7 +40,13 @@ def check_reach() -> None:
         raise HarnessError("the ground truth is withheld where a method runs; the command that started the run scores")
 
 
+def holds_truth(name: str) -> bool:
+    """Return whether files of this name hold ground truth."""
+    return _FILE.fullmatch(name) is not None
+
+
 def _look(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "open" and _state["depth"] and isinstance(arguments[0], (str, bytes, os.PathLike)):
-        if _FILE.fullmatch(os.path.basename(os.fsdecode(arguments[0]))):
-            check_reach()
+    if event != "open" or not _state["depth"] or not isinstance(arguments[0], (str, bytes, os.PathLike)):
+        return
+    if holds_truth(os.path.basename(os.fsdecode(arguments[0]))):
+        check_reach()

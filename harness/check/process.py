@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from numpy.random.mtrand import get_bit_generator
 
+from harness.process_state import numpy_generator
+
 
 @contextmanager
 def watched(changes: list[str], where: str, may_draw: bool = False) -> Iterator[None]:
@@ -34,11 +36,6 @@ def watched(changes: list[str], where: str, may_draw: bool = False) -> Iterator[
             changes.append(f"{where} changes {name}")
 
 
-def _numpy_state() -> tuple[list[int], int]:
-    state: Any = get_bit_generator().state["state"]
-    return state["key"].tolist(), state["pos"]
-
-
 def _set_numpy_state(state: tuple[list[int], int]) -> None:
     key = np.array(state[0], dtype=np.uint32)
     get_bit_generator().state = {"bit_generator": "MT19937", "state": {"key": key, "pos": state[1]}}
@@ -55,7 +52,7 @@ _GLOBAL: Mapping[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
         lambda: torch.get_rng_state().tolist(),
         lambda state: torch.set_rng_state(torch.tensor(state, dtype=torch.uint8)),
     ),
-    "the state of NumPy's global generator": (_numpy_state, _set_numpy_state),
+    "the state of NumPy's global generator": (numpy_generator, _set_numpy_state),
     "the state of Python's random": (random.getstate, random.setstate),
     "torch's default dtype": (torch.get_default_dtype, torch.set_default_dtype),
     "torch's default device": (lambda: torch.get_default_device().type, _set_default_device),

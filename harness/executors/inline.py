@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from harness.conclude import Grounds
 from harness.errors import Unwritable
-from harness.executors import Ended, Moved, Said, Tell, Unable
+from harness.executors import Moved, Said, Tell, Unable
 from harness.executors.ending import ended
 from harness.executors.perform import perform
 from harness.order import Order

@@ -9,16 +9,15 @@ from multiprocessing.connection import wait
 from harness.conclude import Grounds
 from harness.errors import HarnessError
 from harness.execute import LOOK, Computed
-from harness.executors import Ended, Moved, Said, Tell, Unable
+from harness.executors import Moved, Said, Tell, Unable
 from harness.executors.ending import ended
 from harness.executors.handle import Message, Worker, without_interrupts
 from harness.executors.memory import held, stopped
-from harness.executors.perform import failed, words
+from harness.executors.perform import Failure, lost, words
 from harness.order import Order
 from harness.paths import harness_home
 from harness.predictions import Predictions
 from harness.registry import is_ours
-from harness.spec import RunResult
 
 # What torch's own kernels may use of the processor; read once, when torch starts.
 CAPABILITY = "ATEN_CPU_CAPABILITY"
@@ -80,28 +79,25 @@ class LocalExecutor:
         order = worker.order
         assert order is not None
         try:
-            if message["kind"] == "moved":
-                self._tell(Moved(order.run, int(message["done"]), int(message["total"])))
-            elif message["kind"] == "judge":
-                worker.answer(*self._judged(order))
-            elif message["kind"] == "unable":
-                worker.order = None
-                self._tell(Unable(str(message["text"])))
-            else:
-                self._end(worker, order, message)
+            said = _understood(order, message)
         except (KeyError, TypeError, ValueError) as error:
-            self._drop(worker)
             self._lost(worker, f"its process sent what is no message ({words(error)}); it was killed")
-
-    def _end(self, worker: Worker, order: Order, message: Message) -> None:
-        """Score and publish a run, or say that it failed."""
-        found: Computed | RunResult
-        if message["computed"] is None:
-            found = RunResult.model_validate(message["result"])
+            return
+        if isinstance(said, Moved):
+            self._tell(said)
+        elif isinstance(said, Unable):
+            worker.order = None
+            self._tell(said)
+        elif said is None:
+            worker.answer(*self._judged(order))
         else:
-            found = Computed.model_validate(message["computed"])
-        worker.order = None
-        if isinstance(found, RunResult) or message["changes"] or not is_ours(order.spec.method):
+            self._end(worker, said, keep=not message.get("changes", True) and is_ours(order.spec.method))
+
+    def _end(self, worker: Worker, found: Computed | Failure, keep: bool) -> None:
+        """Score and publish a run, or say that it failed."""
+        order, worker.order = worker.order, None
+        assert order is not None
+        if not keep:
             self._drop(worker)  # before anything that it left is read
         self._tell(ended(order, found, self._grounds, lambda text: self._tell(Said(text))))
 
@@ -115,10 +111,8 @@ class LocalExecutor:
         """End a run that takes too long or too much, and say once if it is stopped."""
         assert worker.order is not None
         if self._timeout is not None and time.monotonic() - worker.since > self._timeout:
-            self._drop(worker)
             self._lost(worker, f"no end after {self._timeout:g} s (--timeout); its process was killed")
         elif self._memory is not None and (size := held(worker.pid)) > self._memory:
-            self._drop(worker)
             limit = f"more than {self._memory / 1e9:g} GB (--memory-limit)"
             self._lost(worker, f"it held {size / 1e9:.2f} GB of memory, {limit}; its process was killed")
         elif (now := stopped(worker.pid)) != worker.stopped:
@@ -129,9 +123,8 @@ class LocalExecutor:
                 self._tell(Said(f"{worker.order.run}: {line}"))
 
     def _lost(self, worker: Worker, why: str) -> None:
-        order, worker.order = worker.order, None
-        assert order is not None
-        self._tell(Ended(order.run, failed(order, why)))
+        assert worker.order is not None
+        self._end(worker, lost(worker.order, why), keep=False)
 
     def _start(self, order: Order) -> Worker:
         slot = min(set(range(self.slots)) - {worker.slot for worker in self._workers})
@@ -145,6 +138,20 @@ class LocalExecutor:
             self._workers.remove(worker)
             return worker.end()
         return ""
+
+
+def _understood(order: Order, message: Message) -> Moved | Unable | Computed | Failure | None:
+    """What a worker's message says; None asks for the value of predictions. Raises if it is none."""
+    kind = message["kind"]
+    if kind == "judge":
+        return None
+    if kind == "moved":
+        return Moved(order.run, int(message["done"]), int(message["total"]))
+    if kind == "unable":
+        return Unable(str(message["text"]))
+    if kind == "failed":
+        return Failure(str(message["error"]), str(message["log"]))
+    return Computed.model_validate(message["found"])
 
 
 def _settings(order: Order, slot: int) -> dict[str, str]:

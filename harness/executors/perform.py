@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.computation import Judge, Tick
@@ -17,8 +18,16 @@ from harness.withheld import withheld
 TAIL = 40
 
 
-def perform(order: Order, judge: Judge, tick: Tick) -> Computed | RunResult:
-    """Compute an order; return what is to be scored, or a failed result if anything of it raised.
+@dataclass(frozen=True)
+class Failure:
+    """Why an order gave no result, and the end of its log."""
+
+    error: str
+    log: str = ""
+
+
+def perform(order: Order, judge: Judge, tick: Tick) -> Computed | Failure:
+    """Compute an order; return what is to be scored, or a failure if anything of it raised.
 
     Raises:
         Unwritable: the output directory refused a write.
@@ -33,13 +42,18 @@ def perform(order: Order, judge: Judge, tick: Tick) -> Computed | RunResult:
         return broken(order, error)
 
 
-def broken(order: Order, error: Exception) -> RunResult:
-    """The result of an order that raised, with a traceback in its log unless the error is one of the harness's."""
+def broken(order: Order, error: Exception) -> Failure:
+    """The failure of an order that raised, with a traceback in its log unless the error is one of the harness's."""
     text = words(error)
     if not isinstance(error, HarnessError):
         append_log(order.workspace, "".join(traceback.format_exception(error)))
     append_log(order.workspace, f"failed: {text}")
-    return failed(order, text)
+    return lost(order, text)
+
+
+def lost(order: Order, error: str) -> Failure:
+    """The failure of an order whose process can say nothing more."""
+    return Failure(error, log_tail(order.workspace / "log.txt"))
 
 
 def words(error: Exception) -> str:
@@ -50,10 +64,9 @@ def words(error: Exception) -> str:
         return one_line(error)
 
 
-def failed(order: Order, error: str) -> RunResult:
+def failed(order: Order, failure: Failure) -> RunResult:
     """The result of an order that gave none."""
-    log = log_tail(order.workspace / "log.txt")
-    return RunResult.of(order.spec, "failed", error=error, log=log, provenance=provenance())
+    return RunResult.of(order.spec, "failed", error=failure.error, log=failure.log, provenance=provenance())
 
 
 def log_tail(path: Path) -> str:

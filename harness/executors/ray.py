@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import shutil
 import sys
 import tempfile
 import time
@@ -10,14 +12,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from harness.computation import Judge, judge_by
+from harness.conclude import Grounds
 from harness.data.bank import Bank, bank_path
 from harness.data.cards import find_card, open_bank
 from harness.errors import HarnessError, Unwritable, UserError
-from harness.executors import Ended, Tell
-from harness.executors.perform import failed, perform
-from harness.files import alone, digest, replacing_directory, write_json
+from harness.execute import CHECKPOINT, COMPUTED, HISTORY, LOOK, PREDICTIONS, Computed
+from harness.executors import Ended, Said, Tell, Unable
+from harness.executors.ending import ended
+from harness.executors.perform import Failure, failed, perform
+from harness.files import alone, digest, replacing_directory, unwritable
 from harness.order import Order
-from harness.spec import RunResult
+from harness.predictions import Predictions
+from harness.provenance import provenance
+from harness.truth import GroundTruth
+from harness.withheld import holds_truth
 
 # How often a run is started again when its worker or its machine goes away.
 RETRIES = 3
@@ -29,7 +38,9 @@ class RayExecutor:
     """Every run is one task that asks for its threads and, on CUDA, for `gpus` GPUs; Ray decides where and when.
 
     A task answers with the files of its run, so machines need not share a disk. A machine without the data bank gets
-    it once, through Ray's object store. The result is the same as on this machine, up to the machine's arithmetic.
+    it once, without its ground truth, through Ray's object store. The result is the same as on this machine, up to the
+    machine's arithmetic. Every task has a process of its own; what that process starts beside itself, and how much
+    memory it takes, is Ray's business.
     """
 
     def __init__(self, tell: Tell, address: str | None, gpus: float = 0.0, timeout: float | None = None) -> None:
@@ -47,31 +58,33 @@ class RayExecutor:
         self._timeout = timeout
         self._running: dict[Any, tuple[Order, float]] = {}
         self._banks: dict[tuple[str, str], Any] = {}
+        self._judges: dict[tuple[str, str], Any] = {}
+        self._grounds = Grounds()
         # Some more than run at once, so that none waits for the next poll.
         self.slots = 2 * max(int(self._ray.cluster_resources().get("CPU", 1)), 1)
 
     def submit(self, order: Order) -> None:
         """Queue an order."""
-        task = self._ray.remote(_task).options(
+        task = self._ray.remote(max_calls=1)(_task).options(
             num_cpus=order.spec.threads,
             num_gpus=self._gpus,
             max_retries=RETRIES,
             name=order.run,
             runtime_env={"env_vars": {"OMP_NUM_THREADS": str(order.spec.threads)}},
         )
-        self._running[task.remote(order, self._bank(order))] = (order, time.monotonic())
+        self._running[task.remote(order.placed(), self._bank(order), self._judge(order))] = (order, time.monotonic())
 
     def poll(self, seconds: float) -> None:
         """Tell which tasks ended; a started task's log lies on its own machine until then."""
         ready, _ = self._ray.wait(list(self._running), num_returns=1, timeout=seconds)
         for task in ready:
             order, _ = self._running.pop(task)
-            self._tell(Ended(order.run, self._answer(order, task)))
+            self._tell(self._answer(order, task))
         for task, (order, since) in list(self._running.items()):
             if self._timeout is not None and time.monotonic() - since > self._timeout:
                 del self._running[task]
                 self._ray.cancel(task, force=True)
-                self._tell(Ended(order.run, failed(order, f"no end after {self._timeout:g} s (--timeout)")))
+                self._tell(self._failed(order, f"no end after {self._timeout:g} s (--timeout)"))
 
     def close(self) -> None:
         """Cancel what still runs and leave the cluster."""
@@ -80,21 +93,35 @@ class RayExecutor:
         self._ray.shutdown()
         self._aside.__exit__(None, None, None)
 
-    def _answer(self, order: Order, task: Any) -> RunResult:
+    def _answer(self, order: Order, task: Any) -> Ended | Unable:
         try:
-            text, files = self._ray.get(task)
+            kind, text, files = self._ray.get(task)
         except self._ray.exceptions.RayError as error:
             reason = " ".join(str(error).split())[:300]
-            return failed(order, f"its Ray task was lost, also when started again ({reason})")
-        result = RunResult.model_validate_json(text)
-        if result.status != "ok":
-            return result
-        result = result.model_copy(update={"directory": str(order.directory)})
-        with replacing_directory(order.directory) as directory:
+            return self._failed(order, f"its Ray task was lost, also when started again ({reason})")
+        if kind != "computed":
+            return self._failed(order, *json.loads(text))
+        try:
             for name, content in files.items():
-                (directory / name).write_bytes(content)
-            write_json(directory / "run.json", result.model_dump(mode="json"))
-        return result
+                path = order.workspace / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+        except OSError as error:
+            return Unable(str(unwritable(order.workspace, error)))
+        found = Computed.model_validate_json(text)
+        return ended(order, found, self._grounds, lambda line: self._tell(Said(line)))
+
+    def _failed(self, order: Order, error: str, log: str = "") -> Ended:
+        return Ended(order.run, failed(order, Failure(error, log)))
+
+    def _judge(self, order: Order) -> Any:
+        """The actor that values predictions, for the rules that look at the test set; None for the others."""
+        if order.spec.selection not in ("oracle", "paper"):
+            return None
+        key = (order.dataset, order.spec.features)
+        if key not in self._judges:
+            self._judges[key] = self._ray.remote(num_cpus=0)(_Judge).remote(self._grounds.of(order)[1].to_dict())
+        return self._judges[key]
 
     def _bank(self, order: Order) -> Any:
         """The order's bank in the object store, None while this is the only machine; in a list, lest it be fetched."""
@@ -103,7 +130,7 @@ class RayExecutor:
         key = (order.dataset, order.spec.features)
         if key not in self._banks:
             bank = open_bank(find_card(order.dataset), order.spec.features)
-            content = {path.name: path.read_bytes() for path in bank.path.iterdir() if path.is_file()}
+            content = {path.name: path.read_bytes() for path in bank.path.iterdir() if _travels(path)}
             self._banks[key] = [self._ray.put(content)]
         return self._banks[key]
 
@@ -124,20 +151,56 @@ def _connect(address: str | None) -> Any:
     return ray
 
 
-def _task(order: Order, bank: list[Any] | None) -> tuple[str, Files]:
+class _Judge:
+    """Holds a ground truth in a process of its own, where no method runs."""
+
+    def __init__(self, truth: dict[str, Any]) -> None:
+        self._judge = judge_by(GroundTruth.from_dict(truth))
+
+    def value(self, content: bytes) -> float:
+        """Value of predictions, given as the bytes of their file."""
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / LOOK
+            path.write_bytes(content)
+            return self._judge(Predictions.load(path))
+
+
+def _asking(judge: Any, order: Order) -> Judge:
+    """Asks the actor for the value of predictions."""
+
+    def value(predictions: Predictions) -> float:
+        import ray
+
+        if judge is None:
+            raise HarnessError("only the selection rules oracle and paper ask for the value of test predictions")
+        predictions.save(order.workspace / LOOK)
+        return float(ray.get(judge.value.remote((order.workspace / LOOK).read_bytes())))
+
+    return value
+
+
+def _task(order: Order, bank: list[Any] | None, judge: Any) -> tuple[str, str, Files]:
     """What a Ray worker does: the run in a place of its own, where a second start finds what the first one left."""
     order = _placed(order, bank)
     place = Path(tempfile.gettempdir()) / "harness-ray" / digest(str(order.out), order.run)[:16]
     here = replace(order, out=place)
     with alone(_lock(place)):
         try:
-            result = perform(here, say=lambda text: None, tick=lambda done, total: None)
+            found = perform(here, _asking(judge, here), lambda done, total: None)
         except Unwritable as error:
-            result = failed(here, str(error))
-        files: Files = {}
-        if result.status == "ok":
-            files = {path.name: path.read_bytes() for path in here.directory.iterdir() if path.name != "run.json"}
-    return result.model_dump_json(), files
+            found = Failure(str(error))
+        if isinstance(found, Failure):
+            return "failed", json.dumps([found.error, found.log]), {}
+        names = [f"{COMPUTED}/{name}" for name in (PREDICTIONS, HISTORY, CHECKPOINT)] + ["log.txt"]
+        files = {name: path.read_bytes() for name in names if (path := here.workspace / name).is_file()}
+        shutil.rmtree(place, ignore_errors=True)
+    found = found.model_copy(update={"provenance": provenance()})
+    return "computed", found.model_dump_json(), files
+
+
+def _travels(path: Path) -> bool:
+    """Whether a file of a bank goes to other machines: all but the ground truth."""
+    return path.is_file() and not holds_truth(path.name)
 
 
 def _placed(order: Order, bank: list[Any] | None) -> Order:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from harness.computation import Judge
     from harness.order import Order
     from harness.process_state import ProcessState
-    from harness.spec import RunResult
 
 # Seconds between two messages about the progress of a run.
 _OFTEN = 0.2
@@ -26,7 +25,7 @@ _KILLED_WITH_PARENT, _ADOPTS_ORPHANS = 1, 36
 
 
 def serve(pipe: Connection) -> None:
-    """Answer orders from `pipe` with one message each, of kind "ended" or "unable"; meanwhile "moved" and "judge"."""
+    """Answer each order from `pipe` with "computed", "failed" or "unable"; before that come "moved" and "judge"."""
     _belong_to_parent()
     state: ProcessState | None = None
     while True:
@@ -43,7 +42,7 @@ def _compute(pipe: Connection, order: Order, state: ProcessState | None) -> Proc
     from harness.computation import settle
     from harness.errors import Unwritable
     from harness.execute import append_log
-    from harness.executors.perform import perform
+    from harness.executors.perform import Failure, perform
     from harness.process_state import ProcessState
     from harness.registry import is_ours
 
@@ -58,16 +57,11 @@ def _compute(pipe: Connection, order: Order, state: ProcessState | None) -> Proc
     except Unwritable as error:
         _send(pipe, kind="unable", text=str(error))
         return state
-    computed = None if _is_result(found) else found.model_dump(mode="json")
-    result = found.model_dump(mode="json") if _is_result(found) else None
-    _send(pipe, kind="ended", computed=computed, result=result, changes=changes)
+    if isinstance(found, Failure):
+        _send(pipe, kind="failed", error=found.error, log=found.log)
+    else:
+        _send(pipe, kind="computed", found=found.model_dump(mode="json"), changes=changes)
     return state
-
-
-def _is_result(found: object) -> bool:
-    from harness.spec import RunResult
-
-    return isinstance(found, RunResult)
 
 
 def _teller(pipe: Connection) -> Any:
