@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from harness.checked import FIELD, checked
 from harness.computation import Judge, judge_by, score
 from harness.data.bank import Bank
 from harness.data.cards import find_card, open_bank
@@ -125,7 +126,8 @@ def finished(
             trainable_parameters=computed.trainable,
             wall_seconds=computed.wall_seconds,
         ),
-        provenance=(computed.provenance or provenance()) | {"threads": str(spec.threads), "fidelity": fidelity(cls)},
+        provenance=(computed.provenance or provenance())
+        | {"threads": str(spec.threads), "fidelity": fidelity(cls), FIELD: checked(cls)},
         **facts,
     )
 

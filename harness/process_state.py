@@ -7,7 +7,6 @@ does not see what was changed inside an object, such as an element of a list.
 
 from __future__ import annotations
 
-import atexit
 import gc
 import os
 import random
@@ -179,7 +178,6 @@ _FACTS: Mapping[str, Callable[[], Any]] = {
     "threads": lambda: sorted(thread.name for thread in threading.enumerate()),
     "child processes": _children,
     "open files": _open_files,
-    "functions to call at exit": atexit._ncallbacks,
     "the garbage collector": lambda: (gc.isenabled(), gc.get_threshold(), len(gc.callbacks)),
     "the recursion limit": sys.getrecursionlimit,
     "tracing": lambda: (sys.gettrace(), sys.getprofile(), threading.gettrace(), threading.getprofile()),

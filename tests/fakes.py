@@ -106,7 +106,13 @@ def fake_result(
             trainable_parameters=1234000,
         ),
         spec=spec,
-        provenance={"git_commit": "0" * 40, "git_dirty": "false", "torch": "2.13.0", "cpu": "Test CPU"},
+        provenance={
+            "git_commit": "0" * 40,
+            "git_dirty": "false",
+            "torch": "2.13.0",
+            "cpu": "Test CPU",
+            "checked": "passed",
+        },
     )
 
 

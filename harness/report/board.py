@@ -49,6 +49,7 @@ class Row:
     `stability` is how far rounding alone moves the frame AUC at one seed, the worst of the row's seeds; None where it
     was not measured.
     `fidelity` counts the parity cases that the row's own code passed, stage by stage, "" where none was run with it.
+    `unchecked`: for some of its runs nothing says that the method passed `harness check-method` with their code.
     Times in seconds, means over seeds. `runs` are run ids by seed, `members` the runs themselves.
     """
 
@@ -80,6 +81,7 @@ class Row:
     members: tuple[TrackedRun, ...] = field(repr=False, compare=False)
     rank: int | None = None
     stability: float | None = None
+    unchecked: bool = False
 
     @property
     def honest(self) -> bool:

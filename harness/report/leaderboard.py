@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.checked import unchecked
 from harness.errors import HarnessError, UserError
 from harness.fidelity import weakest
 from harness.files import digest
@@ -214,6 +215,7 @@ def _row(chosen: list[_Member], gap: float | None, spread: Mapping[str, Estimate
         code=tuple(sorted({each.code for _, each in chosen})),
         provenance={k: tuple(sorted({result.provenance.get(k, "") for result in results})) for k in sorted(facts)},
         members=tuple(run for run, _ in chosen),
+        unchecked=any(map(unchecked, results)),
     )
 
 
@@ -287,6 +289,8 @@ def _cautions(rows: list[Row], siblings: list[_Key]) -> list[str]:
             f"One seed, no claim: {', '.join(dict.fromkeys(single))}. Their numbers speak of these weights; a "
             "statement about the method takes several seeds (--seeds 0,1,2)."
         )
+    if names := ", ".join(dict.fromkeys(row.method for row in rows if row.unchecked)):
+        found.append(f"Unchecked: {names}. Not known to have passed `harness check-method` with the code of its rows.")
     if any(row.checkpoint for row in rows):
         found.append("Given weights come from checkpoints: what they saw and how they were chosen is not known here.")
     if any(len(row.code) > 1 for row in rows):

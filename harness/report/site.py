@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.checked import FIELD
 from harness.errors import HarnessError, UserError
 from harness.fidelity import fidelity
 from harness.files import write_text
@@ -46,7 +47,7 @@ class _Page:
         found: dict[str, dict[str, None]] = {}
         for row in self.board.rows:
             for name, values in {"seeds": map(str, row.seeds), "code": row.code, **row.provenance}.items():
-                if name != "fidelity":
+                if name not in ("fidelity", FIELD):
                     found.setdefault(name, {}).update(dict.fromkeys(value for value in values if value))
         return {name: ", ".join(sorted(values)) for name, values in found.items()}
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlparse
 
+from harness.checked import FIELD, here
 from harness.code_identity import code_hash
 from harness.errors import UserError
 from harness.fidelity import fidelity
@@ -185,6 +186,7 @@ def _run(judged: Judgement, label: str, scratch: Path) -> TrackedRun:
     judged.truth.save(directory / "truth.json")
     write_json(directory / "history.json", entry.history.model_dump(mode="json"))
     provenance = {**result.provenance, SOURCE: f"{label} (submitted)", "fidelity": _own_fidelity(spec)}
+    provenance[FIELD] = here(spec.method, spec.code)
     # Of a seed that was run twice, our own counts rather than one that may have been made at any time.
     return TrackedRun(name, str(directory), 0, result.model_copy(update={"provenance": provenance}))
 

@@ -53,7 +53,7 @@ def _tex_table(board: Board) -> str:
         mark = r"$^{?}$" if reported and reported.doubtful else ""
         lines.append(
             [
-                _tex(row.title),
+                _tex(row.title) + (r"$^{\dagger}$" if row.unchecked else ""),
                 _tex(chosen(row.selection, row.origin)),
                 str(len(row.seeds)),
                 *(_tex_figure(row.metrics.get(name), order[name]) for name in shown),
@@ -68,6 +68,8 @@ def _tex_table(board: Board) -> str:
         "intervals: subscript of the method, by seeds and test videos; superscript of these weights, by test videos "
         f"alone. Best in bold, second underlined, ordered by {_tex(label(board.primary))}. One seed makes no claim."
     )
+    if any(row.unchecked for row in board.rows):
+        caption += r" $\dagger$: not known to have passed the shared check of methods."
     if any(reported and reported.doubtful for reported in references):
         caption += " Published numbers marked ? are unverified."
     return "\n".join(
@@ -113,7 +115,7 @@ def comma_separated(leaderboard: Leaderboard) -> str:
     """Return one CSV for all boards: fractions in full precision, one line per row."""
     metrics = list(dict.fromkeys(name for board in leaderboard.boards for name in board.metrics))
     identity = ("rank", "claim", "method", "family", "ablation", "preset", "selection", "origin", "checkpoint")
-    facts = (*identity, "arithmetic", "text_tower", "scale", "config_hash", "fidelity")
+    facts = (*identity, "arithmetic", "text_tower", "scale", "config_hash", "fidelity", "unchecked")
     costs = ("stability", "oracle_gap", "parameters", "train_seconds", "test_frames_per_second")
     parts = ("mean", "sd", "low", "high", "videos_low", "videos_high")
     numbers = [name if part == "mean" else f"{name}_{part}" for name in metrics for part in parts]
@@ -149,7 +151,7 @@ def _cells(board: Board) -> tuple[list[str], list[list[str]]]:
 def _row(board: Board, row: Row, shown: list[str]) -> list[str]:
     reported = row.published.get(board.primary)
     return [
-        row.title,
+        f"{row.title} (unchecked)" if row.unchecked else row.title,
         str(row.rank or ("one seed, no claim" if row.honest and row.claim == "weights" else "-")),
         chosen(row.selection, row.origin),
         row.preset or "-",
