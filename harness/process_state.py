@@ -66,10 +66,13 @@ class ProcessState:
 
     def changes(self) -> list[str]:
         """Return in a few words each what is otherwise now; what was merely added to a module does not count."""
+        return self.patches() + [name for name, read in _FACTS.items() if read() != self._facts[name]]
+
+    def patches(self) -> list[str]:
+        """Return the names that mean something else now, such as "torch.sigmoid"."""
         found = [name for space in self._spaces for name in space.changes()]
-        found = [name for name in found if name not in _OWN_BUSINESS]
         self._take_in()
-        return found + [name for name, read in _FACTS.items() if read() != self._facts[name]]
+        return [name for name in found if name not in _OWN_BUSINESS]
 
     def _take_in(self) -> None:
         """Add the modules that count and are not known yet, and the classes in them."""

@@ -65,7 +65,8 @@ def global_state(subject: Subject) -> str:
         subject.predict(method, subject.videos(5, 40))
     finally:
         torch.set_num_threads(threads)
-    require(not subject.changes, "; ".join(dict.fromkeys(subject.changes)))
+    changes = [*subject.changes, *(f"it changes {name}" for name in subject.state.patches())]
+    require(not changes, "; ".join(dict.fromkeys(changes)))
     return ""
 
 

@@ -25,6 +25,7 @@ from harness.errors import Unsupported
 from harness.method import Batch, Method, MethodConfig, Prediction, Task
 from harness.predict import batches as grouped
 from harness.predict import pieces
+from harness.process_state import ProcessState
 from harness.registry import check_preset, setting_errors
 from harness.seeds import derive
 from harness.selection import Selector
@@ -58,6 +59,7 @@ class Subject:
         self.cls = contract.check_class(cls, getattr(cls, "__name__", str(cls)))
         self.options = options
         self.changes: list[str] = []
+        self.state = ProcessState()
         check_preset(cls, options.preset, "fast")
         with contract.blamed(f"method {cls.card.name}"), setting_errors(cls, "--set", options.overrides):
             self.config: MethodConfig = cls.configure(NAME, options.preset, options.overrides)
