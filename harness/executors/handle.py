@@ -79,9 +79,8 @@ class Worker:
         dead = self.dead
         try:
             while self._pipe.poll():
-                # As text: what a method's process sends must not be able to become code here.
-                yield json.loads(self._pipe.recv_bytes())
-        except (EOFError, OSError, ValueError):
+                yield _read(self._pipe.recv_bytes())
+        except (EOFError, OSError):
             dead = True
         if dead:
             yield None
@@ -120,6 +119,15 @@ class Worker:
             return self._pipe.poll() and not self._pipe.recv_bytes()
         except (EOFError, OSError):
             return True
+
+
+def _read(content: bytes) -> Message:
+    """What a worker sent, read as text, which cannot become code here; {} where it is none."""
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 @contextlib.contextmanager

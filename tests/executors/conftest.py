@@ -1,4 +1,4 @@
-"""The faulty method, installed as a third party's package in this process and in those that it starts."""
+"""Faulty and hostile methods, installed as a third party's package in this process and in those that it starts."""
 
 from __future__ import annotations
 
@@ -21,22 +21,30 @@ ROOT = Path(__file__).resolve().parents[2]
 Document = dict
 
 
+def install(place: Path) -> None:
+    """Put the two methods and their entry points where Python finds them once `place` is on its path."""
+    info = place / "faulty_method-1.dist-info"
+    info.mkdir(parents=True)
+    for name in ("faulty_method.py", "hostile_method.py"):
+        shutil.copy(Path(__file__).with_name(name), place)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty-method\nVersion: 1\n")
+    entries = "faulty = faulty_method:Faulty\nhostile = hostile_method:Hostile\n"
+    (info / "entry_points.txt").write_text(f"[harness.methods]\n{entries}")
+
+
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The directory of the installed plugin, on the path of this process and of its children."""
     place = tmp_path / "plugin"
-    info = place / "faulty_method-1.dist-info"
-    info.mkdir(parents=True)
-    shutil.copy(Path(__file__).with_name("faulty_method.py"), place)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty-method\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[harness.methods]\nfaulty = faulty_method:Faulty\n")
+    install(place)
     monkeypatch.setenv("PYTHONPATH", f"{place}{os.pathsep}{ROOT}")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.syspath_prepend(str(place))
     registry._entries.cache_clear()
     registry.method_class.cache_clear()
     yield place
-    sys.modules.pop("faulty_method", None)
+    for name in ("faulty_method", "hostile_method"):
+        sys.modules.pop(name, None)
     registry._entries.cache_clear()
     registry.method_class.cache_clear()
 

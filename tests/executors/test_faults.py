@@ -18,7 +18,7 @@ FAULTS = {
     "nan": "faulty diverged at step 3: loss term bce is not finite",
     "memory": "MemoryError: cannot allocate 900 GiB",
     "exit": "its process ended with exit code 7",
-    "kill": "its process was killed by SIGKILL, perhaps out of memory",
+    "kill": "its process was killed by SIGKILL from outside",
     "hang": "no end after 20 s (--timeout); its process was killed",
 }
 
