@@ -123,12 +123,9 @@ class Hostile(Method):
     def train_leave(self) -> None:
         """A child in a session of its own, whose parent is gone."""
         wait = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(600)"
+        start = "import subprocess, sys; subprocess.Popen(sys.argv[1:], start_new_session=True)"
         mark = Path(self.config.place) / "left"
-        subprocess.run(
-            [sys.executable, "-c", "import subprocess, sys; subprocess.Popen(sys.argv[1:], start_new_session=True)"]
-            + [sys.executable, "-c", wait, str(mark)],
-            check=True,
-        )
+        subprocess.run([sys.executable, "-c", start, sys.executable, "-c", wait, str(mark)], check=True)
         while not mark.exists() or not mark.read_text():
             time.sleep(0.01)
 

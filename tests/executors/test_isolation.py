@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,21 +22,8 @@ from tests.executors.conftest import ROOT, install
 
 Run = Callable[..., tuple[int, dict, str]]
 DEEDS = (
-    *(
-        "patch",
-        "patch-raise",
-        "dtype",
-        "chdir",
-        "keep",
-        "keep-again",
-        "bank",
-        "disk",
-        "program",
-        "write",
-        "write-raw",
-        "fork",
-    ),
-    *("leave", "leak", "leak-child", "batch", "unspeakable", "nonsense"),
+    *("patch", "patch-raise", "dtype", "chdir", "keep", "keep-again", "bank", "disk", "program", "write", "write-raw"),
+    *("fork", "leave", "leak", "leak-child", "batch", "unspeakable", "nonsense"),
 )
 OURS = ("deepmil,linear-probe", "--set", "deepmil.epochs=1", "--set", "deepmil.steps_per_epoch=3")
 FILES = ("predictions.npz", "checkpoint.safetensors")
@@ -63,7 +50,7 @@ class Trial:
 
 
 @pytest.fixture(scope="module")
-def trial(tmp_path_factory: pytest.TempPathFactory, demo_home: Path, empty_store: Path) -> Iterator[Trial]:
+def trial(tmp_path_factory: pytest.TempPathFactory, demo_home: Path, empty_store: Path) -> Trial:
     place = tmp_path_factory.mktemp("trial")
     install(place / "plugin")
     (place / "runs").mkdir()
@@ -77,7 +64,7 @@ def trial(tmp_path_factory: pytest.TempPathFactory, demo_home: Path, empty_store
     done = subprocess.run(line, cwd=place, env=environment, capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
-    yield Trial(place, json.loads(done.stdout), done.stderr, demo_home)
+    return Trial(place, json.loads(done.stdout), done.stderr, demo_home)
 
 
 def test_nothing_reaches_the_runs_that_follow(trial: Trial, run: Run, tmp_path: Path) -> None:
