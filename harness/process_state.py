@@ -7,6 +7,7 @@ does not see what was changed inside an object, such as an element of a list.
 
 from __future__ import annotations
 
+import builtins
 import gc
 import os
 import random
@@ -41,18 +42,26 @@ _CLASS_BUSINESS = frozenset({"__abstractmethods__", "__weakref__", "__dict__", "
 
 
 class _Space(NamedTuple):
-    """Names of a module or class, and what they meant at first."""
+    """Names of a module or class and what they meant at first; `behind` is where other names are looked up."""
 
     label: str
     now: Mapping[str, Any]
     names: tuple[str, ...]
     meant: tuple[Any, ...]
+    size: int
+    behind: tuple[Mapping[str, Any], ...]
 
     def changes(self) -> list[str]:
-        if all(map(is_, map(self.now.get, self.names), self.meant)):
-            return []
-        pairs = zip(self.names, self.meant, strict=True)
-        return [f"{self.label}.{name}" for name, meant in pairs if self.now.get(name) is not meant]
+        found = []
+        if not all(map(is_, map(self.now.get, self.names), self.meant)):
+            pairs = zip(self.names, self.meant, strict=True)
+            found = [name for name, meant in pairs if self.now.get(name) is not meant]
+        if len(self.now) > self.size:  # a new name may hide another
+            found += [name for name in set(self.now) - set(self.names) if self._hides(name)]
+        return [f"{self.label}.{name}" for name in found]
+
+    def _hides(self, name: str) -> bool:
+        return name[:1] != "_" and any(name in space for space in self.behind)
 
 
 class ProcessState:
@@ -65,7 +74,7 @@ class ProcessState:
         self._facts = {name: read() for name, read in _FACTS.items()}
 
     def changes(self) -> list[str]:
-        """Return in a few words each what is otherwise now; what was merely added to a module does not count."""
+        """Return in a few words each what is otherwise now; a new name that hides no other does not count."""
         return self.patches() + [name for name, read in _FACTS.items() if read() != self._facts[name]]
 
     def patches(self) -> list[str]:
@@ -96,12 +105,15 @@ def _module_space(label: str, module: ModuleType) -> _Space:
         for name, value in vars(module).items()
         if not (name.startswith("_") and (not ours or isinstance(value, _VARIABLES)))
     }
-    return _Space(label, vars(module), tuple(counts), tuple(counts.values()))
+    space = vars(module)
+    return _Space(label, space, tuple(counts), tuple(counts.values()), len(space), (vars(builtins),))
 
 
 def _class_space(cls: type) -> _Space:
     counts = {name: value for name, value in vars(cls).items() if name not in _CLASS_BUSINESS}
-    return _Space(f"{cls.__module__}.{cls.__qualname__}", vars(cls), tuple(counts), tuple(counts.values()))
+    bases = tuple(vars(base) for base in cls.__mro__[1:])
+    label = f"{cls.__module__}.{cls.__qualname__}"
+    return _Space(label, vars(cls), tuple(counts), tuple(counts.values()), len(vars(cls)), bases)
 
 
 def numpy_generator() -> tuple[list[int], int]:
