@@ -132,38 +132,31 @@ def test_selection_rules(harness: Call, tmp_path: Path, rule: str) -> None:
         assert selected["value"] == pytest.approx(run["metrics"]["frame_auc"], abs=1e-12)
 
 
-def test_no_test_label_reaches_an_honest_training(
+def test_no_test_label_reaches_a_training(
     demo: Bank, harness: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the ground truth unreadable, `last` and `val` still train; only scoring needs it."""
-    asked: list[str] = []
-    original = Bank.truth
-
-    def watched(bank: Bank) -> object:
-        import harness.train as loop
-
-        asked.append("during training" if loop.__dict__.get("_running") else "after training")
-        return original(bank)
-
+    """Whatever the rule, the ground truth is withheld while a run is computed; who scores it has it afterwards."""
     import harness.computation as computation
+    from harness.errors import HarnessError
 
-    train = computation.train
+    asked: list[str] = []
+    train, predict = computation.train, computation.predict
 
-    def marked(*args: object, **kwargs: object) -> object:
-        import harness.train as loop
+    def refused(call: Callable[..., object]) -> Callable[..., object]:
+        def asking(*args: object, **kwargs: object) -> object:
+            with pytest.raises(HarnessError, match="withheld"):
+                demo.truth()
+            asked.append(call.__name__)
+            return call(*args, **kwargs)
 
-        loop.__dict__["_running"] = True
-        try:
-            return train(*args, **kwargs)
-        finally:
-            loop.__dict__["_running"] = False
+        return asking
 
-    monkeypatch.setattr(Bank, "truth", watched)
-    monkeypatch.setattr(computation, "train", marked)
-    for rule in ("last", "val"):
+    monkeypatch.setattr(computation, "train", refused(train))
+    monkeypatch.setattr(computation, "predict", refused(predict))
+    for rule in ("last", "val", "oracle", "paper"):
         _run(harness, tmp_path, "--methods", "baseline", "--selection", rule, *SHORT)
-    assert asked
-    assert set(asked) == {"after training"}
+    assert set(asked) == {"train", "predict"}
+    assert demo.truth().videos
     assert all(not item.labels for item in demo.split("test").items)
 
 

@@ -88,7 +88,10 @@ class Worker:
     @property
     def dead(self) -> bool:
         """Whether the process has ended, whatever children of it still hold."""
+        if not hasattr(os, "waitid"):
+            return self.process.exitcode is not None
         try:
+            # It keeps its number until it is reaped, so that its group can still be ended by it.
             return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
         except ChildProcessError:
             return True
