@@ -73,7 +73,7 @@ def print_leaderboard(boards: Sequence[Board], console: Console) -> None:
 def _name(row: Row) -> str:
     name = f"{row.method} without {row.ablation}" if row.ablation else row.method
     name = name if row.arithmetic == "fp32" else f"{name} in {row.arithmetic}"
-    return f"{name} (unchecked)" if row.unchecked else name
+    return f"{name}\nunchecked" if row.unchecked else name
 
 
 def _cell(figure: Figure | None, full: bool) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import checked
 from harness.data.bank import Bank, bank_path
 from harness.errors import UserError
 from harness.metrics.protocol import evaluate
@@ -82,17 +83,19 @@ def test_runs_of_all_sources_make_one_row(team: Team) -> None:
             assert row.metrics["frame_auc"].low is not None
 
 
-def test_a_submission_earns_no_badge_by_saying_so(team: Team) -> None:
+def test_a_submission_earns_no_badge_by_saying_so(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checked, "shipped_record", lambda: team.file.with_name("none.json"))
+    claims = {"fidelity": "parity 9/9", "checked": "passed", "source": "the stars"}
     files = contents(team.file)
     for name in [name for name in files if name.endswith("run.json")]:
         part = {name: files[name], "run.json": files[name]}
-        edit_json(part, name, lambda run: run.update(provenance={"fidelity": "parity 9/9", "source": "the stars"}))
+        edit_json(part, name, lambda run: run.update(provenance=claims))
         files[name] = part[name]
     rehash(files)
     write(team.file, files)
     with joined(team.own, [str(team.file)]) as sources:
         (run,) = [run for run in sources.runs if run.result.seed == 3]
-        assert run.result.provenance == {"fidelity": "", "source": "team-c.zip (submitted)"}
+        assert run.result.provenance == {"fidelity": "", "checked": "", "source": "team-c.zip (submitted)"}
 
 
 def test_what_is_false_stops_and_what_is_unknown_is_left_out(team: Team, bank: Bank) -> None:
