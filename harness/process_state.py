@@ -45,20 +45,29 @@ class _Space(NamedTuple):
     """Names of a module or class and what they meant at first; `behind` is where other names are looked up."""
 
     label: str
-    now: Mapping[str, Any]
+    owner: ModuleType | type
     names: tuple[str, ...]
     meant: tuple[Any, ...]
     size: int
     behind: tuple[Mapping[str, Any], ...]
 
     def changes(self) -> list[str]:
-        found = []
-        if not all(map(is_, map(self.now.get, self.names), self.meant)):
+        """Names that mean something else now."""
+        found: list[str] = []
+        now = vars(self.owner)
+        if not all(map(is_, map(now.get, self.names), self.meant)):
             pairs = zip(self.names, self.meant, strict=True)
-            found = [name for name, meant in pairs if self.now.get(name) is not meant]
-        if len(self.now) > self.size:  # a new name may hide another
-            found += [name for name in set(self.now) - set(self.names) if self._hides(name)]
-        return [f"{self.label}.{name}" for name in found]
+            found = [name for name, meant in pairs if now.get(name) is not meant]
+        if len(now) > self.size:  # a new name may hide another
+            found += [name for name in set(now) - set(self.names) if self._hides(name)]
+        return [name for name in found if f"{self.label}.{name}" not in _OWN_BUSINESS]
+
+    def put_back(self, name: str) -> None:
+        """Let a name mean what it meant at first."""
+        if name in self.names:
+            setattr(self.owner, name, self.meant[self.names.index(name)])
+        else:
+            delattr(self.owner, name)
 
     def _hides(self, name: str) -> bool:
         return name[:1] != "_" and any(name in space for space in self.behind)
@@ -79,9 +88,19 @@ class ProcessState:
 
     def patches(self) -> list[str]:
         """Return the names that mean something else now, such as "torch.sigmoid"."""
-        found = [name for space in self._spaces for name in space.changes()]
+        found = [f"{space.label}.{name}" for space in self._spaces for name in space.changes()]
         self._take_in()
-        return [name for name in found if name not in _OWN_BUSINESS]
+        return found
+
+    def put_back(self, but: tuple[str, ...]) -> list[str]:
+        """Let changed names mean what they meant at first, and return them; those of modules `but` stay as they are."""
+        found = []
+        for space in self._spaces:
+            if space.label.partition(".")[0] not in but:
+                for name in space.changes():
+                    space.put_back(name)
+                    found.append(f"{space.label}.{name}")
+        return found
 
     def _take_in(self) -> None:
         """Add the modules that count and are not known yet, and the classes in them."""
@@ -105,15 +124,14 @@ def _module_space(label: str, module: ModuleType) -> _Space:
         for name, value in vars(module).items()
         if not (name.startswith("_") and (not ours or isinstance(value, _VARIABLES)))
     }
-    space = vars(module)
-    return _Space(label, space, tuple(counts), tuple(counts.values()), len(space), (vars(builtins),))
+    return _Space(label, module, tuple(counts), tuple(counts.values()), len(vars(module)), (vars(builtins),))
 
 
 def _class_space(cls: type) -> _Space:
     counts = {name: value for name, value in vars(cls).items() if name not in _CLASS_BUSINESS}
     bases = tuple(vars(base) for base in cls.__mro__[1:])
     label = f"{cls.__module__}.{cls.__qualname__}"
-    return _Space(label, vars(cls), tuple(counts), tuple(counts.values()), len(vars(cls)), bases)
+    return _Space(label, cls, tuple(counts), tuple(counts.values()), len(vars(cls)), bases)
 
 
 def numpy_generator() -> tuple[list[int], int]:

@@ -56,9 +56,19 @@ def method_class(name: str) -> type[Method]:
         BrokenMethod: it cannot be imported, is no `harness.method.Method`, or its attributes are of wrong types.
     """
     from harness.contract import check_class
+    from harness.process_state import ProcessState
 
     entry = _entries()[name]
-    cls = check_class(loaded(entry, f"method {name}"), f"method {name} ({entry.value})")
+    before = None if is_ours(name) else ProcessState()
+    try:
+        cls = check_class(loaded(entry, f"method {name}"), f"method {name} ({entry.value})")
+    finally:
+        # Torch computes in workers alone; with the rest, this process plans and scores.
+        changed = before.put_back(but=("torch", "sys")) if before is not None else []
+    if changed:
+        raise BrokenMethod(
+            f"method {name} ({entry.value}): importing it must leave other modules alone; it changes {changed[0]}"
+        )
     _check_name(entry, cls.card)
     return cls
 

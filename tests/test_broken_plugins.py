@@ -74,6 +74,10 @@ BAD = {
         source(CARD.format("bad")) + "\nraise RuntimeError('no\\nlicence')",
         "cannot be imported (RuntimeError: no licence)",
     ),
+    "patch at import": (
+        source(CARD.format("bad"), head=HEAD + "\nimport numpy\nnumpy.mean = numpy.median"),
+        "importing it must leave other modules alone; it changes numpy.mean",
+    ),
     "exit at import": ("import sys\nsys.exit('no GPU')", "cannot be imported (SystemExit: no GPU)"),
     "missing import": ("import no_such_package", "cannot be imported (ModuleNotFoundError: No module named"),
     "syntax": ("def (", "cannot be imported (SyntaxError: "),
