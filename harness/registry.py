@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import re
+import sys
 from collections.abc import Collection, Iterator
 from functools import cache
 from importlib.metadata import EntryPoint
@@ -66,6 +67,10 @@ def method_class(name: str) -> type[Method]:
         # Torch computes in workers alone; with the rest, this process plans and scores.
         changed = before.put_back(but=("torch", "sys")) if before is not None else []
     if changed:
+        # So that it is refused again when it is asked for again.
+        top = entry.module.partition(".")[0]
+        for loaded_name in [each for each in sys.modules if each.partition(".")[0] == top]:
+            del sys.modules[loaded_name]
         raise BrokenMethod(
             f"method {name} ({entry.value}): importing it must leave other modules alone; it changes {changed[0]}"
         )
