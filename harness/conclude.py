@@ -21,6 +21,7 @@ from harness.errors import HarnessError
 from harness.execute import CHECKPOINT, COMPUTED, HISTORY, PREDICTIONS, Computed, append_log
 from harness.fidelity import fidelity
 from harness.files import replacing_directory, write_json, write_text
+from harness.method import Method
 from harness.method_card import MethodCard
 from harness.metrics.saturation import saturation
 from harness.order import Order
@@ -77,6 +78,7 @@ def conclude(order: Order, computed: Computed, grounds: Grounds, say: Say) -> Ru
     bank, truth = grounds.of(order)
     result = finished(
         order.spec,
+        method_class(order.spec.method),
         bank,
         truth,
         Predictions.load(place / PREDICTIONS),
@@ -98,15 +100,20 @@ def conclude(order: Order, computed: Computed, grounds: Grounds, say: Say) -> Ru
 
 
 def finished(
-    spec: RunSpec, bank: Bank, truth: GroundTruth, predictions: Predictions, computed: Computed, **facts: Any
+    spec: RunSpec,
+    cls: type[Method],
+    bank: Bank,
+    truth: GroundTruth,
+    predictions: Predictions,
+    computed: Computed,
+    **facts: Any,
 ) -> RunResult:
-    """Return the result of a run that went through; `facts` are further fields of it.
+    """Return the result of a run of the method `cls` that went through; `facts` are further fields of it.
 
     Raises:
         UserError: the predictions are not of this test set.
     """
     scored, seconds = score(predictions, truth), max(computed.predict_seconds, 1e-9)
-    cls = method_class(spec.method)
     return RunResult.of(
         spec,
         "ok",

@@ -102,7 +102,7 @@ def evaluate_checkpoint(request: Request, say: Say, progress: Progress) -> RunRe
     computed = Computed(
         parameters=size.total, trainable=size.trainable, train_seconds=0.0, predict_seconds=tested.seconds
     )
-    result = finished(spec, bank, truth, tested.predictions, computed, origin=origin, directory=where)
+    result = finished(spec, type(method), bank, truth, tested.predictions, computed, origin=origin, directory=where)
     if request.record:
         log = f"{time.strftime('%Y-%m-%d %H:%M:%S')} evaluated {label} {' '.join(header.source) or header.run}\n"
         own = header.model_copy(update={"config": spec.config, "run": spec.run_id})
