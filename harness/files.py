@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import glob
 import hashlib
 import json
@@ -85,25 +84,6 @@ def publish_directory(source: Path, target: Path) -> None:
     else:
         os.replace(source, target)
     sync(target.parent)
-
-
-@contextlib.contextmanager
-def alone(lock: Path) -> Iterator[None]:
-    """Hold a lock file: one process of this machine at a time; a process that dies gives it back.
-
-    Raises:
-        Unwritable: the file cannot be made.
-    """
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise unwritable(lock, error) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def tidy(path: Path) -> None:

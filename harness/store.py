@@ -13,7 +13,8 @@ from typing import Any
 from urllib.parse import quote
 
 from harness.errors import UserError
-from harness.files import alone, replacing
+from harness.files import replacing
+from harness.locks import alone
 from harness.track_format import Point
 
 # MLflow refuses more than 1000 metrics, 100 params or 100 tags in one call, and 1000 of all together.

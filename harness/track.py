@@ -22,7 +22,8 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 from harness.errors import HarnessError, UserError
-from harness.files import alone, digest, read_json, write_json
+from harness.files import digest, read_json, write_json
+from harness.locks import alone
 from harness.spec import RunResult
 from harness.store import busy, created, log, open_store, pages, sqlite_file, sqlite_uri
 from harness.track_format import CONTENT, RUN_ID, Point, escape, flattened, params, points, read_run, restored, tags

@@ -15,7 +15,8 @@ from harness.data.cards import find_card, open_bank
 from harness.errors import HarnessError, Unwritable, UserError
 from harness.executors import Ended, Tell
 from harness.executors.perform import failed, perform
-from harness.files import alone, digest, replacing_directory, write_json
+from harness.files import digest, replacing_directory, write_json
+from harness.locks import alone
 from harness.order import Order
 from harness.spec import RunResult
 
