@@ -196,7 +196,8 @@ def _compute(
         if grid is not None:
             shown = partial(Live, estimates=Estimates(out), jobs=jobs)
             spreads = measure(planned.orders, Grid(grid == "quick"), opener, tracker, shown)
-        leaderboard, paths = publish(tracker)
+        leaderboard, paths = publish(tracker, directory=out / "report")
+        failed += [f"missing from the leaderboard: {line}" for line in leaderboard.missing]
         boards = [board for board in leaderboard.boards if board.dataset in {result.dataset for result in results}]
     except TrackingError as error:  # the runs are on disk, and the next command sends them
         failed.append(str(error))

@@ -75,11 +75,14 @@ def _status(name: str, features: str) -> str:
 
 
 def runs(tracking_uri: str | None, out: Path) -> list[Row]:
-    """Finished runs recorded in MLflow."""
-    from harness.track import Tracker
+    """Finished runs that MLflow has, and those in `out` that it will be sent."""
+    from harness.console import say
+    from harness.recorded import Recorded
 
-    rows = []
-    for tracked in Tracker(tracking_uri, out).runs():
+    rows, recorded = [], Recorded(tracking_uri, out)
+    for line in recorded.unreadable():
+        say(f"warning: {line}")
+    for tracked in recorded.runs():
         result = tracked.result
         rows.append(
             {

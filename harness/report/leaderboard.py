@@ -25,9 +25,6 @@ from harness.spread import Spreads, key_of
 from harness.track import TrackedRun
 from harness.truth import GroundTruth
 
-# Where costly statistics are kept, below the directory of runs.
-CACHE = ".statistics"
-
 _Member = tuple[TrackedRun, RunSpec]
 
 
