@@ -17,10 +17,11 @@ from harness.errors import Unwritable, UserError
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, lasting: bool = True) -> Iterator[Path]:
     """Yield a temporary sibling of `path`; on success it is synced and renamed onto `path`.
 
-    On any error the temporary file is removed and `path` keeps its earlier content.
+    Unless it is to be `lasting`, nobody waits until it is on the disk. On any error the temporary file is removed and
+    `path` keeps its earlier content.
 
     Raises:
         Unwritable: the directory cannot be written or the disk is full.
@@ -34,10 +35,12 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        sync(temporary)
+        if lasting:
+            sync(temporary)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-        sync(path.parent)
+        if lasting:
+            sync(path.parent)
     except OSError as error:
         raise unwritable(path, error) from error
     finally:
@@ -99,9 +102,9 @@ def tidy(path: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8, atomically."""
-    with replacing(path) as temporary:
+def write_text(path: Path, text: str, lasting: bool = True) -> None:
+    """Write `text` as UTF-8, atomically; see `replacing` for `lasting`."""
+    with replacing(path, lasting) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

@@ -29,12 +29,16 @@ class TrackingError(HarnessError):
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """One run as MLflow has it, or will. `started` is in milliseconds since 1970; `artifacts` is a URI or a path."""
+    """One run as MLflow has it, or will. `started` is in milliseconds since 1970; `artifacts` is a URI or a path.
+
+    `content` is the hash of its `run.json`, "" if that is not known.
+    """
 
     mlflow_id: str
     artifacts: str
     started: int
     result: RunResult
+    content: str = ""
 
 
 class Recorded:
@@ -66,7 +70,9 @@ class Recorded:
         for each in waiting(self.out, {run.tags.get(CONTENT, "") for run in stored})[0]:
             if datasets is None or each.result.dataset in datasets:
                 changed = int(1000 * (each.directory / "run.json").stat().st_mtime)
-                newest[each.result.id] = TrackedRun(each.content[:32], str(each.directory), changed, each.result)
+                newest[each.result.id] = TrackedRun(
+                    each.content[:32], str(each.directory), changed, each.result, each.content
+                )
         return sorted(newest.values(), key=lambda run: (run.started, run.mlflow_id))
 
     def failures(self, datasets: Collection[str] | None = None) -> list[TrackedRun]:
@@ -167,5 +173,5 @@ def _newest(stored: list[Stored]) -> dict[str, TrackedRun]:
             reason = " ".join(str(error).split())[:200]
             logging.getLogger(__name__).warning("MLflow run %s is left out: %s", run.id, reason)
             continue
-        found[result.id] = TrackedRun(run.id, run.artifacts, run.started, result)
+        found[result.id] = TrackedRun(run.id, run.artifacts, run.started, result, run.tags.get(CONTENT, ""))
     return found
