@@ -155,14 +155,13 @@ def _opener(executor: str, jobs: int, timeout: float | None, address: str | None
 
 
 def _show(planned: Plan, jobs: int, json: bool) -> None:
-    from harness import listing
+    from harness import dry_run
     from harness.console import print_json
 
-    rows = listing.orders(planned.orders)
     if json:
-        print_json({"runs": rows, "refused": [result.error for result in planned.refused]})
+        print_json({"runs": dry_run.rows(planned.orders), "refused": [result.error for result in planned.refused]})
         return
-    listing.show_orders(rows, jobs)
+    dry_run.show(planned.orders, jobs)
     for line in (
         *planned.left_out,
         *planned.notes,
