@@ -9,9 +9,8 @@ from pathlib import Path
 from harness.errors import UserError
 from harness.paths import cache_dir
 from harness.report.board import Leaderboard
-from harness.report.leaderboard import build
-from harness.report.sources import joined
-from harness.report.write import FORMATS, check_formats, write_report
+from harness.report.formats import FORMATS, check_formats
+from harness.report.kept import fingerprint, keep, kept
 from harness.spread import recorded
 from harness.track import Tracker
 
@@ -32,7 +31,24 @@ def publish(
         UserError: nothing is recorded, a source is wrong, a format is unknown, or the directory cannot be written.
     """
     check_formats(formats)
-    tracker.sync()
+    if directory is not None and not also and (found := kept(fingerprint(tracker, formats), directory)):
+        return found
+    unsent = tracker.sync()
+    key = fingerprint(tracker, formats)
+    found = _made(tracker, formats, also, directory)
+    if directory is not None and not also and not unsent and not found[0].missing:
+        keep(key, directory, found)
+    return found
+
+
+def _made(
+    tracker: Tracker, formats: Sequence[str], also: Sequence[str], directory: Path | None
+) -> tuple[Leaderboard, list[Path]]:
+    # What takes seconds to import, and is not needed where nothing has changed.
+    from harness.report.leaderboard import build
+    from harness.report.sources import joined
+    from harness.report.write import write_report
+
     cache = cache_dir() / "statistics"
     with joined(tracker, also) as sources:
         boards = build(sources.runs, sources.failures, sources.artifact, _notes(), cache, recorded(tracker))
