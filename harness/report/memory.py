@@ -33,14 +33,30 @@ def remembered(
     """
     if cache is None:
         return compute()
-    key = digest(*map(_text_of, code), *(run.content or run.mlflow_id for run in runs))
-    with contextlib.suppress(sqlite3.Error, OSError, ValueError):
-        for (found,) in _open(cache / NAME).execute("SELECT value FROM kept WHERE key = ?", (key,)):
-            return json.loads(found)
+    key = _key(code, runs)
+    with contextlib.suppress(ValueError):
+        if (kept := _kept(cache, key)) is not None:
+            return json.loads(kept)
     text = json.dumps(compute())
     with contextlib.suppress(sqlite3.Error, OSError), _open(cache / NAME) as connection:
         connection.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (key, text))
     return json.loads(text)
+
+
+def known(cache: Path | None, code: Iterable[ModuleType], runs: Sequence[TrackedRun]) -> bool:
+    """Return whether `remembered` has what it was asked for before."""
+    return cache is not None and _kept(cache, _key(code, runs)) is not None
+
+
+def _key(code: Iterable[ModuleType], runs: Sequence[TrackedRun]) -> str:
+    return digest(*map(_text_of, code), *(run.content or run.mlflow_id for run in runs))
+
+
+def _kept(place: Path, key: str) -> str | None:
+    with contextlib.suppress(sqlite3.Error, OSError):
+        for (found,) in _open(place / NAME).execute("SELECT value FROM kept WHERE key = ?", (key,)):
+            return str(found)
+    return None
 
 
 @cache
