@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -133,20 +134,28 @@ def report(
     from harness.track import Tracker
 
     wanted = [word.strip() for word in formats.split(",") if word.strip()]
-    leaderboard, paths = publish(Tracker(tracking_uri, out), wanted, also or ())
-    push = publish_site(leaderboard, paths, target) if target else ""
-    for notice in leaderboard.notices:
+    readonly = out.is_dir() and not os.access(out, os.W_OK)
+    with tempfile.TemporaryDirectory() as scratch:
+        place = (Path(scratch) if target else None) if readonly else out / "report"
+        leaderboard, paths = publish(Tracker(tracking_uri, out), wanted, also or (), place)
+        push = publish_site(leaderboard, paths, target) if target else ""
+    paths = [] if readonly else paths
+    if readonly and not target:
+        say(f"{out}: is read-only, so no report was written there; --publish DIRECTORY writes one elsewhere")
+    for notice in (*leaderboard.notices, *(f"missing: {line}" for line in leaderboard.missing)):
         say(notice)
     if json:
         boards = [board_dict(board) for board in leaderboard.boards]
         files = [str(path) for path in paths]
         print_json({"files": files, "leaderboard": boards, "published": target, "push": push or None})
-        return
-    print_leaderboard(leaderboard.boards, screen)
-    for path in paths:
-        print(f"wrote {path}")
-    if target:
-        print(f"committed to {target}; push it with: {push}" if push else f"published to {target}")
+    else:
+        print_leaderboard(leaderboard.boards, screen)
+        for path in paths:
+            print(f"wrote {path}")
+        if target:
+            print(f"committed to {target}; push it with: {push}" if push else f"published to {target}")
+    if leaderboard.missing:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -171,14 +171,13 @@ def _opener(
 
 
 def _show(planned: Plan, jobs: int, json: bool) -> None:
-    from harness import listing
+    from harness import dry_run
     from harness.console import print_json
 
-    rows = listing.orders(planned.orders)
     if json:
-        print_json({"runs": rows, "refused": [result.error for result in planned.refused]})
+        print_json({"runs": dry_run.rows(planned.orders), "refused": [result.error for result in planned.refused]})
         return
-    listing.show_orders(rows, jobs)
+    dry_run.show(planned.orders, jobs)
     for line in (
         *planned.left_out,
         *planned.notes,
@@ -212,7 +211,8 @@ def _compute(
         if grid is not None:
             shown = partial(Live, estimates=Estimates(out), jobs=jobs)
             spreads = measure(planned.orders, Grid(grid == "quick"), opener, tracker, shown)
-        leaderboard, paths = publish(tracker)
+        leaderboard, paths = publish(tracker, directory=out / "report")
+        failed += [f"missing from the leaderboard: {line}" for line in leaderboard.missing]
         boards = [board for board in leaderboard.boards if board.dataset in {result.dataset for result in results}]
     except TrackingError as error:  # the runs are on disk, and the next command sends them
         failed.append(str(error))

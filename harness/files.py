@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import glob
 import hashlib
 import json
@@ -18,10 +17,11 @@ from harness.errors import Unwritable, UserError
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, lasting: bool = True) -> Iterator[Path]:
     """Yield a temporary sibling of `path`; on success it is synced and renamed onto `path`.
 
-    On any error the temporary file is removed and `path` keeps its earlier content.
+    Unless it is to be `lasting`, nobody waits until it is on the disk. On any error the temporary file is removed and
+    `path` keeps its earlier content.
 
     Raises:
         Unwritable: the directory cannot be written or the disk is full.
@@ -35,10 +35,12 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        sync(temporary)
+        if lasting:
+            sync(temporary)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-        sync(path.parent)
+        if lasting:
+            sync(path.parent)
     except OSError as error:
         raise unwritable(path, error) from error
     finally:
@@ -87,25 +89,6 @@ def publish_directory(source: Path, target: Path) -> None:
     sync(target.parent)
 
 
-@contextlib.contextmanager
-def alone(lock: Path) -> Iterator[None]:
-    """Hold a lock file: one process of this machine at a time; a process that dies gives it back.
-
-    Raises:
-        Unwritable: the file cannot be made.
-    """
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise unwritable(lock, error) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
 def tidy(path: Path) -> None:
     """Remove what a killed process left beside the directory `path`; an earlier `path` that it had moved comes back.
 
@@ -119,9 +102,9 @@ def tidy(path: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8, atomically."""
-    with replacing(path) as temporary:
+def write_text(path: Path, text: str, lasting: bool = True) -> None:
+    """Write `text` as UTF-8, atomically; see `replacing` for `lasting`."""
+    with replacing(path, lasting) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.order import Order
     from harness.parity import CaseResult
     from harness.spread import Spread
 
@@ -75,11 +74,14 @@ def _status(name: str, features: str) -> str:
 
 
 def runs(tracking_uri: str | None, out: Path) -> list[Row]:
-    """Finished runs recorded in MLflow."""
-    from harness.track import Tracker
+    """Finished runs that MLflow has, and those in `out` that it will be sent."""
+    from harness.console import say
+    from harness.recorded import Recorded
 
-    rows = []
-    for tracked in Tracker(tracking_uri, out).runs():
+    rows, recorded = [], Recorded(tracking_uri, out)
+    for line in recorded.unreadable():
+        say(f"warning: {line}")
+    for tracked in recorded.runs():
         result = tracked.result
         rows.append(
             {
@@ -96,45 +98,6 @@ def runs(tracking_uri: str | None, out: Path) -> list[Row]:
             }
         )
     return rows
-
-
-def orders(planned: Sequence[Order]) -> list[Row]:
-    """Planned runs, whether each is finished, and the seconds it will take where earlier runs tell."""
-    from harness.estimate import Estimates
-
-    estimates = Estimates(planned[0].out) if planned else None
-    rows = []
-    for order in planned:
-        spec = order.spec
-        done = (order.directory / "run.json").exists() and not order.fresh
-        rows.append(
-            {
-                **{"id": spec.run_id, "method": spec.method, "dataset": spec.dataset, "features": spec.features},
-                **{"seed": spec.seed, "selection": spec.selection, "ablation": spec.ablation},
-                "status": "finished" if done else "to do",
-                "seconds": 0.0 if done or estimates is None else estimates.seconds(spec),
-            }
-        )
-    return rows
-
-
-def show_orders(rows: Sequence[Row], jobs: int) -> None:
-    """Print what `orders` returned, and how long `jobs` runs at a time will take."""
-    from rich.table import Table
-
-    from harness.console import out
-    from harness.report.figures import duration
-
-    table = Table("run", "status", "time")
-    for row in rows:
-        table.add_row(row["id"], row["status"], "unknown" if row["seconds"] is None else duration(row["seconds"]))
-    out.print(table)
-    known = [row["seconds"] for row in rows if row["seconds"] is not None]
-    unknown = len(rows) - len(known)
-    todo = sum(row["status"] == "to do" for row in rows)
-    parts = [f"about {duration(sum(known) / jobs)}"] if todo > unknown else []
-    parts += [f"{unknown} of unknown length"] if unknown else []
-    out.print(f"{todo} of {len(rows)} runs to do" + (": " if parts else "") + " and ".join(parts), highlight=False)
 
 
 _COLUMNS = {

@@ -23,6 +23,9 @@ from harness.order import Order, text_tower
 from harness.registry import broken_methods, check_preset, method_class, resolve, setting_errors
 from harness.spec import Matrix, RunResult
 
+# Fields of a matrix that every run has from it.
+_HOW = ("device", "precision", "compiled", "fused")
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -73,7 +76,9 @@ def plan(matrix: Matrix, out: Path, threads: int, fresh: bool = False) -> Plan:
     _check_seeds(matrix)
     named, words = resolve(",".join(matrix.methods))
     settings = {key: _by_method(key, getattr(matrix, key), named) for key in ("set", "sweep")}
-    orders: dict[str, Order] = {}
+    orders: list[Order] = []
+    # Of each config its first run: two configs that are one are one in all seeds and rules.
+    seen: set[str] = set()
     refused: dict[str, RunResult] = {}
     left_out: dict[str, None] = {}
     notes: dict[str, None] = {}
@@ -105,12 +110,22 @@ def plan(matrix: Matrix, out: Path, threads: int, fresh: bool = False) -> Plan:
                         result = _refusal(name, card, bank, seed, rule, str(error))
                         refused[result.id] = result
                     continue
-                for (ablation, config), seed, rule in itertools.product(configs, matrix.seeds, matrix.selection):
-                    rest = {name: getattr(matrix, name) for name in ("device", "precision", "compiled", "fused")}
-                    rest |= {"preset": preset, "seed": seed, "selection": rule, "ablation": ablation}
-                    spec = spec_of(name, config, bank, text, threads=threads, **rest)
-                    orders.setdefault(spec.run_id, Order(spec, place, matrix.text_tower, out, fresh))
-    return Plan(tuple(orders.values()), tuple(refused.values()), tuple(left_out), tuple(notes))
+                rest: dict[str, Any] = {field: getattr(matrix, field) for field in _HOW}
+                rest |= {
+                    "preset": preset,
+                    "threads": threads,
+                    "seed": matrix.seeds[0],
+                    "selection": matrix.selection[0],
+                }
+                for ablation, config in configs:
+                    first = spec_of(name, config, bank, text, ablation=ablation, **rest)
+                    if first.identity in seen:
+                        continue
+                    seen.add(first.identity)
+                    for seed, rule in itertools.product(matrix.seeds, dict.fromkeys(matrix.selection)):
+                        spec = first.model_copy(update={"seed": seed, "selection": rule})
+                        orders.append(Order(spec, place, matrix.text_tower, out, fresh))
+    return Plan(tuple(orders), tuple(refused.values()), tuple(left_out), tuple(notes))
 
 
 def _check_rules(matrix: Matrix, card: DatasetCard, undefined: str) -> None:

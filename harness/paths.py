@@ -38,6 +38,11 @@ def own_cards_dir() -> Path:
     return harness_home() / "cards"
 
 
+def cache_dir() -> Path:
+    """Directory of what can be computed or fetched again; it may be deleted at any time."""
+    return harness_home() / "cache"
+
+
 def _first_existing(*candidates: Path) -> Path:
     for candidate in candidates:
         if candidate.is_dir():

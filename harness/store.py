@@ -7,53 +7,31 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from harness.errors import UserError
-from harness.files import alone, replacing
-from harness.track_format import Point
+from harness.files import replacing
+from harness.locks import alone
+from harness.sqlite import rebase, sqlite_file, sqlite_uri
+from harness.track_format import Point, Stored
 
 # MLflow refuses more than 1000 metrics, 100 params or 100 tags in one call, and 1000 of all together.
 _METRICS_PER_CALL, _PAIRS_PER_CALL = 800, 100
-# What a URI reads as something else than a letter of a path.
-_QUOTED = frozenset("?%")
 
 
-def sqlite_uri(path: Path) -> str:
-    """Return the URI under which MLflow opens the SQLite file `path` and nothing else.
+def open_store(uri: str, out: Path) -> Any:
+    """Return MLflow's client of a store that exists, is up to date and writes artifacts where it says.
 
-    Raises:
-        UserError: the installed SQLAlchemy has no way to write such a path.
+    Those of a database file go below `out`, see `sqlite.rebase`. Raises whatever the store's backend raises.
     """
-    plain = f"sqlite:///{path}"
-    if sqlite_file(plain) == path:
-        return plain
-    # Slashes too, from the first folder that needs it: MLflow makes the folder that the text of a URI names.
-    odd = next(index for index, part in enumerate(path.parts) if set(part) & _QUOTED)
-    uri = f"sqlite:///{Path(*path.parts[:odd])}/{quote('/'.join(path.parts[odd:]), safe='')}"
-    if sqlite_file(uri) != path:
-        raise UserError(f"{path}: this SQLAlchemy opens no path with {' or '.join(sorted(_QUOTED))}; choose another")
-    return uri
-
-
-def sqlite_file(uri: str) -> Path | None:
-    """Return the file of an SQLite store, None for a store of another kind."""
-    if not uri.startswith("sqlite:///"):
-        return None
-    if not set(uri) & _QUOTED:
-        return Path(uri.removeprefix("sqlite:///"))
-    from sqlalchemy.engine import make_url
-
-    return Path(make_url(uri).database or ":memory:")
-
-
-def open_store(uri: str) -> Any:
-    """Return MLflow's client of a store that exists and is up to date; raises whatever its backend raises."""
     if (path := sqlite_file(uri)) is not None:
         _prepare_sqlite(path)
+        rebase(path, out)
+    return _client(uri)
+
+
+def _client(uri: str) -> Any:
     client = _mlflow().MlflowClient(uri)
     client.search_experiments(max_results=1)
     return client
@@ -74,6 +52,33 @@ def busy(error: Exception) -> bool:
     """Whether a store refused only because somebody else was writing."""
     text = str(error).lower()
     return any(phrase in text for phrase in ("database is locked", "deadlock", "could not serialize", "too many conn"))
+
+
+def searched(client: Any, status: str, tags: Collection[str], experiments: Collection[str] | None) -> list[Stored]:
+    """Return the runs that end in `status` and carry the first of `tags`, in the named (default: all) experiments.
+
+    Of their tags those that begin with one of `tags` are there. Raises whatever the store's backend raises.
+    """
+    token, chosen = None, []
+    while True:
+        page = client.search_experiments(page_token=token)
+        chosen += [e.experiment_id for e in page if experiments is None or e.name in experiments]
+        token = page.token
+        if not token:
+            break
+    if not chosen:  # refused by some stores
+        return []
+    first, begins = next(iter(tags)), tuple(tags)
+    return [
+        Stored(
+            run.info.run_id,
+            run.info.artifact_uri,
+            run.info.start_time,
+            {key: value for key, value in run.data.tags.items() if key.startswith(begins)},
+            dict(run.data.metrics),
+        )
+        for run in pages(client, chosen, f"tags.`{first}` != '' and attributes.status = '{status}'")
+    ]
 
 
 def pages(client: Any, experiments: list[str], chosen: str) -> Iterator[Any]:

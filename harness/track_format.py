@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,20 @@ RUN_ID, CONTENT, RESULT = "harness.run_id", "harness.content", "harness.result"
 _VALUE, _KEY, _CHUNK = 500, 250, 4000
 
 Point = tuple[str, float, int]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a store says of one run. `started` is in milliseconds since 1970, `artifacts` a URI.
+
+    Of metrics that have several steps the last one is here.
+    """
+
+    id: str
+    artifacts: str
+    started: int
+    tags: dict[str, str]
+    metrics: dict[str, float]
 
 
 def metric_key(name: str) -> str:

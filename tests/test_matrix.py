@@ -39,6 +39,26 @@ sweep: {baseline: {lr: [1.0e-3, 1.0e-4], hidden: [16, 32]}}
     assert not (tmp_path / "runs").exists(), "a dry run writes nothing"
 
 
+def test_many_runs_are_counted_not_listed(demo: Bank, harness: Call, tmp_path: Path) -> None:
+    seeds = ",".join(map(str, range(30)))
+    line = ("run", "--methods", "random,deepmil", "--seeds", seeds, "--selection", "last,val", "--dry-run")
+    assert harness("run", "--methods", "random", "--seeds", "0,1", "--out", str(tmp_path))[0] == 0
+    code, stdout, _ = harness(*line, "--sweep", "deepmil.lr=1e-3,1e-4,1.0e-3", "--out", str(tmp_path))
+    assert code == 0
+    assert len(stdout.splitlines()) < 40
+    assert "and 170 more" in stdout
+    words = [line.replace("│", " ").split() for line in stdout.splitlines()]
+    assert ["random", "demo", "synthetic", "fast", "60", "58"] in [line[:6] for line in words]
+    assert ["deepmil", "demo", "synthetic", "fast", "120", "120"] in [line[:6] for line in words]
+    assert "178 of 180 runs to do" in stdout
+    code, stdout, _ = harness(*line, "--out", str(tmp_path), "--json")
+    runs = json.loads(stdout)["runs"]
+    assert [run["id"] for run in runs if run["status"] == "finished"] == [
+        path.name for path in sorted(tmp_path.glob("random-*"))
+    ]
+    assert len({run["id"] for run in runs}) == 60 + 60
+
+
 def test_sweeps_may_hold_tuples_and_repeat_nothing(demo: Bank) -> None:
     from harness.options import sweeps
 

@@ -21,7 +21,8 @@ from harness.execute import CHECKPOINT, COMPUTED, HISTORY, LOOK, PREDICTIONS, Co
 from harness.executors import Ended, Said, Tell, Unable
 from harness.executors.ending import ended
 from harness.executors.perform import Failure, failed, perform
-from harness.files import alone, digest, replacing_directory, unwritable
+from harness.files import digest, replacing_directory, unwritable
+from harness.locks import alone
 from harness.order import Order
 from harness.predictions import Predictions
 from harness.provenance import provenance

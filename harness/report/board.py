@@ -151,11 +151,15 @@ class Failure:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """All boards, and the failures apart from them; `notices` say what its sources did not bring, or only claim."""
+    """All boards, and the failures apart from them; `notices` say what its sources did not bring, or only claim.
+
+    `missing` has one line for each finished run that could not be read and so stands on no board.
+    """
 
     boards: tuple[Board, ...]
     failures: tuple[Failure, ...] = ()
     notices: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready form."""

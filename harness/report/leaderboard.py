@@ -20,14 +20,11 @@ from harness.report.board import Board, Failure, Figure, Leaderboard, OpenPair, 
 from harness.report.figures import ordered
 from harness.report.published import published
 from harness.report.ranking import ranks
-from harness.report.uncertainty import Artifact, Resamples, outdated
+from harness.report.uncertainty import Artifact, Resamples
 from harness.spec import RunResult, RunSpec
 from harness.spread import Spreads, key_of
 from harness.track import TrackedRun
 from harness.truth import GroundTruth
-
-# Where costly statistics are kept, below the directory of runs.
-CACHE = ".statistics"
 
 _Member = tuple[TrackedRun, RunSpec]
 
@@ -109,6 +106,8 @@ def _board(
     except HarnessError as error:
         cautions.append(f"Ground truth could not be read, so there are no intervals: {error}")
     resamples = Resamples(truth, artifact, cache) if truth else None
+    if resamples:
+        resamples.prepare([[run for run, _ in by_seed.values()] for by_seed in groups.values()])
     rows, old, undecided = [], list[str](), list[OpenPair]()
     for (training, selection), by_seed in groups.items():
         chosen = [by_seed[seed] for seed in sorted(by_seed)]
@@ -120,7 +119,7 @@ def _board(
             if truth and resamples:
                 runs = [run for run, _ in chosen]
                 spread = resamples.estimates(runs)
-                old += [training.method] if outdated(runs, truth, artifact, cache) else []
+                old += [training.method] if resamples.outdated(runs) else []
         except HarnessError as error:
             cautions.append(f"No interval for {training.method}: {error}")
         rows.append(_row(chosen, gap, spread))

@@ -1,29 +1,83 @@
-"""Costly statistics of recorded runs, computed once: a recorded run never changes, its MLflow id stands for it."""
+"""Costly statistics of recorded runs, computed once: kept by what the runs are and by the code that computes.
+
+All that is kept is one file, which can be deleted at any time. Where it cannot be read or written nothing is kept.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from harness.files import digest, file_digest, read_json, write_json
+from harness.files import digest, file_digest
 from harness.track import TrackedRun
+
+NAME = "statistics.db"
+# The file begins anew when it is larger than this; a board of 80 rows takes about 2 MB.
+MOST = 256 << 20
 
 
 def remembered(
     cache: Path | None, code: Iterable[ModuleType], runs: Sequence[TrackedRun], compute: Callable[[], Any]
 ) -> Any:
-    """Return what `compute` returned for these runs and this code, in JSON's types; computed if not yet in `cache`.
+    """Return what `compute` returned for these runs and this code, in JSON's types; computed if it is not kept.
 
     Args:
-        cache: a directory of its own for each kind of statistic; None: always compute.
+        cache: the directory of the file; None: always compute.
         code: the modules whose text decides the result.
     """
     if cache is None:
         return compute()
-    parts = [file_digest(Path(str(module.__file__))) for module in code]
-    path = cache / f"{digest(*parts, *(run.mlflow_id for run in runs))[:32]}.json"
-    if not path.is_file():
-        write_json(path, compute())
-    return read_json(path)
+    key = _key(code, runs)
+    with contextlib.suppress(ValueError):
+        if (kept := _kept(cache, key)) is not None:
+            return json.loads(kept)
+    text = json.dumps(compute())
+    with contextlib.suppress(sqlite3.Error, OSError), _open(cache / NAME) as connection:
+        connection.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (key, text))
+    return json.loads(text)
+
+
+def known(cache: Path | None, code: Iterable[ModuleType], runs: Sequence[TrackedRun]) -> bool:
+    """Return whether `remembered` has what it was asked for before."""
+    return cache is not None and _kept(cache, _key(code, runs)) is not None
+
+
+def _key(code: Iterable[ModuleType], runs: Sequence[TrackedRun]) -> str:
+    return digest(*map(_text_of, code), *(run.content or run.mlflow_id for run in runs))
+
+
+def _kept(place: Path, key: str) -> str | None:
+    with contextlib.suppress(sqlite3.Error, OSError):
+        for (found,) in _open(place / NAME).execute("SELECT value FROM kept WHERE key = ?", (key,)):
+            return str(found)
+    return None
+
+
+@cache
+def _text_of(module: ModuleType) -> str:
+    return file_digest(Path(str(module.__file__)))
+
+
+@cache
+def _open(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_size > MOST:
+            path.unlink()
+    connection = sqlite3.connect(path, timeout=10, check_same_thread=False)
+    try:
+        # What a crash of the machine takes away is computed again.
+        connection.execute("PRAGMA synchronous=OFF")
+        connection.execute("CREATE TABLE IF NOT EXISTS kept (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID")
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        if not isinstance(error, sqlite3.OperationalError):  # damaged
+            path.unlink(missing_ok=True)
+        raise
+    return connection

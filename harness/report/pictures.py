@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,16 +14,17 @@ from harness import alignment
 from harness.errors import HarnessError
 from harness.history import read_history
 from harness.metrics import calibration, curves, frame, histograms
-from harness.metrics.frame import SnippetTable
 from harness.predictions import Predictions
 from harness.report.board import Board, Row
+from harness.report.cores import each
 from harness.report.figures import label
-from harness.report.memory import remembered
+from harness.report.memory import known, remembered
 from harness.report.plots import Axis, Plot, Points, Series, labelled
 from harness.report.uncertainty import Artifact
 from harness.truth import GroundTruth
 
 _UNIT = (0.0, 1.0)
+_CODE = (curves, histograms, calibration, frame, alignment)
 
 
 def score_plots(
@@ -34,8 +36,9 @@ def score_plots(
         UserError: predictions are not of this test set.
     """
     roc, pr, reliable = [], [], []
+    early = _early(board, truth, artifact, cache)
     for key, (row, name) in enumerate(zip(board.rows, names, strict=True)):
-        found = _curves(row, truth, artifact, cache)
+        found = _curves(row, truth, artifact, cache, early.get(key))
         if found.get("roc"):
             roc.append(_banded(key, name, found["roc"]))
             pr.append(_banded(key, name, found["pr"]))
@@ -63,37 +66,62 @@ def score_plots(
     return plots
 
 
-def _curves(row: Row, truth: GroundTruth, artifact: Artifact, cache: Path | None) -> dict[str, Any]:
+def _curves(
+    row: Row, truth: GroundTruth, artifact: Artifact, cache: Path | None, early: dict[str, Any] | None
+) -> dict[str, Any]:
     """(x, mean, low, high) of both curves, and (score, share) of the calibration; empty without predictions."""
 
     def compute() -> dict[str, Any]:
-        tables = _tables(row, truth, artifact)
-        mean = curves.curves(tables)
-        found: dict[str, Any] = {}
-        if mean is not None:
-            normal = np.array([not video.abnormal for video in truth.videos.values()])
-            band = histograms.bands([histograms.histograms(table, len(truth.videos)) for table in tables], normal)
-            for name, line, (low, high) in (
-                ("roc", mean.recall_at_false_alarms, band.roc),
-                ("pr", mean.precision_at_recall, band.pr),
-            ):
-                found[name] = np.stack([curves.PLACES, line, low, high], axis=1).round(4).tolist()
-        reliable = calibration.calibration(tables)
-        if reliable is not None:
-            there = reliable.weight > 0
-            found["calibration"] = np.stack([reliable.score[there], reliable.share[there]], axis=1).tolist()
-            found["error"] = reliable.error
-        return found
+        return _computed((_paths(row, artifact), truth)) if early is None else early
 
     try:
-        found = remembered(cache, (curves, histograms, calibration, frame, alignment), row.members, compute)
+        found = remembered(cache, _CODE, row.members, compute)
     except HarnessError:
         return {}
     return dict(found)
 
 
-def _tables(row: Row, truth: GroundTruth, artifact: Artifact) -> list[SnippetTable]:
-    return [frame.snippet_table(Predictions.load(artifact(run, "predictions.npz")), truth) for run in row.members]
+def _early(board: Board, truth: GroundTruth, artifact: Artifact, cache: Path | None) -> dict[int, dict[str, Any]]:
+    """What `_curves` computes of the rows that no cache has, on all cores if they are many."""
+    tasks = {}
+    for key, row in enumerate(board.rows):
+        if not known(cache, _CODE, row.members):
+            with contextlib.suppress(HarnessError):
+                tasks[key] = (_paths(row, artifact), truth)
+    found = each(_without_errors, list(tasks.values()))
+    return {key: values for key, values in zip(tasks, found, strict=True) if values is not None}
+
+
+def _paths(row: Row, artifact: Artifact) -> tuple[Path, ...]:
+    return tuple(artifact(run, "predictions.npz") for run in row.members)
+
+
+def _without_errors(task: tuple[tuple[Path, ...], GroundTruth]) -> dict[str, Any] | None:
+    try:
+        return _computed(task)
+    except HarnessError:
+        return None
+
+
+def _computed(task: tuple[tuple[Path, ...], GroundTruth]) -> dict[str, Any]:
+    paths, truth = task
+    tables = [frame.snippet_table(Predictions.load(path), truth) for path in paths]
+    mean = curves.curves(tables)
+    found: dict[str, Any] = {}
+    if mean is not None:
+        normal = np.array([not video.abnormal for video in truth.videos.values()])
+        band = histograms.bands([histograms.histograms(table, len(truth.videos)) for table in tables], normal)
+        for name, line, (low, high) in (
+            ("roc", mean.recall_at_false_alarms, band.roc),
+            ("pr", mean.precision_at_recall, band.pr),
+        ):
+            found[name] = np.stack([curves.PLACES, line, low, high], axis=1).round(4).tolist()
+    reliable = calibration.calibration(tables)
+    if reliable is not None:
+        there = reliable.weight > 0
+        found["calibration"] = np.stack([reliable.score[there], reliable.share[there]], axis=1).tolist()
+        found["error"] = reliable.error
+    return found
 
 
 def _banded(key: int, name: str, values: Sequence[Sequence[float]]) -> Series:

@@ -7,30 +7,55 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.paths import cache_dir
 from harness.report.board import Leaderboard
-from harness.report.leaderboard import CACHE, build
-from harness.report.sources import joined
-from harness.report.write import FORMATS, check_formats, write_report
+from harness.report.formats import FORMATS, check_formats
+from harness.report.kept import fingerprint, keep, kept
 from harness.spread import recorded
 from harness.track import Tracker
 
 
 def publish(
-    tracker: Tracker, formats: Sequence[str] = FORMATS[:4], also: Sequence[str] = ()
+    tracker: Tracker,
+    formats: Sequence[str] = FORMATS[:4],
+    also: Sequence[str] = (),
+    directory: Path | None = None,
 ) -> tuple[Leaderboard, list[Path]]:
-    """Read all recorded runs back from the store and write OUT/report; return the leaderboards and the files.
+    """Read all recorded runs back and write the report to `directory`; return the leaderboards and the files.
 
-    `also` names further stores and submissions, see `harness.report.sources.joined`.
+    Finished runs that wait on disk are sent to the store first; where that cannot be done they are read from there.
+    `also` names further stores and submissions, see `harness.report.sources.joined`. Without a `directory` nothing is
+    written.
 
     Raises:
         UserError: nothing is recorded, a source is wrong, a format is unknown, or the directory cannot be written.
     """
     check_formats(formats)
-    cache = tracker.out / CACHE
+    if directory is not None and not also and (found := kept(fingerprint(tracker, formats), directory)):
+        return found
+    unsent = tracker.sync()
+    key = fingerprint(tracker, formats)
+    found = _made(tracker, formats, also, directory)
+    if directory is not None and not also and not unsent and not found[0].missing:
+        keep(key, directory, found)
+    return found
+
+
+def _made(
+    tracker: Tracker, formats: Sequence[str], also: Sequence[str], directory: Path | None
+) -> tuple[Leaderboard, list[Path]]:
+    # What takes seconds to import, and is not needed where nothing has changed.
+    from harness.report.leaderboard import build
+    from harness.report.sources import joined
+    from harness.report.write import write_report
+
+    cache = cache_dir() / "statistics"
     with joined(tracker, also) as sources:
         boards = build(sources.runs, sources.failures, sources.artifact, _notes(), cache, recorded(tracker))
-        leaderboard = replace(boards, notices=sources.notices)
-        return leaderboard, write_report(leaderboard, sources.artifact, tracker.out / "report", formats, cache)
+        leaderboard = replace(boards, notices=sources.notices, missing=tuple(tracker.unreadable()))
+        if directory is None:
+            return leaderboard, []
+        return leaderboard, write_report(leaderboard, sources.artifact, directory, formats, cache)
 
 
 def _notes() -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,9 +93,10 @@ def write_site(
     Raises:
         Unwritable: the directory cannot be written.
     """
-    files = pages(leaderboard, artifact, formats, cache)
-    for name, text in files.items():
+    files = set()
+    for name, text in pages(leaderboard, artifact, formats, cache):
         _write(directory / name, text)
+        files.add(name)
     for folder in _FOLDERS:
         for path in (directory / folder).rglob("[!.]*"):
             if path.is_file() and path.relative_to(directory).as_posix() not in files:
@@ -104,29 +106,32 @@ def write_site(
 
 def _write(path: Path, text: str) -> None:
     # Most pages of a growing site stay as they are.
-    if not path.is_file() or path.read_bytes() != text.encode():
-        write_text(path, text)
+    with contextlib.suppress(OSError):
+        if path.read_bytes() == text.encode():
+            return
+    # Thousands of pages, and all of them can be written again: nobody waits for the disk.
+    write_text(path, text, lasting=False)
 
 
 def pages(
     leaderboard: Leaderboard, artifact: Artifact, formats: Sequence[str], cache: Path | None = None
-) -> dict[str, str]:
-    """Return the text of every file of the site by its address from the root."""
+) -> Iterator[tuple[str, str]]:
+    """Yield address from the root and text of every file of the site, one at a time: a site may be large."""
     environment = render.environment(formats)
     boards = [
         _Page(board, slug, render.row_names(board), render.scales(board))
         for board, slug in zip(leaderboard.boards, links.board_slugs(leaderboard.boards), strict=True)
     ]
     methods = _methods(boards, artifact)
-    files = _assets()
+    yield from _assets().items()
     for page in boards:
-        files |= _board(environment, page, artifact, cache)
-        files |= _runs(environment, page, methods, artifact)
+        yield from _board(environment, page, artifact, cache)
+        yield from _runs(environment, page, methods, artifact)
     template = environment.get_template("method.html.j2")
     shared = {"root": "../", "metrics": ("frame_auc", "frame_ap", "abnormal_auc", "video_auc", "map_avg")}
     for method in methods.values():
-        files[links.method(method.name)] = template.render(method=method, **shared)
-    files["index.html"] = environment.get_template("index.html.j2").render(
+        yield links.method(method.name), template.render(method=method, **shared)
+    index = environment.get_template("index.html.j2").render(
         root="",
         pages=boards,
         methods=list(methods.values()),
@@ -135,10 +140,10 @@ def pages(
         failures=leaderboard.failures,
         notices=leaderboard.notices,
     )
-    return files
+    yield "index.html", index
 
 
-def _board(environment: Any, page: _Page, artifact: Artifact, cache: Path | None) -> dict[str, str]:
+def _board(environment: Any, page: _Page, artifact: Artifact, cache: Path | None) -> Iterator[tuple[str, str]]:
     board, names = page.board, page.names
     context: dict[str, Any] = {
         "plots": [],
@@ -148,7 +153,6 @@ def _board(environment: Any, page: _Page, artifact: Artifact, cache: Path | None
         "looks": pictures.looks_plot(board, names, artifact),
         "speed": pictures.speed_plot(board, names),
     }
-    files = {}
     truth = _truth(board, artifact)
     if truth is not None:
         try:
@@ -159,8 +163,9 @@ def _board(environment: Any, page: _Page, artifact: Artifact, cache: Path | None
         scores = timelines(board, names, truth, artifact)
         if any(row["there"] for row in scores.index["rows"]):
             context["timeline"] = render.embedded(scores.index)
-            files = {f"data/{page.slug}/{number}.js": part for number, part in enumerate(scores.parts())}
-    files[page.url] = environment.get_template("board.html.j2").render(
+            for number, part in enumerate(scores.parts()):
+                yield f"data/{page.slug}/{number}.js", part
+    text = environment.get_template("board.html.j2").render(
         root="../",
         board=board,
         names=names,
@@ -170,15 +175,15 @@ def _board(environment: Any, page: _Page, artifact: Artifact, cache: Path | None
         commands=[command(board, row, row.seeds) for row in board.rows],
         **context,
     )
-    return files
+    yield page.url, text
 
 
-def _runs(environment: Any, page: _Page, methods: dict[str, _Method], artifact: Artifact) -> dict[str, str]:
-    template, files = environment.get_template("run.html.j2"), {}
+def _runs(environment: Any, page: _Page, methods: dict[str, _Method], artifact: Artifact) -> Iterator[tuple[str, str]]:
+    template = environment.get_template("run.html.j2")
     for row in page.board.rows:
         for tracked in row.members:
             run = tracked.result
-            files[links.run(run.id)] = template.render(
+            text = template.render(
                 root="../",
                 page=page,
                 row=row,
@@ -187,7 +192,7 @@ def _runs(environment: Any, page: _Page, methods: dict[str, _Method], artifact: 
                 command=command(page.board, row, [run.seed]),
                 bibtex=methods[row.method].bibtex,
             )
-    return files
+            yield links.run(run.id), text
 
 
 def _methods(boards: Sequence[_Page], artifact: Artifact) -> dict[str, _Method]:

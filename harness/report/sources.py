@@ -17,7 +17,7 @@ from harness.files import digest, write_json
 from harness.registry import method_class
 from harness.report.uncertainty import Artifact
 from harness.spec import RunSpec
-from harness.store import sqlite_file, sqlite_uri
+from harness.sqlite import sqlite_file, sqlite_uri
 from harness.submission.archive import plain
 from harness.submission.bundle import Entry, read, truth_hash
 from harness.submission.judge import Judgement, judge

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,11 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from harness import alignment
+from harness.errors import HarnessError
 from harness.metrics import bootstrap, frame, histograms, paired, variance
 from harness.metrics.frame import Floats
 from harness.metrics.variance import Estimate
 from harness.predictions import Predictions
-from harness.report.memory import remembered
+from harness.report.cores import each
+from harness.report.memory import known, remembered
 from harness.track import TrackedRun
 from harness.truth import GroundTruth
 
@@ -68,34 +71,57 @@ class Resamples:
         found = remembered(self.cache, _CODE, (*one, *other), compute).get(metric)
         return None if found is None else Estimate(**found)
 
+    def prepare(self, rows: Sequence[Runs]) -> None:
+        """Compute what `estimates` and `difference` of rows need and no cache has, on all cores if that is much."""
+        open_rows = [runs for runs in rows if not known(self.cache, _CODE, runs)]
+        paths = {}
+        for run in (run for runs in open_rows for run in runs):
+            with contextlib.suppress(HarnessError):  # raised where it is asked for
+                paths[run.mlflow_id] = (self.artifact(run, "predictions.npz"), self.truth)
+        found = each(_drawn, list(paths.values()))
+        self._values.update({name: values for name, values in zip(paths, found, strict=True) if values is not None})
+
+    def outdated(self, runs: Runs) -> bool:
+        """Return whether a run recorded another frame AUC than its predictions give with the present code.
+
+        Raises:
+            UserError: predictions are missing or are not of this test set.
+        """
+
+        def compute() -> list[float | None]:
+            # The first of a plan is the test set itself, and exact.
+            values = self._of(runs)["frame_auc"][:, 0]
+            return [float(value) if np.isfinite(value) else None for value in values]
+
+        found = remembered(self.cache, (frame, alignment), runs, compute)
+        recorded = [run.result.metrics.get("frame_auc") for run in runs]
+        pairs = [(a, b) for a, b in zip(found, recorded, strict=True) if a is not None and b is not None]
+        return any(abs(a - b) > _EXACT for a, b in pairs)
+
     def _normal(self) -> np.ndarray:
-        return np.array([not video.abnormal for video in self.truth.videos.values()])
+        return _normal(self.truth)
 
     def _of(self, runs: Runs) -> dict[str, Floats]:
         """Each frame metric of the runs on a plan, `[runs, 1 + videos + resamples]`."""
         for run in runs:
             if run.mlflow_id not in self._values:
-                table = frame.snippet_table(Predictions.load(self.artifact(run, "predictions.npz")), self.truth)
-                self._values[run.mlflow_id] = histograms.resampled(table, self._draws())
+                self._values[run.mlflow_id] = _resampled(self.artifact(run, "predictions.npz"), self.truth)
         values = [self._values[run.mlflow_id] for run in runs]
         return {name: np.stack([each[name] for each in values]) for name in values[0]}
 
-    def _draws(self) -> frame.Ints:
-        return bootstrap.plan(self._normal(), resamples=1000, seed=0)
+
+def _normal(truth: GroundTruth) -> np.ndarray:
+    return np.array([not video.abnormal for video in truth.videos.values()])
 
 
-def outdated(runs: Runs, truth: GroundTruth, artifact: Artifact, cache: Path | None) -> bool:
-    """Return whether a run recorded another frame AUC than its predictions give with the present code.
+def _resampled(path: Path, truth: GroundTruth) -> dict[str, Floats]:
+    table = frame.snippet_table(Predictions.load(path), truth)
+    return histograms.resampled(table, bootstrap.plan(_normal(truth), resamples=1000, seed=0))
 
-    Raises:
-        UserError: predictions are missing or are not of this test set.
-    """
 
-    def compute() -> list[float | None]:
-        tables = [frame.snippet_table(Predictions.load(artifact(run, "predictions.npz")), truth) for run in runs]
-        return [frame.roc_auc(table.scores, table.positives, table.negatives) for table in tables]
-
-    found = remembered(cache, (frame, alignment), runs, compute)
-    recorded = [run.result.metrics.get("frame_auc") for run in runs]
-    pairs = [(a, b) for a, b in zip(found, recorded, strict=True) if a is not None and b is not None]
-    return any(abs(a - b) > _EXACT for a, b in pairs)
+def _drawn(task: tuple[Path, GroundTruth]) -> dict[str, Floats] | None:
+    """As `_resampled`, None where predictions do not fit."""
+    try:
+        return _resampled(*task)
+    except HarnessError:
+        return None

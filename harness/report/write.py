@@ -9,10 +9,9 @@ from harness.errors import UserError
 from harness.files import write_json, write_text
 from harness.report import tables
 from harness.report.board import Leaderboard
+from harness.report.formats import FORMATS, check_formats
 from harness.report.site import write_site
 from harness.report.uncertainty import Artifact
-
-FORMATS = ("html", "md", "csv", "json", "tex")
 
 
 def write_report(
@@ -44,10 +43,3 @@ def write_report(
             write_text(path, write(leaderboard))
         paths.append(path)
     return paths
-
-
-def check_formats(formats: Sequence[str]) -> None:
-    """Raise UserError unless every format is known and there is one."""
-    unknown = [name for name in formats if name not in FORMATS]
-    if unknown or not formats:
-        raise UserError(f"--formats {','.join(formats)!r}: expected some of {', '.join(FORMATS)}")

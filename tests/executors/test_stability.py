@@ -121,7 +121,7 @@ def test_the_widest_spread_of_a_row_is_shown_beside_it(tmp_path: Path) -> None:
     assert "| 1.25 |" in markdown(made)
     assert "stability" in comma_separated(made).splitlines()[0].split(",")
     assert json.loads(json.dumps(made.to_dict()))["boards"][0]["rows"]
-    assert tracker.runs() == [], "a spread is no run"
+    assert tracker._stored("FINISHED", None) == [], "a spread is no run"
 
 
 def test_a_variant_that_fails_is_no_stable_result() -> None:

@@ -48,3 +48,27 @@ def test_bands_hold_the_curve_and_narrow_with_more_videos() -> None:
     exact = resampled(table(0, 1.5), np.ones((1, VIDEOS), dtype=np.int64))["frame_auc"][0]
     assert low.mean() < exact < high.mean()
     assert (found.pr[0] <= found.pr[1]).all()
+
+
+@pytest.mark.parametrize("videos", [3, VIDEOS])
+def test_blocks_and_the_order_of_sums_change_no_bit(videos: int) -> None:
+    """As written down in one piece: weights times histograms, then sums over the bins."""
+    rows = table(1, 0.7).where(table(1, 0.7).video < videos)
+    draws = plan(NORMAL[:videos], resamples=100, seed=3)
+    counted = histograms(rows, videos)
+    positives, negatives = (draws @ each for each in (counted.positives, counted.negatives))
+    hits, alarms = np.cumsum(positives, axis=1), np.cumsum(negatives, axis=1)
+    doubled = alarms[:, 0] * hits[:, 0] + (np.diff(alarms, axis=1) * (hits[:, 1:] + hits[:, :-1])).sum(axis=1)
+    precision = hits / np.maximum(hits + alarms, 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        expected = {
+            "frame_auc": doubled / (2 * hits[:, -1] * alarms[:, -1]),
+            "frame_ap": (
+                (np.diff(hits, axis=1) * precision[:, 1:]).sum(axis=1) + (hits[:, :1] * precision[:, :1])[:, 0]
+            )
+            / hits[:, -1],
+        }
+    found = approximate(rows, draws)
+    for name, values in expected.items():
+        defined = np.where(np.isfinite(expected["frame_auc"]), values, np.nan)
+        assert np.array_equal(found[name], defined - defined[0] + found[name][0], equal_nan=True)

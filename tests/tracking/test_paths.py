@@ -12,7 +12,8 @@ import pytest
 
 from harness.errors import UserError
 from harness.report.sources import joined
-from harness.store import open_store, sqlite_file, sqlite_uri
+from harness.sqlite import sqlite_file, sqlite_uri
+from harness.store import open_store
 from harness.track import Tracker, TrackingError
 from tests.conftest import MAKE_STORE
 from tests.fakes import fake_run
@@ -59,7 +60,7 @@ def test_any_path_holds_its_own_store(name: str, tmp_path: Path) -> None:
 def test_a_fresh_store_is_made_in_place(tmp_path: Path) -> None:
     out = tmp_path / "q?x" / "50%25 runs"
     MAKE_STORE(out / "mlflow.db")
-    open_store(sqlite_uri(out / "mlflow.db"))
+    open_store(sqlite_uri(out / "mlflow.db"), out)
     assert {path.name.partition("-")[0] for path in out.iterdir()} == {"mlflow.db", ".mlflow.db.lock"}
     assert [path.name for path in tmp_path.iterdir()] == ["q?x"]
 

@@ -1,0 +1,87 @@
+"""A store of many runs, made in seconds: `python -m tests.benchmarks.big_store OUT RUNS`.
+
+Run directories as our own code writes them, and the rows that `Tracker.record` would have MLflow write for them, in
+bulk. `tests/tracking/test_scale.py` holds the two against each other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import sqlite3
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from harness.spec import RunResult
+from harness.sqlite import ARTIFACTS, sqlite_uri
+from harness.store import created, open_store
+from harness.track_format import RUN_ID, escape, params, points, read_run, tags
+from tests.fakes import fake_run
+
+METHODS, SEEDS, DATASETS = 16, 5, 5
+
+
+def make(out: Path, runs: int) -> None:
+    """Write `runs` finished runs and their store: 16 methods, 5 seeds, 5 data sets, and as many configs as it takes."""
+    client = open_store(sqlite_uri(out / "mlflow.db"), out)
+    with mock.patch("harness.files.sync"):
+        results = [fake_run(out, **fields) for fields in itertools.islice(_fields(), runs)]
+    places = {name: out / ARTIFACTS / escape(name) for name in sorted({result.dataset for result in results})}
+    numbers = {name: created(client, name, place.as_uri()) for name, place in places.items()}
+    with contextlib.closing(sqlite3.connect(out / "mlflow.db")) as connection, connection:
+        for index, result in enumerate(results):
+            _insert(connection, out / result.id, places[result.dataset], numbers[result.dataset], index)
+    with contextlib.closing(sqlite3.connect(out / "mlflow.db")) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _fields() -> Iterator[dict[str, Any]]:
+    for config in itertools.count():
+        for dataset, method, seed in itertools.product(range(DATASETS), range(METHODS), range(SEEDS)):
+            yield {
+                **{"method": f"method-{method:02d}", "dataset": f"set-{dataset}", "seed": seed},
+                **{"config": {"lr": 1e-4, "layers": {"depth": 2 + config}}},
+            }
+
+
+def _insert(connection: sqlite3.Connection, directory: Path, place: Path, experiment: str, index: int) -> None:
+    result, content = read_run(directory)
+    run, now = uuid.uuid4().hex, int(time.time() * 1000) + index
+    files = place / run / "artifacts"
+    files.mkdir(parents=True)
+    for file in directory.iterdir():
+        os.link(file, files / file.name)
+    connection.execute(
+        "INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name, user_id, status, start_time, "
+        "end_time, source_version, lifecycle_stage, artifact_uri, experiment_id) "
+        "VALUES (?, ?, 'UNKNOWN', '', '', 'unknown', 'FINISHED', ?, ?, '', 'active', ?, ?)",
+        (run, result.id, now, now + 1, f"{place.as_uri()}/{run}/artifacts", int(experiment)),
+    )
+    labels = {RUN_ID: result.id, "mlflow.runName": result.id, **tags(result, content)}
+    _rows(connection, "tags", ("key", "value", "run_uuid"), [(*pair, run) for pair in labels.items()])
+    fields = params(result).items()
+    _rows(connection, "params", ("key", "value", "run_uuid"), [(*pair, run) for pair in fields])
+    columns = ("key", "value", "timestamp", "step", "is_nan", "run_uuid")
+    found = [(key, value, now, step, 0, run) for key, value, step in points(result, directory)]
+    _rows(connection, "metrics", columns, found)
+    _rows(connection, "latest_metrics", columns, list({row[0]: row for row in found}.values()))
+
+
+def _rows(connection: sqlite3.Connection, table: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+    marks = ", ".join("?" for _ in columns)
+    connection.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)
+
+
+def results_of(out: Path) -> list[RunResult]:
+    """Return the results of the run directories below `out`."""
+    return [read_run(path.parent)[0] for path in sorted(out.glob("*/run.json"))]
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]).absolute(), int(sys.argv[2]))
