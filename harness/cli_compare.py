@@ -42,7 +42,7 @@ def compare(
     """Compare contestants: differences with intervals and verdicts, class by class and video by video."""
     from harness.compare import compare as compared
     from harness.console import out as screen
-    from harness.console import print_json, progress, say
+    from harness.console import print_json, progress, say, tell
     from harness.contestants import line_up
     from harness.entrants import Invitation
     from harness.report.comparison import coverage, write_page
@@ -76,4 +76,4 @@ def compare(
         return
     print_comparison(found, truth, lineup.cautions, screen)
     if html is not None:
-        print(f"wrote {html}")
+        tell(f"wrote {html}")

@@ -20,7 +20,7 @@ def check_method(
 ) -> None:
     """Check a method's contract (shapes, padding, seeds, gradients, memory, ...); exit code 1 if a check fails."""
     from harness.check import run_checks
-    from harness.console import print_json
+    from harness.console import print_json, tell
     from harness.registry import one_method
 
     name = one_method(method)
@@ -31,7 +31,7 @@ def check_method(
     for outcome in run_checks(name, preset=preset, overrides=settings.get(name, {}), text_tower=text_tower):
         rows.append({"check": outcome.check, "status": outcome.status, "reason": outcome.reason})
         if not json:
-            print(f"{outcome.status:8} {outcome.check:13} {outcome.reason}".rstrip(), flush=True)
+            tell(f"{outcome.status:8} {outcome.check:13} {outcome.reason}".rstrip())
     ok = all(row["status"] != "failed" for row in rows)
     if json:
         print_json({"method": name, "preset": preset, "ok": ok, "checks": rows})

@@ -156,7 +156,7 @@ def _opener(executor: str, jobs: int, timeout: float | None, address: str | None
 
 def _show(planned: Plan, jobs: int, json: bool) -> None:
     from harness import listing
-    from harness.console import print_json
+    from harness.console import print_json, tell
 
     rows = listing.orders(planned.orders)
     if json:
@@ -168,7 +168,7 @@ def _show(planned: Plan, jobs: int, json: bool) -> None:
         *planned.notes,
         *dict.fromkeys(f"refused: {result.error}" for result in planned.refused),
     ):
-        print(line)
+        tell(line)
 
 
 def _compute(
@@ -176,7 +176,7 @@ def _compute(
 ) -> None:
     from harness import listing, runner
     from harness.console import out as screen
-    from harness.console import print_json
+    from harness.console import print_json, say, tell
     from harness.estimate import Estimates
     from harness.live import Live
     from harness.report.board import Board, board_dict
@@ -210,8 +210,8 @@ def _compute(
         if spreads:
             listing.show_spreads(spreads)
         for path in paths:
-            print(f"wrote {path}")
+            tell(f"wrote {path}")
     for line in failed:
-        typer.echo(f"failed: {line}", err=True)
+        say(f"failed: {line}")
     if failed:
         raise typer.Exit(1)

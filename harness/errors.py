@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from harness.printable import printable
+
 
 class HarnessError(Exception):
     """Base of every error the harness raises on purpose; its text is one complete line.
@@ -12,7 +14,7 @@ class HarnessError(Exception):
     exit_code = 1
 
     def __str__(self) -> str:
-        return "".join(letter if letter.isprintable() else " " for letter in super().__str__())
+        return printable(super().__str__())
 
 
 class UserError(HarnessError):
