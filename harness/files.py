@@ -157,7 +157,7 @@ def digest(*parts: bytes | str) -> str:
     """Return the hex SHA-256 of length-prefixed parts."""
     state = hashlib.sha256()
     for part in parts:
-        data = part.encode() if isinstance(part, str) else part
+        data = part.encode(errors="surrogatepass") if isinstance(part, str) else part
         state.update(len(data).to_bytes(8, "little"))
         state.update(data)
     return state.hexdigest()

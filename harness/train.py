@@ -19,8 +19,8 @@ from harness import contract
 from harness.averaging import Average
 from harness.data.bank import Split
 from harness.data.sampling import Batches, ahead
-from harness.errors import UserError
-from harness.files import replacing
+from harness.errors import UserError, one_line
+from harness.files import replacing, unwritable
 from harness.method import Batch, Method, Schedule, TrainingVideo
 from harness.seeds import derive
 from harness.selection import Selector
@@ -41,12 +41,14 @@ def train(
     device: str = "cpu",
     checkpoint: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[EpochRecord]:
     """Train a method by gradient; it ends with the weights of the last step, or their mean over the last steps.
 
     After the first epoch, and then as often as costs at most a hundredth of the time, the whole state goes to
     `checkpoint` at an epoch's end. If that file exists, training continues from it, and
-    gives the bits of the uninterrupted training on the same machine and number of threads.
+    gives the bits of the uninterrupted training on the same machine and number of threads. A damaged one is put aside:
+    `say` tells of it, and training starts anew.
 
     Returns:
         One record per epoch: epoch and step (from 1), mean loss and terms, learning rates, seconds without looks.
@@ -54,6 +56,8 @@ def train(
     Raises:
         Diverged: a loss term or a gradient is NaN or infinite.
         BrokenMethod: its schedules or its loss terms are of a wrong type.
+        UserError: `checkpoint` is whole, but of another method; it is put aside.
+        Unwritable: a damaged `checkpoint` cannot be put aside.
     """
     plan = batches.plan
     total = plan.epochs * plan.steps_per_epoch
@@ -64,7 +68,7 @@ def train(
     records: list[EpochRecord] = []
     saved, save_seconds = time.perf_counter(), 0.0
     if checkpoint is not None and checkpoint.exists():
-        records = _restore(checkpoint, method, schedules, selector, average)
+        records = _restore(checkpoint, method, schedules, selector, average, say)
     with torch.random.fork_rng():
         for epoch in range(len(records), plan.epochs):
             # Seeded anew each epoch, so that a resumed training draws what the uninterrupted one draws.
@@ -140,7 +144,12 @@ def _save(
 
 
 def _restore(
-    path: Path, method: Method, schedules: Sequence[Schedule], selector: Selector, average: Average
+    path: Path,
+    method: Method,
+    schedules: Sequence[Schedule],
+    selector: Selector,
+    average: Average,
+    say: Callable[[str], None],
 ) -> list[EpochRecord]:
     try:
         content = memoryview(path.read_bytes())
@@ -148,6 +157,12 @@ def _restore(
         if hashlib.sha256(body).digest() != seal:
             raise ValueError("its hash is not that of its content")
         state = torch.load(io.BytesIO(body), weights_only=True, map_location="cpu")
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a damaged file raises, nothing was taken from it
+        say(f"{path}: damaged ({_reason(error)}), put aside as {_aside(path).name}; this training starts anew")
+        return []
+    try:
         method.load_saved_state(state["method"])
         for schedule, optimizer, scheduler in zip(schedules, state["optimizers"], state["schedulers"], strict=True):
             schedule.optimizer.load_state_dict(optimizer)
@@ -156,7 +171,23 @@ def _restore(
         selector.restore(state["selector"])
         average.restore(state["average"], method)
         records: list[EpochRecord] = json.loads(state["records"])
-    except Exception as error:  # whatever a damaged file raises, the remedy is the same
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path}: damaged checkpoint ({reason}); delete it or use --rerun") from error
+    except Exception as error:  # what it holds may be in use by now
+        aside = _aside(path)
+        raise UserError(
+            f"{path}: not of this training ({_reason(error)}); it is now {aside.name}, the next attempt starts anew"
+        ) from error
     return records
+
+
+def _reason(error: Exception) -> str:
+    return one_line(error) if not isinstance(error, ValueError) else str(error)
+
+
+def _aside(path: Path) -> Path:
+    """Move a file that cannot be used out of the way and return where it is."""
+    aside = path.with_suffix(".damaged")
+    try:
+        path.replace(aside)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    return aside

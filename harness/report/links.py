@@ -10,12 +10,18 @@ from harness.files import digest
 from harness.report.board import Board
 
 _LONGEST = 100
+# Devices, whatever the extension, where the pages may be copied to.
+_TAKEN = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 
 
 def slug(text: str) -> str:
-    """Return a file name for `text`: itself where it is one, else a readable form with a hash of it."""
+    """Return a file name for `text`: itself where it is one, else a readable form with a hash of it.
+
+    Names that differ in capital letters alone are different files on every system.
+    """
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:_LONGEST]
-    return safe if safe == text else f"{safe}-{digest(text)[:8]}".lstrip("-")
+    lasting = safe == text == text.lower() and not _TAKEN.match(text)
+    return safe if lasting else f"{safe}-{digest(text)[:8]}".lstrip("-")
 
 
 def method(name: str) -> str:
