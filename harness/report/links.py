@@ -11,7 +11,7 @@ from harness.report.board import Board
 
 _LONGEST = 100
 # Devices, whatever the extension, where the pages may be copied to.
-_TAKEN = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
+_TAKEN = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 
 
 def slug(text: str) -> str:
@@ -20,8 +20,9 @@ def slug(text: str) -> str:
     Names that differ in capital letters alone are different files on every system.
     """
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:_LONGEST]
-    lasting = safe == text == text.lower() and not _TAKEN.match(text)
-    return safe if lasting else f"{safe}-{digest(text)[:8]}".lstrip("-")
+    if _TAKEN.match(safe):
+        safe = f"page-{safe}"
+    return safe if safe and safe == text == text.lower() else f"{safe}-{digest(text)[:8]}".lstrip("-")
 
 
 def method(name: str) -> str:
