@@ -25,12 +25,11 @@ from harness.ending import INTERRUPTED, ending
 from harness.errors import UserError
 from harness.options import Json, Out, TrackingUri
 from harness.streams import any_streams
+from harness.verbs import Verbs
 
-app = typer.Typer(
+app = Verbs(
     name="harness",
     help="Benchmark and evaluation harness for weakly supervised video anomaly detection.",
-    no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app, name="data")

@@ -33,7 +33,9 @@ def compare(
         typer.Option(help="Directory of the card's annotation files: compare prediction files without importing."),
     ] = None,
     html: Annotated[Path | None, typer.Option(help="Also write one self-contained page to this file.")] = None,
-    resamples: Annotated[int, typer.Option(help="Resamples of the test videos, and permutations.", min=100)] = 1000,
+    resamples: Annotated[
+        int, typer.Option(help="Resamples of the test videos, and permutations.", min=100, max=1_000_000)
+    ] = 1000,
     text_tower: TextTower = None,
     device: Device = "cpu",
     out: Out = Path("runs"),

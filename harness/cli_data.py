@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.errors import UserError
+from harness.verbs import Verbs
 
 if TYPE_CHECKING:
     from harness.data.bank import Bank
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 # Warnings of an import that the screen shows, and names of what lacks; a file has all of them.
 _SHOWN, _NAMED = 5, 3
 
-app = typer.Typer(help="Import, verify, show, list and export data sets.", no_args_is_help=True)
+app = Verbs(help="Import, verify, show, list and export data sets.")
 
 Name = Annotated[str, typer.Argument(help="Dataset card: a name (built-in, or your own once imported) or a YAML file.")]
 Features = Annotated[

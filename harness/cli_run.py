@@ -53,7 +53,9 @@ def run(
     ray_address: Annotated[
         str | None, typer.Option("--ray-address", help="A running Ray cluster; default: one on this machine.")
     ] = None,
-    gpus: Annotated[float, typer.Option(help="GPUs of one run under --executor ray; fractions share one.")] = 1.0,
+    gpus: Annotated[
+        float, typer.Option(min=0, help="GPUs of one run under --executor ray; fractions share one.")
+    ] = 1.0,
     timeout: Annotated[
         float | None, typer.Option(min=0.1, help="Seconds after which a run is ended as failed.")
     ] = None,
@@ -120,6 +122,7 @@ def run(
     if dry_run:
         _show(planned, jobs, json)
         return
+    jobs = min(jobs, max(len(planned.orders), 1))
     opener = _opener(executor, jobs, timeout, ray_address, gpus, matrix)
     _compute(planned, opener, jobs, tracking_uri, out, json, grid if stability else None)
 

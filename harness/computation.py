@@ -104,12 +104,8 @@ def _nudge(method: Method, seed: int) -> None:
             parameter.mul_(1 + NUDGE * torch.randn(parameter.shape, generator=generator))
 
 
-def compute(
-    trial: Trial, method: Method, log: Callable[[str], None], progress: Tick, say: Callable[[str], None]
-) -> Outcome:
+def compute(trial: Trial, method: Method, log: Callable[[str], None], progress: Tick) -> Outcome:
     """Train the method that `build` returned as its card says, choose its weights and test them.
-
-    `log` is told of every epoch, `say` of what the user should know.
 
     Raises:
         Diverged: a loss or gradient became NaN or infinite.
@@ -119,7 +115,7 @@ def compute(
     spec = trial.spec
     selector, batches = _selector(trial, method)
     with arithmetic(method, spec.device, spec.precision, spec.compiled, spec.fused):
-        records, seconds = _trained(trial, method, selector, batches, log, progress, say)
+        records, seconds = _trained(trial, method, selector, batches, log, progress)
         selected = selector.finish(method, steps=records[-1]["step"] if records else 0)
         tested = measure(method, trial.bank, spec.device)
     return Outcome(records, seconds, selector.history, selected, tested)
@@ -139,12 +135,11 @@ def _trained(
     batches: Batches | None,
     log: Callable[[str], None],
     progress: Tick,
-    say: Callable[[str], None],
 ) -> tuple[list[EpochRecord], float]:
     """Train as the method asks for; return the epochs of a training by gradient, and the seconds."""
     if batches is not None:
         method.prepare(training_videos(batches.split, batches.items))
-        records = train(method, batches, selector, trial.spec.device, trial.workspace / "resume.pt", progress, say)
+        records = train(method, batches, selector, trial.spec.device, trial.workspace / "resume.pt", progress)
         for record in records:
             log(f"epoch {record['epoch']} step {record['step']} loss {record['loss']:.6g}")
         return records, sum(record["seconds"] for record in records)

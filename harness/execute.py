@@ -66,7 +66,7 @@ class Job(Trial):
         """Append a line with the time to the run's log."""
         try:
             self.workspace.mkdir(parents=True, exist_ok=True)
-            with (self.workspace / "log.txt").open("a", encoding="utf-8", errors="replace") as stream:
+            with (self.workspace / "log.txt").open("a", encoding="utf-8", errors="backslashreplace") as stream:
                 stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line.rstrip()}\n")
         except OSError as error:
             raise unwritable(self.workspace, error) from error
@@ -86,12 +86,7 @@ def execute(job: Job, fresh: bool, say: Callable[[str], None], progress: Tick) -
     spec = job.spec
     method = build(job)
     _check_space(job, method)
-
-    def notice(line: str) -> None:
-        job.log(line)
-        say(f"{spec.run_id}: {line}")
-
-    outcome = compute(job, method, job.log, progress, notice)
+    outcome = compute(job, method, job.log, progress)
     tested = outcome.tested
     result = finished(
         spec,

@@ -190,7 +190,8 @@ def reserved(path: Path, size: int) -> None:
 
 def unwritable(path: Path, error: OSError) -> Unwritable:
     """Return the one-line error for a write that the system refused."""
-    return Unwritable(f"{path}: cannot be written ({error.strerror or error}); free space or choose another directory")
+    reason = "not a directory" if isinstance(error, FileExistsError) else error.strerror or error
+    return Unwritable(f"{path}: cannot be written ({reason}); free space or choose another directory")
 
 
 def _umask() -> int:

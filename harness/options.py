@@ -12,7 +12,7 @@ import typer
 from harness.errors import UserError
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
-Out = Annotated[Path, typer.Option("--out", help="Directory of runs and of the default MLflow store.")]
+Out = Annotated[Path, typer.Option("--out", file_okay=False, help="Directory of runs and of the default MLflow store.")]
 TrackingUri = Annotated[
     str | None,
     typer.Option("--tracking-uri", help="MLflow server; default: MLFLOW_TRACKING_URI, else SQLite in --out."),

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ EpochRecord = dict[str, Any]
 SAVE_SHARE = 100
 # Bytes of the SHA-256 that ends a file to resume from: what was damaged must not go on as if it were trained.
 _SEAL = 32
+_LOG = logging.getLogger(__name__)
 
 
 def train(
@@ -41,14 +43,13 @@ def train(
     device: str = "cpu",
     checkpoint: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-    say: Callable[[str], None] = lambda line: None,
 ) -> list[EpochRecord]:
     """Train a method by gradient; it ends with the weights of the last step, or their mean over the last steps.
 
     After the first epoch, and then as often as costs at most a hundredth of the time, the whole state goes to
     `checkpoint` at an epoch's end. If that file exists, training continues from it, and
-    gives the bits of the uninterrupted training on the same machine and number of threads. A damaged one is put aside:
-    `say` tells of it, and training starts anew.
+    gives the bits of the uninterrupted training on the same machine and number of threads. A damaged one is put aside
+    with a warning, and training starts anew.
 
     Returns:
         One record per epoch: epoch and step (from 1), mean loss and terms, learning rates, seconds without looks.
@@ -68,7 +69,7 @@ def train(
     records: list[EpochRecord] = []
     saved, save_seconds = time.perf_counter(), 0.0
     if checkpoint is not None and checkpoint.exists():
-        records = _restore(checkpoint, method, schedules, selector, average, say)
+        records = _restore(checkpoint, method, schedules, selector, average)
     with torch.random.fork_rng():
         for epoch in range(len(records), plan.epochs):
             # Seeded anew each epoch, so that a resumed training draws what the uninterrupted one draws.
@@ -144,12 +145,7 @@ def _save(
 
 
 def _restore(
-    path: Path,
-    method: Method,
-    schedules: Sequence[Schedule],
-    selector: Selector,
-    average: Average,
-    say: Callable[[str], None],
+    path: Path, method: Method, schedules: Sequence[Schedule], selector: Selector, average: Average
 ) -> list[EpochRecord]:
     try:
         content = memoryview(path.read_bytes())
@@ -160,7 +156,7 @@ def _restore(
     except MemoryError:
         raise
     except Exception as error:  # whatever a damaged file raises, nothing was taken from it
-        say(f"{path}: damaged ({_reason(error)}), put aside as {_aside(path).name}; this training starts anew")
+        _LOG.warning("%s: damaged (%s), put aside as %s; training starts anew", path, _reason(error), _aside(path).name)
         return []
     try:
         method.load_saved_state(state["method"])
