@@ -43,6 +43,6 @@ def one_line(error: BaseException) -> str:
     """Return the kind and the text of an error on one line, the kind alone where it has no text or cannot tell it."""
     try:
         text = " ".join(str(error).split())
-    except Exception:
+    except Exception:  # of a third party, whose class writes its text itself
         text = ""
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__

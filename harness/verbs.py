@@ -30,6 +30,14 @@ class Verb(TyperCommand):
                 raise UserError(f"{_name(parameter)} is empty; see `{ctx.command_path} --help`")
         return list(super().parse_args(ctx, args))
 
+    def invoke(self, ctx: Any) -> Any:
+        """Call the function of the command."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            # Standard streams do not raise it here, and the library would end with exit code 1 and no word.
+            raise RuntimeError("a process that this command started went away") from error
+
 
 class Verbs(typer.Typer):
     """An application of such commands; `-h` is `--help` in all of them."""
