@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -24,14 +23,15 @@ from harness import (
     cli_submission,
 )
 from harness.cli_data import app as data_app
-from harness.errors import HarnessError, UserError
+from harness.ending import INTERRUPTED, ending
+from harness.errors import UserError
 from harness.options import Json, Out, TrackingUri
+from harness.streams import any_streams
+from harness.verbs import Verbs
 
-app = typer.Typer(
+app = Verbs(
     name="harness",
     help="Benchmark and evaluation harness for weakly supervised video anomaly detection.",
-    no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app, name="data")
@@ -48,36 +48,34 @@ app.command("check-method")(cli_methods.check_method)
 
 
 def main() -> None:
-    """Run the command line; errors of the harness end in one line, exit code 1 (failed) or 2 (wrong input)."""
-    debug = "--debug" in sys.argv
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
-    try:
-        app(arguments)
-    except HarnessError as error:
-        if debug:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        # What is still to be closed takes a moment; another Ctrl-C ends it, and needs no words.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        # The reader of our output went away (`| head`); nothing is wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    """Run the command line and exit.
+
+    Whatever goes wrong ends in one line, exit code 1 (failed), 2 (wrong input) or 130 (interrupted); `--debug` shows
+    the traceback before it.
+    """
+    with any_streams(), ending("--debug" in sys.argv):
+        arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+        code = app(arguments, prog_name="harness", standalone_mode=False)
+        if code == INTERRUPTED:  # the library that parses the command line makes an exit code of it
+            raise KeyboardInterrupt
+        sys.stdout.flush()
+        sys.exit(code)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(__version__)
+        raise typer.Exit
 
 
 @app.callback()
 def common(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version and exit.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Options of every verb."""
-    if version:
-        print(__version__)
-        raise typer.Exit
 
 
 @app.command("list")
@@ -89,6 +87,7 @@ def list_(
 ) -> None:
     """List methods, dataset cards or recorded runs."""
     from harness import listing
+    from harness.console import print_json, tell
 
     tables: dict[str, Callable[[], list[listing.Row]]] = {
         "methods": listing.methods,
@@ -100,13 +99,11 @@ def list_(
     rows = tables[what]()
     broken = listing.broken_methods() if what == "methods" else []
     if json:
-        from harness.console import print_json
-
         print_json({what: rows, **({"broken": broken} if broken else {})})
         return
     listing.show(what, rows)
     for line in broken:
-        print(f"cannot be used: {line}")
+        tell(f"cannot be used: {line}")
 
 
 @app.command()
@@ -126,7 +123,7 @@ def report(
 ) -> None:
     """Write all recorded runs to OUT/report: a site that opens from disk (index.html), and the same as tables."""
     from harness.console import out as screen
-    from harness.console import print_json, say
+    from harness.console import print_json, say, tell
     from harness.report.board import board_dict
     from harness.report.pages_branch import publish_site
     from harness.report.publish import publish
@@ -151,9 +148,9 @@ def report(
     else:
         print_leaderboard(leaderboard.boards, screen)
         for path in paths:
-            print(f"wrote {path}")
+            tell(f"wrote {path}")
         if target:
-            print(f"committed to {target}; push it with: {push}" if push else f"published to {target}")
+            tell(f"committed to {target}; push it with: {push}" if push else f"published to {target}")
     if leaderboard.missing:
         raise typer.Exit(1)
 

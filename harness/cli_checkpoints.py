@@ -25,7 +25,7 @@ def convert(
 ) -> None:
     """Translate an official checkpoint to safetensors with our names; nothing in it is executed."""
     from harness import convert as conversion
-    from harness.console import print_json, say
+    from harness.console import print_json, say, tell
     from harness.data.cards import find_card
     from harness.method import Size
     from harness.registry import one_method
@@ -54,8 +54,8 @@ def convert(
         )
         return
     unused = f", {len(converted.unused)} known ones of no use left out" if converted.unused else ""
-    print(f"{name} for {header.dim}-d features: {converted.entries} entries{unused}; {parameters:,} parameters")
-    print(f"wrote {out}")
+    tell(f"{name} for {header.dim}-d features: {converted.entries} entries{unused}; {parameters:,} parameters")
+    tell(f"wrote {out}")
 
 
 def evaluate(
@@ -78,7 +78,7 @@ def evaluate(
 ) -> None:
     """Evaluate one checkpoint: ours, a converted one, or an official file with --method."""
     from harness import listing
-    from harness.console import print_json, progress, say
+    from harness.console import print_json, progress, say, tell
     from harness.evaluate import Request, evaluate_checkpoint
 
     request = Request(
@@ -107,7 +107,7 @@ def evaluate(
         left_out = f", {len(result.excluded)} without features left out" if result.excluded else ""
         left_out += f"; incomplete data set: {result.spec.partial}" if result.spec and result.spec.partial else ""
         facts = f"{result.videos} test videos, {result.frames:,} frames{left_out}"
-        print(f"{result.method} on {result.dataset}/{result.features}: {facts}; percent")
+        tell(f"{result.method} on {result.dataset}/{result.features}: {facts}; percent")
     if record:
         from harness.track import Tracker
 

@@ -33,7 +33,9 @@ def compare(
         typer.Option(help="Directory of the card's annotation files: compare prediction files without importing."),
     ] = None,
     html: Annotated[Path | None, typer.Option(help="Also write one self-contained page to this file.")] = None,
-    resamples: Annotated[int, typer.Option(help="Resamples of the test videos, and permutations.", min=100)] = 1000,
+    resamples: Annotated[
+        int, typer.Option(help="Resamples of the test videos, and permutations.", min=100, max=1_000_000)
+    ] = 1000,
     text_tower: TextTower = None,
     device: Device = "cpu",
     out: Out = Path("runs"),
@@ -42,7 +44,7 @@ def compare(
     """Compare contestants: differences with intervals and verdicts, class by class and video by video."""
     from harness.compare import compare as compared
     from harness.console import out as screen
-    from harness.console import print_json, progress, say
+    from harness.console import print_json, progress, say, tell
     from harness.contestants import line_up
     from harness.entrants import Invitation
     from harness.report.comparison import coverage, write_page
@@ -76,4 +78,4 @@ def compare(
         return
     print_comparison(found, truth, lineup.cautions, screen)
     if html is not None:
-        print(f"wrote {html}")
+        tell(f"wrote {html}")

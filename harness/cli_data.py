@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.errors import UserError
+from harness.verbs import Verbs
 
 if TYPE_CHECKING:
     from harness.data.bank import Bank
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 # Warnings of an import that the screen shows, and names of what lacks; a file has all of them.
 _SHOWN, _NAMED = 5, 3
 
-app = typer.Typer(help="Import, verify, show, list and export data sets.", no_args_is_help=True)
+app = Verbs(help="Import, verify, show, list and export data sets.")
 
 Name = Annotated[str, typer.Argument(help="Dataset card: a name (built-in, or your own once imported) or a YAML file.")]
 Features = Annotated[
@@ -128,6 +129,7 @@ def verify(
     against: Annotated[Path | None, typer.Option(help="A 0/1 ground-truth vector of the community (.npy).")] = None,
 ) -> None:
     """Check that an imported bank still holds what was imported, or that a vector says the same; exit code 1 if not."""
+    from harness.console import tell
     from harness.data.cards import find_card, open_bank
     from harness.data.verify import verify as problems_of
 
@@ -137,10 +139,10 @@ def verify(
         return
     problems = problems_of(bank)
     for problem in problems:
-        print(problem)
+        tell(problem)
     if problems:
         raise typer.Exit(1)
-    print(f"{bank.card.name}/{bank.features_name}: all files as imported, hash {bank.content_hash[:12]}")
+    tell(f"{bank.card.name}/{bank.features_name}: all files as imported, hash {bank.content_hash[:12]}")
 
 
 @app.command()
@@ -177,34 +179,37 @@ def export(
     features: Features = None,
 ) -> None:
     """Write a bank as a Hugging Face `datasets` directory, which `import --root` reads back bit for bit."""
+    from harness.console import tell
     from harness.data.cards import find_card, open_bank
     from harness.data.hf import export_bank
 
     export_bank(open_bank(find_card(card), features), to)
-    print(f"wrote {to}")
+    tell(f"wrote {to}")
 
 
 def _compare(bank: Bank, path: Path) -> None:
+    from harness.console import tell
     from harness.data.compare import compare, read_vector
 
     vector = read_vector(path)
     found = compare(bank, vector)
-    print(f"{path.name}: {len(vector):,} labels, {int(vector.sum()):,} positive")
-    print(f"nearest: {found.convention}: {found.labels:,} labels, {len(found.differences)} videos differ")
+    tell(f"{path.name}: {len(vector):,} labels, {int(vector.sum()):,} positive")
+    tell(f"nearest: {found.convention}: {found.labels:,} labels, {len(found.differences)} videos differ")
     for difference in found.differences:
-        print(difference)
+        tell(str(difference))
     if found.rest[0]:
-        print(f"behind our last video: {found.rest[0]:,} more labels, {found.rest[1]:,} positive")
+        tell(f"behind our last video: {found.rest[0]:,} more labels, {found.rest[1]:,} positive")
     if found.differences or not found.fits:
         raise typer.Exit(1)
 
 
 def _show(description: dict[str, Any]) -> None:
     from harness import listing
+    from harness.console import tell
 
     listing.show_bank(description)
     crops = {name: split["crops"] for name, split in description["splits"].items()}
     if any(listed != [0] for listed in crops.values()):
-        print("crops: " + "; ".join(f"{name} {', '.join(map(str, listed))}" for name, listed in crops.items()))
+        tell("crops: " + "; ".join(f"{name} {', '.join(map(str, listed))}" for name, listed in crops.items()))
     variants = [f"{name}{'' if built else ' (not built)'}" for name, built in description["variants"].items()]
-    print(f"frames of a test video: {description['frame_rule']}; other protocols: {', '.join(variants) or 'none'}")
+    tell(f"frames of a test video: {description['frame_rule']}; other protocols: {', '.join(variants) or 'none'}")

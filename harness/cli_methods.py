@@ -56,11 +56,12 @@ def _rows(
     name: str, preset: str, overrides: Mapping[str, Any], tower: str | None, shown: bool, named: bool
 ) -> Iterator[dict[str, str]]:
     from harness.check import run_checks
+    from harness.console import tell
 
     for outcome in run_checks(name, preset=preset, overrides=overrides, text_tower=tower):
         if shown:
             before = f"{name:13} " if named else ""
-            print(f"{before}{outcome.status:8} {outcome.check:13} {outcome.reason}".rstrip(), flush=True)
+            tell(f"{before}{outcome.status:8} {outcome.check:13} {outcome.reason}".rstrip())
         yield {"check": outcome.check, "status": outcome.status, "reason": outcome.reason}
 
 

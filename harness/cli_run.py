@@ -53,7 +53,9 @@ def run(
     ray_address: Annotated[
         str | None, typer.Option("--ray-address", help="A running Ray cluster; default: one on this machine.")
     ] = None,
-    gpus: Annotated[float, typer.Option(help="GPUs of one run under --executor ray; fractions share one.")] = 1.0,
+    gpus: Annotated[
+        float, typer.Option(min=0, help="GPUs of one run under --executor ray; fractions share one.")
+    ] = 1.0,
     timeout: Annotated[
         float | None, typer.Option(min=0.1, help="Seconds after which a run is ended as failed.")
     ] = None,
@@ -124,6 +126,7 @@ def run(
     if dry_run:
         _show(planned, jobs, json)
         return
+    jobs = min(jobs, max(len(planned.orders), 1))
     opener = _opener(
         executor, jobs, timeout, options.memory_size("--memory-limit", memory_limit), ray_address, gpus, matrix
     )
@@ -172,7 +175,7 @@ def _opener(
 
 def _show(planned: Plan, jobs: int, json: bool) -> None:
     from harness import dry_run
-    from harness.console import print_json
+    from harness.console import print_json, tell
 
     if json:
         print_json({"runs": dry_run.rows(planned.orders), "refused": [result.error for result in planned.refused]})
@@ -183,7 +186,7 @@ def _show(planned: Plan, jobs: int, json: bool) -> None:
         *planned.notes,
         *dict.fromkeys(f"refused: {result.error}" for result in planned.refused),
     ):
-        print(line)
+        tell(line)
 
 
 def _compute(
@@ -191,7 +194,7 @@ def _compute(
 ) -> None:
     from harness import listing, runner
     from harness.console import out as screen
-    from harness.console import print_json
+    from harness.console import print_json, say, tell
     from harness.estimate import Estimates
     from harness.live import Live
     from harness.report.board import Board, board_dict
@@ -226,8 +229,8 @@ def _compute(
         if spreads:
             listing.show_spreads(spreads)
         for path in paths:
-            print(f"wrote {path}")
+            tell(f"wrote {path}")
     for line in failed:
-        typer.echo(f"failed: {line}", err=True)
+        say(f"failed: {line}")
     if failed:
         raise typer.Exit(1)

@@ -115,19 +115,20 @@ def _document(file: Path, dataset: str | None, result: Score) -> dict[str, objec
 
 def _show(file: Path, dataset: str | None, result: Score) -> None:
     from harness import listing
+    from harness.console import tell
 
     evaluation = result.evaluation
     if evaluation.metrics:
         listing.show_metrics(evaluation.metrics, evaluation.class_auc, evaluation.undefined, result.intervals)
     if result.undefined:
-        print(f"{file.name}: {result.undefined}")
+        tell(f"{file.name}: {result.undefined}")
     if result.alarms:
         _show_alarms(result)
     facts = f"{evaluation.videos} videos, {evaluation.frames:,} {result.unit}, "
     facts += f"rows are {result.rows}" if result.unit == "frames" else "which count once each"
     for names, what in ((result.excluded, "test videos left out"), (result.ignored, "that are no test videos ignored")):
         facts += f", {len(names)} {what}" if names else ""
-    print(f"{file.name} on {dataset or 'its own labels'}: {facts}; percent")
+    tell(f"{file.name} on {dataset or 'its own labels'}: {facts}; percent")
 
 
 def _show_alarms(result: Score) -> None:
@@ -146,4 +147,4 @@ def _show_alarms(result: Score) -> None:
             f"{found.threshold:.6g}{limit}", rate, percent(found.detected), percent(found.recall), duration(found.delay)
         )
     out.print(table)
-    out.print(f"{events} events, {result.fps:g} frames per second", highlight=False)
+    out.print(f"{events} events, {result.fps:g} frames per second")

@@ -23,7 +23,7 @@ def submit(
     json: Json = False,
 ) -> None:
     """Pack finished runs into one file that another harness can verify: scores, settings, provenance."""
-    from harness.console import print_json
+    from harness.console import print_json, tell
     from harness.files import file_digest
     from harness.submission.pack import find_runs, pack
 
@@ -35,8 +35,8 @@ def submit(
         print_json({"file": str(out), "runs": names, "bytes": size, "sha256": sha256})
         return
     for name in names:
-        print(name)
-    print(f"wrote {out}: {len(names)} run{'s' if len(names) != 1 else ''}, {size / 1e6:.1f} MB, sha256 {sha256}")
+        tell(name)
+    tell(f"wrote {out}: {len(names)} run{'s' if len(names) != 1 else ''}, {size / 1e6:.1f} MB, sha256 {sha256}")
 
 
 def verify_submission(
@@ -55,7 +55,7 @@ def verify_submission(
 
     Exit code 0: every run holds; 1: one does not; 2: the file is no submission, or a run could not be verified here.
     """
-    from harness.console import print_json
+    from harness.console import print_json, tell
     from harness.data.cards import find_card
     from harness.submission.bundle import read
     from harness.submission.judge import judge
@@ -69,9 +69,9 @@ def verify_submission(
     else:
         for each in judged:
             _show(each)
-        print(f"{file}: {overall} ({verdicts.count('accepted')} of {len(judged)} runs hold)")
+        tell(f"{file}: {overall} ({verdicts.count('accepted')} of {len(judged)} runs hold)")
         if "not verified" in verdicts and not root:
-            print("where features are not imported, annotation files alone can do: name their directory with --root")
+            tell("where features are not imported, annotation files alone can do: name their directory with --root")
     if code := {"accepted": 0, "rejected": 1, "not verified": 2}[overall]:
         raise typer.Exit(code)
 
@@ -87,8 +87,10 @@ def _document(each: Judgement) -> dict[str, Any]:
 
 
 def _show(each: Judgement) -> None:
+    from harness.console import tell
+
     if each.verdict == "accepted":
         features = "" if each.features else "; features not checked, they are not imported here"
-        print(f"{each.entry.id}: accepted, {len(each.metrics)} metrics computed again{features}")
+        tell(f"{each.entry.id}: accepted, {len(each.metrics)} metrics computed again{features}")
     for reason in each.reasons:
-        print(f"{each.entry.id}: {each.verdict}: {reason}")
+        tell(f"{each.entry.id}: {each.verdict}: {reason}")

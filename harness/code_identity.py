@@ -26,7 +26,7 @@ COMPUTATION = "harness.computation"
 TEXT = "harness.text"
 # Reached by what computes, but they only carry: a version, errors and their words, files and their places, the request.
 _CARRIERS = {"harness", "harness.errors", "harness.files", "harness.npz", "harness.paths", "harness.spec"}
-_CARRIERS |= {"harness.data.card_errors", "harness.data.spelling"}
+_CARRIERS |= {"harness.data.card_errors", "harness.data.spelling", "harness.printable"}
 # Who imports one of these may load a registered method by its name.
 _LOADERS = {"harness.registry", "importlib.metadata"}
 

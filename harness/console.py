@@ -1,4 +1,7 @@
-"""What the verbs print with: results on standard output, logs and progress on standard error."""
+"""What the verbs print with: results on standard output, logs and progress on standard error.
+
+Everything that is printed comes through here, where names and texts of others are made printable.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,27 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
+
+from harness.printable import printable, shortened
 
 # Redirected output has no width of its own; 80 columns would cut the leaderboard.
 _WIDTH = 110
-out = Console(width=None if Console().is_terminal else _WIDTH)
-err = Console(stderr=True)
+
+
+class Screen(Console):
+    """A console that shows text as it is: no markup and no emoji names are read in it, and no control codes pass."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return what is shown for every string that is printed, also in cells and titles of tables."""
+        return super().render_str(printable(text, keep="\n"), **options)
+
+
+out = Screen(width=None if Console().is_terminal else _WIDTH)
+err = Screen(stderr=True)
 
 Tick = Callable[[int, int], None]
 
@@ -20,6 +39,7 @@ Tick = Callable[[int, int], None]
 @contextmanager
 def progress(description: str) -> Iterator[Tick]:
     """Yield a callback (done, total): a bar in a terminal, a plain line every tenth elsewhere, on standard error."""
+    description = shortened(description)
     if err.is_terminal:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -42,7 +62,12 @@ def progress(description: str) -> Iterator[Tick]:
 
 def say(line: str) -> None:
     """Print one line of log to standard error, as it is."""
-    err.print(line, markup=False, highlight=False, soft_wrap=True)
+    err.print(printable(line), soft_wrap=True)
+
+
+def tell(line: str) -> None:
+    """Print one line of a result to standard output, as it is."""
+    print(printable(line), flush=True)
 
 
 def print_json(value: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.estimate import Estimates
 from harness.order import Order
+from harness.printable import shortened
 from harness.waiting import run_directories
 
 # Plans of more runs are counted by method, data set and preset; so many of them are shown one by one.
@@ -84,7 +85,6 @@ def summary(orders: Iterable[Order], outlook: Outlook) -> Summary:
 
 def show(orders: Sequence[Order], jobs: int) -> None:
     """Print the runs of a plan and how long `jobs` of them at a time will take; many of them counted."""
-    from rich.markup import escape
     from rich.table import Table
 
     from harness.console import out
@@ -97,20 +97,20 @@ def show(orders: Sequence[Order], jobs: int) -> None:
     for order in orders[: SHOWN if many else len(orders)]:
         row = _row(order, outlook)
         known = row["seconds"] is not None
-        table.add_row(escape(row["id"]), row["status"], duration(row["seconds"]) if known else "unknown")
+        table.add_row(shortened(row["id"], 200), row["status"], duration(row["seconds"]) if known else "unknown")
     out.print(table)
     if many:
         out.print(f"and {len(orders) - SHOWN:,} more; --json lists all. By method, data set and preset:")
         kinds = Table("method", "data set", "features", "preset", "runs", "to do", "time")
         for words, count in counted.kinds.items():
             time = "unknown" if count.unknown else duration(count.seconds)
-            kinds.add_row(*map(escape, words), f"{count.runs:,}", f"{count.todo:,}", time)
+            kinds.add_row(*map(shortened, words), f"{count.runs:,}", f"{count.todo:,}", time)
         out.print(kinds)
     whole = counted.whole
     parts = [f"about {duration(whole.seconds / jobs)}"] if whole.todo > whole.unknown else []
     parts += [f"{whole.unknown:,} of unknown length"] if whole.unknown else []
     end = (": " if parts else "") + " and ".join(parts)
-    out.print(f"{whole.todo:,} of {whole.runs:,} runs to do{end}", highlight=False)
+    out.print(f"{whole.todo:,} of {whole.runs:,} runs to do{end}")
 
 
 def _row(order: Order, outlook: Outlook) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from harness.printable import printable
+
 
 class HarnessError(Exception):
     """Base of every error the harness raises on purpose; its text is one complete line.
@@ -12,7 +14,7 @@ class HarnessError(Exception):
     exit_code = 1
 
     def __str__(self) -> str:
-        return "".join(letter if letter.isprintable() else " " for letter in super().__str__())
+        return printable(super().__str__())
 
 
 class UserError(HarnessError):
@@ -41,6 +43,6 @@ def one_line(error: BaseException) -> str:
     """Return the kind and the text of an error on one line, the kind alone where it has no text or cannot tell it."""
     try:
         text = " ".join(str(error).split())
-    except Exception:
+    except Exception:  # of a third party, whose class writes its text itself
         text = ""
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__

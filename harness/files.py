@@ -140,7 +140,7 @@ def digest(*parts: bytes | str) -> str:
     """Return the hex SHA-256 of length-prefixed parts."""
     state = hashlib.sha256()
     for part in parts:
-        data = part.encode() if isinstance(part, str) else part
+        data = part.encode(errors="surrogatepass") if isinstance(part, str) else part
         state.update(len(data).to_bytes(8, "little"))
         state.update(data)
     return state.hexdigest()
@@ -173,7 +173,8 @@ def reserved(path: Path, size: int) -> None:
 
 def unwritable(path: Path, error: OSError) -> Unwritable:
     """Return the one-line error for a write that the system refused."""
-    return Unwritable(f"{path}: cannot be written ({error.strerror or error}); free space or choose another directory")
+    reason = "not a directory" if isinstance(error, FileExistsError) else error.strerror or error
+    return Unwritable(f"{path}: cannot be written ({reason}); free space or choose another directory")
 
 
 def _umask() -> int:

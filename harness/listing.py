@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.printable import shortened
+
 if TYPE_CHECKING:
     from harness.parity import CaseResult
     from harness.spread import Spread
@@ -109,7 +111,6 @@ _COLUMNS = {
 
 def show(what: str, rows: list[Row]) -> None:
     """Print rows as a table."""
-    from rich.markup import escape
     from rich.table import Table
 
     from harness.console import out
@@ -122,7 +123,7 @@ def show(what: str, rows: list[Row]) -> None:
     columns += ("partial",) if any(row.get("partial") for row in rows) else ()
     table = Table(*columns)
     for row in rows:
-        table.add_row(*(escape(_text(row[column])) for column in columns))
+        table.add_row(*(shortened(_text(row[column])) for column in columns))
     out.print(table)
 
 
@@ -141,13 +142,13 @@ def show_bank(description: Row) -> None:
         table.add_row("missing", *(f"{split['missing']:,}" for split in splits.values()))
     table.add_row("mean norm", *(f"{split['mean_norm']:.3f}" for split in splits.values()), end_section=True)
     for name in next(iter(splits.values()))["classes"]:
-        table.add_row(name, *(str(split["classes"][name]) for split in splits.values()))
+        table.add_row(shortened(name), *(str(split["classes"][name]) for split in splits.values()))
     out.print(table)
     frames, positive = description["test_frames"], description["test_positive_frames"]
     facts = f"{frames:,} test frames, {positive:,} positive; {description['dim']}-d, scale {description['scale']:g}"
-    out.print(f"{facts}; hash {description['hash'][:12]}", highlight=False)
+    out.print(f"{facts}; hash {description['hash'][:12]}")
     if description["partial"]:
-        out.print(f"incomplete: {description['partial']}; every result says so", highlight=False)
+        out.print(f"incomplete: {description['partial']}; every result says so")
 
 
 def show_parity(results: Sequence[CaseResult]) -> None:
@@ -163,18 +164,17 @@ def show_parity(results: Sequence[CaseResult]) -> None:
         worst = result.worst
         verdict = "ok" if result.ok else f"FAILED {worst.output} {worst.reason or f'{worst.error:.1e}'}"
         table.add_row(
-            result.case,
-            result.method,
+            shortened(result.case),
+            shortened(result.method),
             result.source.partition(" ")[0][:32],
             *("-" if error is None else f"{error.error:.1e}" for error in errors),
-            verdict,
+            shortened(verdict, 200),
         )
     out.print(table)
 
 
 def show_spreads(spreads: Sequence[Spread]) -> None:
     """Print how far rounding alone moves the frame AUC of each run, in points."""
-    from rich.markup import escape
     from rich.table import Table
 
     from harness.console import out
@@ -186,7 +186,7 @@ def show_spreads(spreads: Sequence[Spread]) -> None:
         verdict = "stable" if spread.stable else f"over {100 * LIMIT:g}" if not spread.failed else "failed"
         facts = (spread.method, spread.dataset, spread.preset, str(spread.seed), str(len(spread.values)))
         numbers = (percent(spread.low), percent(spread.high), percent(spread.width))
-        table.add_row(*map(escape, facts), *numbers, verdict)
+        table.add_row(*map(shortened, facts), *numbers, verdict)
     out.print(table)
     out.print("frame AUC in percent over a run and its variants, which differ in rounding alone", style="dim")
 
@@ -202,7 +202,6 @@ def show_metrics(
     `undefined` metrics are shown as "-", of mAP the mean alone. `intervals` become a column of their own. A single
     class says what the frame AUC of the whole test set says, and is left out.
     """
-    from rich.markup import escape
     from rich.table import Table
 
     from harness.console import out
@@ -216,7 +215,7 @@ def show_metrics(
     table.add_section()
     if set(class_auc.values()) != {metrics.get("frame_auc")} or len(class_auc) > 1:
         for name, value in class_auc.items():
-            table.add_row(f"AUC {escape(name)}", percent(value))
+            table.add_row(f"AUC {shortened(name)}", percent(value))
     out.print(table)
 
 

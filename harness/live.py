@@ -9,6 +9,7 @@ from typing import Any
 from harness.console import err, say
 from harness.estimate import Estimates
 from harness.order import Order
+from harness.printable import printable, shortened
 from harness.spec import RunResult
 
 # Failures kept in sight below the running jobs.
@@ -103,6 +104,10 @@ class Live:
         for run, began in self._began.items():
             done, total = self._done.get(run, (0, 0))
             bar = ProgressBar(total=total or None, completed=done, width=24, pulse=not total)
-            table.add_row(Text(run), bar, f"{done}/{total}" if total else "", duration(time.monotonic() - began))
+            table.add_row(
+                Text(shortened(run, 120)), bar, f"{done}/{total}" if total else "", duration(time.monotonic() - began)
+            )
         summary = f"{self._all - len(self._open)} of {self._all} runs{self._left()}"
-        return Group(table, Text(summary), *(Text(f"failed: {line}", style="red") for line in self._failed[-SHOWN:]))
+        return Group(
+            table, Text(summary), *(Text(f"failed: {printable(line)}", style="red") for line in self._failed[-SHOWN:])
+        )

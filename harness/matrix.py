@@ -48,6 +48,8 @@ def read_matrix(path: Path) -> Matrix:
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"--file {path}: no such file") from error
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: no UTF-8, or no such date
         raise UserError(f"{path}: not a readable YAML file ({' '.join(str(error).split())[:200]})") from error
     if not isinstance(content, dict):

@@ -15,7 +15,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 Out = Annotated[
     Path,
     typer.Option(
-        "--out", help="Directory of runs and of the default MLflow store.", callback=lambda path: _named_in_utf8(path)
+        "--out",
+        file_okay=False,
+        help="Directory of runs and of the default MLflow store.",
+        callback=lambda path: _named_in_utf8(path),
     ),
 ]
 TrackingUri = Annotated[

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from harness.errors import UserError
+
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -19,10 +21,17 @@ def report_assets_dir() -> Path:
 
 
 def harness_home() -> Path:
-    """Directory of banks and generated sets: `HARNESS_HOME`, else the platform's user data directory."""
+    """Directory of banks and generated sets: `HARNESS_HOME`, else the platform's user data directory.
+
+    Raises:
+        UserError: `HARNESS_HOME` begins with the home of a user who is not known.
+    """
     chosen = os.environ.get("HARNESS_HOME")
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        try:
+            return Path(chosen).expanduser().absolute()
+        except RuntimeError as error:
+            raise UserError(f"HARNESS_HOME={chosen}: there is no such home; set it to a directory") from error
     from platformdirs import user_data_path
 
     return user_data_path("harness-wsvad")

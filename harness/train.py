@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,8 +20,8 @@ from harness import contract
 from harness.averaging import Average
 from harness.data.bank import Split
 from harness.data.sampling import Batches, ahead
-from harness.errors import UserError
-from harness.files import replacing
+from harness.errors import UserError, one_line
+from harness.files import replacing, unwritable
 from harness.method import Batch, Method, Schedule, TrainingVideo
 from harness.seeds import derive
 from harness.selection import Selector
@@ -32,6 +33,7 @@ EpochRecord = dict[str, Any]
 SAVE_SHARE = 100
 # Bytes of the SHA-256 that ends a file to resume from: what was damaged must not go on as if it were trained.
 _SEAL = 32
+_LOG = logging.getLogger(__name__)
 
 
 def train(
@@ -46,7 +48,8 @@ def train(
 
     After the first epoch, and then as often as costs at most a hundredth of the time, the whole state goes to
     `checkpoint` at an epoch's end. If that file exists, training continues from it, and
-    gives the bits of the uninterrupted training on the same machine and number of threads.
+    gives the bits of the uninterrupted training on the same machine and number of threads. A damaged one is put aside
+    with a warning, and training starts anew.
 
     Returns:
         One record per epoch: epoch and step (from 1), mean loss and terms, learning rates, seconds without looks.
@@ -54,6 +57,8 @@ def train(
     Raises:
         Diverged: a loss term or a gradient is NaN or infinite.
         BrokenMethod: its schedules or its loss terms are of a wrong type.
+        UserError: `checkpoint` is whole, but of another method; it is put aside.
+        Unwritable: a damaged `checkpoint` cannot be put aside.
     """
     plan = batches.plan
     total = plan.epochs * plan.steps_per_epoch
@@ -148,6 +153,12 @@ def _restore(
         if hashlib.sha256(body).digest() != seal:
             raise ValueError("its hash is not that of its content")
         state = torch.load(io.BytesIO(body), weights_only=True, map_location="cpu")
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a damaged file raises, nothing was taken from it
+        _LOG.warning("%s: damaged (%s), put aside as %s; training starts anew", path, _reason(error), _aside(path).name)
+        return []
+    try:
         method.load_saved_state(state["method"])
         for schedule, optimizer, scheduler in zip(schedules, state["optimizers"], state["schedulers"], strict=True):
             schedule.optimizer.load_state_dict(optimizer)
@@ -156,7 +167,23 @@ def _restore(
         selector.restore(state["selector"])
         average.restore(state["average"], method)
         records: list[EpochRecord] = json.loads(state["records"])
-    except Exception as error:  # whatever a damaged file raises, the remedy is the same
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path}: damaged checkpoint ({reason}); delete it or use --rerun") from error
+    except Exception as error:  # what it holds may be in use by now
+        aside = _aside(path)
+        raise UserError(
+            f"{path}: not of this training ({_reason(error)}); it is now {aside.name}, the next attempt starts anew"
+        ) from error
     return records
+
+
+def _reason(error: Exception) -> str:
+    return one_line(error) if not isinstance(error, ValueError) else str(error)
+
+
+def _aside(path: Path) -> Path:
+    """Move a file that cannot be used out of the way and return where it is."""
+    aside = path.with_suffix(".damaged")
+    try:
+        path.replace(aside)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    return aside

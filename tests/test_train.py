@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -116,22 +120,47 @@ def test_an_infinite_gradient_names_its_term_before_it_reaches_the_weights() -> 
     assert torch.isfinite(method.score.weight).all()
 
 
-def test_a_damaged_checkpoint_is_one_clear_line(tmp_path: Path) -> None:
-    method, batches = _new()
-    (tmp_path / "resume.pt").write_bytes(b"not a checkpoint")
-    with pytest.raises(UserError, match=r"resume\.pt: damaged checkpoint .* --rerun"):
-        train(method, batches, _last(), checkpoint=tmp_path / "resume.pt")
+def _flipped(whole: bytes, place: int) -> bytes:
+    return whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
 
 
-def test_a_flipped_bit_is_noticed_before_training_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(lambda whole: b"", lambda whole: b"not a checkpoint", lambda whole: whole[: len(whole) // 2]),
+        *(lambda whole: whole[:-1], lambda whole: _flipped(whole, 0), lambda whole: _flipped(whole, len(whole) // 2)),
+        lambda whole: _flipped(whole, len(whole) - 1),
+    ],
+    ids=["empty", "text", "half", "one byte short", "first bit", "a bit in the middle", "last bit"],
+)
+def test_a_damaged_checkpoint_is_told_and_put_aside_and_training_starts_anew(
+    damage: Callable[[bytes], bytes], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "resume.pt"
-    method, batches = _new()
-    train(method, batches, _last(), checkpoint=path)
-    whole = path.read_bytes()
-    for place in (0, len(whole) // 2, len(whole) - 1):
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        with pytest.raises(UserError, match="its hash is not that of its content"):
-            train(*_new(), _last(), checkpoint=path)
+    whole, batches = _new()
+    train(whole, batches, _last(), checkpoint=path)
+    damaged = damage(path.read_bytes())
+    path.write_bytes(damaged)
+    anew, batches = _new()
+    records = train(anew, batches, _last(), checkpoint=path)
+    (told,) = caplog.messages
+    assert re.search(r"resume\.pt: damaged \(its hash is .*put aside as resume\.damaged; .* anew", told)
+    assert path.with_suffix(".damaged").read_bytes() == damaged
+    assert [record["epoch"] for record in records] == list(range(1, len(records) + 1))
+    _assert_equal(whole, anew)
+
+
+def test_a_checkpoint_of_another_training_fails_once(tmp_path: Path) -> None:
+    path = tmp_path / "resume.pt"
+    content = io.BytesIO()
+    torch.save({"method": {"other": torch.zeros(2)}}, content)
+    path.write_bytes(content.getvalue() + hashlib.sha256(content.getvalue()).digest())
+    with pytest.raises(UserError, match=r"resume\.pt: not of this training .* next attempt starts anew"):
+        train(*_new(), _last(), checkpoint=path)
+    anew, whole = _new(), _new()
+    train(*anew, _last(), checkpoint=path)
+    train(*whole, _last())
+    _assert_equal(anew[0], whole[0])
 
 
 def test_oracle_keeps_the_best_look_and_reports_its_gap() -> None:

@@ -46,7 +46,6 @@ def show(document: dict[str, Any], changes: Sequence[Change] | None) -> None:
         f"{first['threads']} threads on {where}; MB: beyond the method, for "
         "10 minutes; snippet: one more, where no other changes its score; train: the whole schedule, extrapolated "
         "from single steps",
-        highlight=False,
     )
     if changes is None:
         return
@@ -56,10 +55,9 @@ def show(document: dict[str, Any], changes: Sequence[Change] | None) -> None:
             out.print(
                 f"{word} {change.method} {change.figure}: x{change.ratio:.2f} ({change.before:.4g} -> "
                 f"{change.after:.4g})",
-                highlight=False,
             )
     slower = sum(change.slower for change in changes)
-    out.print(f"{len(changes)} figures compared, {slower} slower", highlight=False)
+    out.print(f"{len(changes)} figures compared, {slower} slower")
 
 
 def _short(value: float | None, decimals: int) -> str:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rich import box
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from harness.console import Screen
+from harness.printable import shortened
 from harness.report.audit import Audit, AuditRow
 from harness.report.board import Figure
 from harness.report.figures import label, percent, signed
 
 
-def print_audits(audits: Sequence[Audit], console: Console) -> None:
+def print_audits(audits: Sequence[Audit], console: Screen) -> None:
     """Print one table per board and its reading to `console`: percent and points, mean ± sd over seeds."""
     for audit in audits:
-        table = Table(title=escape(audit.title), box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
+        table = Table(title=shortened(audit.title), box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
         table.add_column("method", overflow="fold", min_width=10)
         for heading in ("select", "preset"):
             table.add_column(heading)
@@ -27,12 +27,18 @@ def print_audits(audits: Sequence[Audit], console: Console) -> None:
             table.add_row(*_cells(row))
         console.print(table)
         units = f"{label(audit.primary)} in percent, what was bought in points; mean ± sd over n seeds."
-        console.print(units, style="dim", markup=False, highlight=False)
-        console.print(audit.reading, markup=False, highlight=False)
+        console.print(units, style="dim")
+        console.print(audit.reading)
 
 
 def _cells(row: AuditRow) -> Iterable[str]:
-    yield from (escape(row.name), row.selection, escape(row.preset or "-"), str(len(row.seeds)), _figure(row.last))
+    yield from (
+        shortened(row.name),
+        row.selection,
+        shortened(row.preset or "-"),
+        str(len(row.seeds)),
+        _figure(row.last),
+    )
     if row.looked:
         yield from (_figure(row.best), _figure(row.bought, points=True))
         yield _several("?" if choice.epoch is None else str(choice.epoch) for choice in row.choices)

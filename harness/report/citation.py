@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness import __version__
+from harness.report.quoting import bibtex_text
 
 if TYPE_CHECKING:
     from harness.method import MethodCard
@@ -21,9 +22,13 @@ def bibtex(card: MethodCard) -> str:
         kind, where = "inproceedings", "booktitle"
     elif card.venue and card.venue != "arXiv":
         kind, where = "article", "journal"
-    fields = {"title": f"{{{_tex(card.paper)}}}", where: _tex(card.venue), "year": str(card.year or "")}
+    fields = {
+        "title": f"{{{bibtex_text(card.paper)}}}",
+        where: bibtex_text(card.venue),
+        "year": str(card.year or ""),
+    }
     if card.arxiv:
-        fields |= {"eprint": card.arxiv, "archivePrefix": "arXiv"}
+        fields |= {"eprint": bibtex_text(card.arxiv), "archivePrefix": "arXiv"}
     return _entry(kind, f"{card.name}{card.year or ''}", fields)
 
 
@@ -36,7 +41,3 @@ def harness_bibtex() -> str:
 def _entry(kind: str, key: str, fields: dict[str, str]) -> str:
     lines = [f"  {name} = {{{value}}}" for name, value in fields.items() if name and value]
     return f"@{kind}{{{key},\n" + ",\n".join(lines) + "\n}"
-
-
-def _tex(text: str) -> str:
-    return "".join("\\" + c if c in "&%$#_" else c for c in text if c not in "{}\\")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from harness.metrics.curves import PLACES
 from harness.paths import report_assets_dir
 from harness.report.figures import label, percent
 from harness.report.overlays import overlays
+from harness.report.quoting import html_environment, script_json
 from harness.truth import GroundTruth
 
 METRICS = ("frame_auc", "frame_ap", "abnormal_auc", "abnormal_ap", "video_auc", "map_avg")
@@ -49,12 +49,8 @@ def page(
     cautions: Sequence[str],
 ) -> str:
     """Return the page that `write_page` writes."""
-    import jinja2
-
     assets = report_assets_dir()
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(assets), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
-    )
+    environment = html_environment(assets)
     environment.globals.update(
         **{"percent": percent, "label": label, "points": _minus, "chance": chance, "share": share},
         **{
@@ -82,7 +78,7 @@ def page(
         "pairs": [{"names": [pair.a, pair.b], "videos": videos} for pair, videos in drawn],
     }
     shown = {name: [truth.classes[at] for at in video.labels if at > 0] for name, video in truth.videos.items()}
-    return environment.get_template("compare.html.j2").render(
+    text: str = environment.get_template("compare.html.j2").render(
         found=found,
         pairs=pairs,
         standings=standings,
@@ -96,11 +92,11 @@ def page(
         cautions=[*cautions, *coverage(found.standings, truth)],
         reach=_reach((v.difference.low, v.difference.high) for v in found.verdicts),
         class_reach=_reach((c.difference.low, c.difference.high) for c in found.classes),
-        # A script element ends at "</" or changes its meaning at "<!--", so no "<" may stand in it.
-        data=json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
+        data=script_json(data),
         **{name.replace(".", "_"): _asset(assets / name) for name in ("report.css", "compare.css", "compare.js")},
         **{name.replace(".", "_"): _asset(assets / "vendor" / name) for name in ("uPlot.min.css", "uPlot.iife.min.js")},
     )
+    return text
 
 
 def headline(verdict: Verdict, a: Standing, b: Standing) -> str:

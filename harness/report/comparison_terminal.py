@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich import box
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from harness.comparison import Comparison, PairVideos, Standing
+from harness.console import Screen
 from harness.metrics.paired import Difference
+from harness.printable import shortened
 from harness.report.comparison import METRICS, chance, correction, coverage, deciding, headline, points, share, tested
 from harness.report.figures import label, percent
 from harness.truth import GroundTruth
 
 
-def print_comparison(found: Comparison, truth: GroundTruth, cautions: Sequence[str], console: Console) -> None:
+def print_comparison(found: Comparison, truth: GroundTruth, cautions: Sequence[str], console: Screen) -> None:
     """Print contestants, then pair by pair the verdicts, classes, and the videos that make the difference."""
     console.print(_contestants(found.standings))
     standings = {standing.name: standing for standing in found.standings}
@@ -28,11 +28,11 @@ def print_comparison(found: Comparison, truth: GroundTruth, cautions: Sequence[s
             lines += [f"{pair.a} gained most on {_named(pair.gains, truth)}."] if pair.gains else []
             lines += [f"{pair.a} lost most on {_named(pair.losses, truth)}."] if pair.losses else []
             for line in lines:
-                console.print(line, markup=False, highlight=False)
+                console.print(line)
             console.print()
-    console.print(notes(found, truth), style="dim", markup=False, highlight=False)
+    console.print(notes(found, truth), style="dim")
     for caution in [*cautions, *coverage(found.standings, truth)]:
-        console.print(f"caution: {caution}", style="yellow", markup=False, highlight=False)
+        console.print(f"caution: {caution}", style="yellow")
 
 
 def notes(found: Comparison, truth: GroundTruth) -> str:
@@ -55,7 +55,7 @@ def _contestants(standings: Sequence[Standing]) -> Table:
     for name in shown:
         table.add_column(label(name), justify="right")
     for standing in standings:
-        table.add_row(escape(standing.name), str(standing.seeds), *(_mean(standing, name) for name in shown))
+        table.add_row(shortened(standing.name), str(standing.seeds), *(_mean(standing, name) for name in shown))
     return table
 
 
@@ -63,12 +63,12 @@ def _mean(standing: Standing, metric: str) -> str:
     text = percent(standing.mean(metric))
     text += f" ± {percent(sd)}" if (sd := standing.sd(metric)) is not None else ""
     for mark, ends in (("m", standing.total(metric)), ("v", standing.videos(metric))):
-        text += f"\n{mark} \\[{percent(ends[0], 1)}, {percent(ends[1], 1)}]" if ends else ""
+        text += f"\n{mark} [{percent(ends[0], 1)}, {percent(ends[1], 1)}]" if ends else ""
     return text
 
 
 def _pair(found: Comparison, pair: PairVideos) -> Table:
-    table = Table(title=escape(f"{pair.a} minus {pair.b}"), title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=f"{shortened(pair.a)} minus {shortened(pair.b)}", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("metric", overflow="fold")
     for heading in ("points", "videos 95%", "± seeds", "total 95%", "p", "P(A>B)"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -82,13 +82,13 @@ def _pair(found: Comparison, pair: PairVideos) -> Table:
                 *_sources(d),
                 chance(verdict.p_value),
                 share(d.ahead),
-                escape(verdict.verdict),
+                shortened(verdict.verdict, 200),
                 style="bold" if verdict.sure else "",
             )
     table.add_section()
     for each in found.classes:
         if (each.a, each.b) == (pair.a, pair.b):
-            name = escape(f"{each.name} ({each.videos})")
+            name = f"{shortened(each.name)} ({each.videos})"
             d = each.difference
             table.add_row(name, points(d.value), *_sources(d), "", share(d.ahead), "")
     return table
@@ -101,7 +101,7 @@ def _sources(d: Difference) -> tuple[str, str, str]:
 
 
 def _interval(low: float, high: float) -> str:
-    return f"\\[{points(low)}, {points(high)}]"
+    return f"[{points(low)}, {points(high)}]"
 
 
 def _named(videos: Sequence[tuple[str, float]], truth: GroundTruth) -> str:

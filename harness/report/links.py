@@ -10,12 +10,19 @@ from harness.files import digest
 from harness.report.board import Board
 
 _LONGEST = 100
+# Devices, whatever the extension, where the pages may be copied to.
+_TAKEN = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 
 
 def slug(text: str) -> str:
-    """Return a file name for `text`: itself where it is one, else a readable form with a hash of it."""
+    """Return a file name for `text`: itself where it is one, else a readable form with a hash of it.
+
+    Names that differ in capital letters alone are different files on every system.
+    """
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:_LONGEST]
-    return safe if safe == text else f"{safe}-{digest(text)[:8]}".lstrip("-")
+    if _TAKEN.match(safe):
+        safe = f"page-{safe}"
+    return safe if safe and safe == text == text.lower() else f"{safe}-{digest(text)[:8]}".lstrip("-")
 
 
 def method(name: str) -> str:

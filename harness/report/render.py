@@ -13,21 +13,14 @@ from harness.report import classes, figures, links, plots
 from harness.report.board import Board, Figure, Row
 from harness.report.citation import harness_bibtex
 from harness.report.open_pairs import settled
+from harness.report.quoting import html_environment
 
 STYLES = ("uPlot.min.css", "report.css", "site.css")
 
 
 def environment(formats: Sequence[str]) -> Any:
     """Return the Jinja environment of the site; `formats` are the tables that lie beside it."""
-    import jinja2
-
-    made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(report_assets_dir()),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    made = html_environment(report_assets_dir())
     made.globals.update(
         {name: getattr(figures, name) for name in ("percent", "signed", "count", "duration", "label", "is_main")},
         ordered=figures.ordered,
@@ -48,11 +41,6 @@ def environment(formats: Sequence[str]) -> Any:
         version=__version__,
     )  # fmt: skip
     return made
-
-
-def embedded(value: Any) -> str:
-    """Return JSON for a script element, which ends at "</" and changes its meaning at "<!--"."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def row_names(board: Board) -> list[str]:

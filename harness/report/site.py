@@ -13,7 +13,7 @@ from harness.errors import HarnessError, UserError
 from harness.fidelity import fidelity
 from harness.files import write_text
 from harness.paths import report_assets_dir
-from harness.report import classes, links, pictures, render
+from harness.report import classes, links, pictures, quoting, render
 from harness.report.board import Board, Leaderboard, Row
 from harness.report.citation import bibtex
 from harness.report.critical import diagram
@@ -162,7 +162,7 @@ def _board(environment: Any, page: _Page, artifact: Artifact, cache: Path | None
             pass
         scores = timelines(board, names, truth, artifact)
         if any(row["there"] for row in scores.index["rows"]):
-            context["timeline"] = render.embedded(scores.index)
+            context["timeline"] = quoting.script_json(scores.index)
             for number, part in enumerate(scores.parts()):
                 yield f"data/{page.slug}/{number}.js", part
     text = environment.get_template("board.html.j2").render(

@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
-import re
 
 from harness.report.board import Board, Figure, Leaderboard, Row
 from harness.report.figures import chosen, count, duration, is_main, label, percent
 from harness.report.open_pairs import settled
+from harness.report.quoting import csv_cell, md_text, tex_text
 
 
 def markdown(leaderboard: Leaderboard) -> str:
     """Return one Markdown table per board: percentages, mean ± sd between seeds, intervals by source of chance."""
     lines = ["# Leaderboard", ""]
     if leaderboard.notices:
-        lines += [*(f"> {_md(notice)}" for notice in leaderboard.notices), ""]
+        lines += [*(f"> {md_text(notice)}" for notice in leaderboard.notices), ""]
     for board in leaderboard.boards:
         head, rows = _cells(board)
-        lines += [f"## {_md(board.title)}", "", _md_facts(board), ""]
-        lines += [f"> {_md(caution)}" for caution in board.cautions] + [""]
+        lines += [f"## {md_text(board.title)}", "", _md_facts(board), ""]
+        lines += [f"> {md_text(caution)}" for caution in board.cautions] + [""]
         lines += [
             _md_row(head),
             _md_row(["---", "---:", "---", "---", "---", *["---:"] * (len(head) - 5)]),
             *map(_md_row, rows),
             "",
-            *(f"- {_md(settled(pair, board.primary))}" for pair in board.open_pairs),
+            *(f"- {md_text(settled(pair, board.primary))}" for pair in board.open_pairs),
             "",
         ]
     if leaderboard.failures:
-        lines += ["## Failed runs", "", *(f"- {_md(f.run)}: {_md(f.error)}" for f in leaderboard.failures), ""]
+        lines += [
+            "## Failed runs",
+            "",
+            *(f"- {md_text(f.run)}: {md_text(f.error)}" for f in leaderboard.failures),
+            "",
+        ]
     return "\n".join(lines)
 
 
@@ -48,13 +52,13 @@ def _tex_table(board: Board) -> str:
     shown = [name for name in board.metrics if is_main(name) or name == board.primary]
     order = {name: _best_two(board, name) for name in shown}
     references = [row.published.get(board.primary) for row in board.rows]
-    lines = [["Method", "Selection", "Seeds", *(_tex(label(name)) for name in shown), "Published"]]
+    lines = [["Method", "Selection", "Seeds", *(tex_text(label(name)) for name in shown), "Published"]]
     for row, reported in zip(board.rows, references, strict=True):
         mark = r"$^{?}$" if reported and reported.doubtful else ""
         lines.append(
             [
-                _tex(row.title) + (r"$^{\dagger}$" if row.unchecked else ""),
-                _tex(chosen(row.selection, row.origin)),
+                tex_text(row.title) + (r"$^{\dagger}$" if row.unchecked else ""),
+                tex_text(chosen(row.selection, row.origin)),
                 str(len(row.seeds)),
                 *(_tex_figure(row.metrics.get(name), order[name]) for name in shown),
                 percent(reported.value) + mark if reported else "--",
@@ -63,10 +67,11 @@ def _tex_table(board: Board) -> str:
     if not any(references):
         lines = [line[:-1] for line in lines]
     head, *body = [" & ".join(line) + r" \\" for line in lines]
+    primary = tex_text(label(board.primary))
     caption = (
-        f"{_tex(board.title)}: {board.videos} test videos, percent, mean $\\pm$ sample deviation between seeds. 95\\% "
-        "intervals: subscript of the method, by seeds and test videos; superscript of these weights, by test videos "
-        f"alone. Best in bold, second underlined, ordered by {_tex(label(board.primary))}. One seed makes no claim."
+        f"{tex_text(board.title)}: {board.videos} test videos, percent, mean $\\pm$ sample deviation between seeds. "
+        "95\\% intervals: subscript of the method, by seeds and test videos; superscript of these weights, by test "
+        f"videos alone. Best in bold, second underlined, ordered by {primary}. One seed makes no claim."
     )
     if any(row.unchecked for row in board.rows):
         caption += r" $\dagger$: not known to have passed the shared check of methods."
@@ -123,21 +128,20 @@ def comma_separated(leaderboard: Leaderboard) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     shared = ("dataset", "features", "feature_hash", "protocol", "videos", "frames")
     reference = ("published", "published_source", "unverified")
-    writer.writerow([*shared, "excluded", *facts, "seeds", *numbers, *costs, *reference])
+    writer.writerow(map(csv_cell, [*shared, "excluded", *facts, "seeds", *numbers, *costs, *reference]))
     for board in leaderboard.boards:
         for row in board.rows:
             reported = row.published.get(board.primary)
-            writer.writerow(
-                [
-                    *(getattr(board, name) for name in shared),
-                    len(board.excluded),
-                    *(getattr(row, name) for name in facts),
-                    " ".join(map(str, row.seeds)),
-                    *(getattr(row.metrics.get(name), part, None) for name in metrics for part in parts),
-                    *(getattr(row, name) for name in costs),
-                    *((reported.value, reported.source, reported.doubtful) if reported else (None, None, None)),
-                ]
-            )
+            cells = [
+                *(getattr(board, name) for name in shared),
+                len(board.excluded),
+                *(getattr(row, name) for name in facts),
+                " ".join(map(str, row.seeds)),
+                *(getattr(row.metrics.get(name), part, None) for name in metrics for part in parts),
+                *(getattr(row, name) for name in costs),
+                *((reported.value, reported.source, reported.doubtful) if reported else (None, None, None)),
+            ]
+            writer.writerow(map(csv_cell, cells))
     return stream.getvalue()
 
 
@@ -180,7 +184,7 @@ def _figure(figure: Figure | None) -> str:
 
 def _md_facts(board: Board) -> str:
     left_out = f", {len(board.excluded)} without features left out" if board.excluded else ""
-    return _md(
+    return md_text(
         f"{board.videos} test videos, {board.frames} frames{left_out}. Features {board.feature_hash[:12]}. Protocol: "
         f"{board.protocol}. Percent: mean ± sample sd between seeds [95% interval of the method, by seeds and test "
         "videos] videos [95% interval of these weights, by test videos alone]; one seed makes no claim; "
@@ -190,20 +194,4 @@ def _md_facts(board: Board) -> str:
 
 
 def _md_row(cells: list[str]) -> str:
-    return "| " + " | ".join(map(_md, cells)) + " |"
-
-
-def _md(text: str) -> str:
-    """Text that Markdown shows as it is, also where a viewer renders HTML."""
-    return re.sub(r"([\\`*_|\[\]])", r"\\\1", html.escape(_line(text), quote=False))
-
-
-def _tex(text: str) -> str:
-    special = {"\\": r"\textbackslash{}", "±": r"$\pm$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    special |= {c: "\\" + c for c in "&%$#_{}"} | {"·": r"$\cdot$", "<": r"$<$", ">": r"$>$", "|": r"$|$"}
-    # A letter that plain LaTeX has no glyph for would stop it.
-    return "".join(special.get(c, c if ord(c) < 0x180 else f"[U+{ord(c):04X}]") for c in _line(text))
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())
+    return "| " + " | ".join(map(md_text, cells)) + " |"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich import box
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from harness.console import Screen
+from harness.printable import shortened
 from harness.report.board import Board, Figure, Row
 from harness.report.figures import chosen, count, percent
 from harness.report.open_pairs import settled
@@ -25,10 +25,10 @@ _SHORT = {
 }
 
 
-def print_leaderboard(boards: Sequence[Board], console: Console) -> None:
+def print_leaderboard(boards: Sequence[Board], console: Screen) -> None:
     """Print one table per board to `console`: percentages, mean ± sd between seeds, intervals by source of chance."""
     for board in boards:
-        table = Table(title=escape(board.title), box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
+        table = Table(title=shortened(board.title), box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
         table.add_column("#", justify="right")
         table.add_column("method", overflow="fold", min_width=10)
         table.add_column("select", max_width=9)
@@ -45,9 +45,9 @@ def print_leaderboard(boards: Sequence[Board], console: Console) -> None:
         for row in board.rows:
             table.add_row(
                 str(row.rank or "-"),
-                escape(_name(row)),
+                shortened(_name(row)),
                 chosen(row.selection, row.origin),
-                escape(row.preset or "-"),
+                shortened(row.preset or "-"),
                 str(len(row.seeds)),
                 *(_cell(row.metrics.get(name), name in ("frame_auc", board.primary)) for name in shown),
                 *([percent(row.stability, 1)] if measured else []),
@@ -62,12 +62,11 @@ def print_leaderboard(boards: Sequence[Board], console: Console) -> None:
             "method, by seeds and test videos; v of these weights, by test videos alone; * decides the order; # rank"
             + ("; round.: points by which rounding alone moves the AUC at one seed" if measured else ""),
             style="dim",
-            highlight=False,
         )
         for pair in board.open_pairs[:SETTLED]:
-            console.print(settled(pair, board.primary), markup=False, highlight=False)
+            console.print(settled(pair, board.primary))
         for caution in board.cautions:
-            console.print(f"caution: {caution}", style="yellow", markup=False, highlight=False)
+            console.print(f"caution: {caution}", style="yellow")
 
 
 def _name(row: Row) -> str:
@@ -83,7 +82,7 @@ def _cell(figure: Figure | None, full: bool) -> str:
     if full and figure.sd is not None:
         text += f" ± {percent(figure.sd)}"
     if full and figure.low is not None and figure.high is not None:
-        text += f"\nm \\[{percent(figure.low, 1)}, {percent(figure.high, 1)}]"
+        text += f"\nm [{percent(figure.low, 1)}, {percent(figure.high, 1)}]"
     if full and figure.videos_low is not None and figure.videos_high is not None:
-        text += f"\nv \\[{percent(figure.videos_low, 1)}, {percent(figure.videos_high, 1)}]"
+        text += f"\nv [{percent(figure.videos_low, 1)}, {percent(figure.videos_high, 1)}]"
     return text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from harness.errors import HarnessError
 from harness.predictions import Predictions
 from harness.report.board import Board, Row
+from harness.report.quoting import script_json
 from harness.report.uncertainty import Artifact
 from harness.truth import GroundTruth, VideoTruth
 
@@ -62,7 +62,7 @@ class Timelines:
         """Yield one script per video, in the order of `index`."""
         for number, (name, video) in enumerate(self.truth.videos.items()):
             part = {"number": number, **self._part(name, video)}
-            yield f"harnessVideo({json.dumps(part, separators=(',', ':'), allow_nan=False)});\n"
+            yield f"harnessVideo({script_json(part)});\n"
 
     def _part(self, name: str, video: VideoTruth) -> dict[str, Any]:
         """Events [start, end, class], edges in frames, scores in thousandths by row, probabilities by row."""

@@ -62,7 +62,7 @@ def test_what_a_killed_worker_left_is_continued_to_the_same_bytes(run: Run, tmp_
 
 
 @pytest.mark.parametrize("damage", ["resume", "bank"])
-def test_damaged_files_fail_in_one_line(
+def test_a_damaged_bank_is_one_line_and_a_damaged_resume_file_a_new_start(
     run: Run, tmp_path: Path, demo_home: Path, damage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / "own home"
@@ -76,13 +76,13 @@ def test_damaged_files_fail_in_one_line(
     if damage == "resume":
         path = tmp_path / "runs" / ".work" / first["runs"][0]["id"] / "resume.pt"
         path.write_bytes(path.read_bytes()[: 2 * path.stat().st_size // 3])
-        expected = "damaged checkpoint"
+        expected, ends = "8/8", (0,)  # the worker itself warns, see tests/test_train.py
     else:
         path = next(home.glob("**/train.npy"))
         path.write_bytes(path.read_bytes()[:200])
-        expected = "train.npy"
+        expected, ends = "train.npy", (1, 2)
     code, _, stderr = run(tmp_path / "runs", *arguments)
-    assert code in (1, 2)
+    assert code in ends
     assert expected in stderr
     assert "Traceback" not in stderr
 

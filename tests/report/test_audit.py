@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
+from harness.console import Screen
 from harness.errors import UserError
 from harness.files import write_json
 from harness.report.audit import Audit, AuditRow, audit_board
@@ -75,7 +75,7 @@ def test_who_did_not_look_has_no_best_look(tmp_path: Path) -> None:
     assert (val.looked, val.last, val.val.mean) == (False, None, 0.7)
     assert "nothing was bought" in found.reading
     stream = io.StringIO()
-    print_audits([found], Console(file=stream, width=100))
+    print_audits([found], Screen(file=stream, width=100))
     assert stream.getvalue().count("not looked") == 2
 
 
@@ -123,7 +123,7 @@ def test_table_fits_a_hundred_columns(tmp_path: Path) -> None:
     oracle = trained(name, "oracle", [0.9, 0.8], gaps=[0.1, 0.2])
     found = audited(tmp_path, oracle, trained(name, "val", [0.7, 0.8]))
     stream = io.StringIO()
-    print_audits([found], Console(file=stream, width=100))
+    print_audits([found], Screen(file=stream, width=100))
     assert max(map(len, stream.getvalue().splitlines())) <= 100
     assert "+15.00 ± 7.07" in stream.getvalue()
     assert "[bold]" in stream.getvalue()

@@ -8,10 +8,10 @@ import re
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from harness.compare import Contestant, compare
 from harness.comparison import Comparison
+from harness.console import Screen
 from harness.report.comparison import chance, deciding, headline, page, share
 from harness.report.comparison_terminal import print_comparison
 from harness.report.overlays import overlays
@@ -52,7 +52,7 @@ def test_every_verdict_stands_on_the_page_and_in_the_terminal(found: Comparison)
     text = page(found, _contestants(), [()] * 3, TRUTH, [])
     assert sorted(Page(text).values) == sorted(verdict.difference.value for verdict in found.verdicts)
     assert text.count("corrected for 3 pairs within each metric (Holm)") >= 2
-    console = Console(width=100, record=True, file=io.StringIO())
+    console = Screen(width=100, record=True, file=io.StringIO())
     print_comparison(found, TRUTH, ["mind"], console)
     plain = console.export_text()
     for verdict in found.verdicts:

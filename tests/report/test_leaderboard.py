@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 
+from harness.console import Screen
 from harness.errors import UserError
 from harness.predictions import Predictions
 from harness.report import leaderboard
@@ -148,7 +148,7 @@ def test_an_incomplete_data_set_has_a_board_of_its_own_that_says_so(
     for text in (markdown(found), latex(found), comma_separated(found), json.dumps(found.to_dict())):
         assert part in text
     stream = io.StringIO()
-    print_leaderboard([own], Console(file=stream, width=100))
+    print_leaderboard([own], Screen(file=stream, width=100))
     assert part in " ".join(stream.getvalue().split())
 
 
@@ -162,7 +162,7 @@ def test_published_number_stands_beside_ours(tmp_path: Path, monkeypatch: pytest
 def test_terminal_table_fits_a_hundred_columns(tmp_path: Path) -> None:
     boards = built(tmp_path, {"method": "[bold]anomaly-method"}, {"selection": "oracle"}).boards
     stream = io.StringIO()
-    print_leaderboard(boards, Console(file=stream, width=100))
+    print_leaderboard(boards, Screen(file=stream, width=100))
     lines = stream.getvalue().splitlines()
     assert max(map(len, lines)) <= 100
     assert "[bold]" in stream.getvalue()

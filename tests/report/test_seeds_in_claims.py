@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 
+from harness.console import Screen
 from harness.metrics.frame import snippet_table
 from harness.metrics.variance import estimates
 from harness.predictions import Predictions
@@ -86,7 +86,7 @@ def test_every_output_shows_both_parts(board: Board, tmp_path: Path) -> None:
     figure = row.metrics["frame_auc"]
     assert None not in (figure.sd, figure.low, figure.high, figure.videos_low, figure.videos_high)
     stream = io.StringIO()
-    print_leaderboard([board], Console(file=stream, width=100))
+    print_leaderboard([board], Screen(file=stream, width=100))
     write_report(found, lambda run, name: tmp_path / run.result.id / name, tmp_path / "report", ["html"])
     (page,) = (tmp_path / "report" / "boards").iterdir()
     ends = [(figure.low, figure.high), (figure.videos_low, figure.videos_high)]
@@ -118,7 +118,7 @@ def test_a_board_names_the_pairs_that_share_its_first_rank(board: Board, tmp_pat
     shared = [row for row in board.rows if row.rank == 1]
     assert len(board.open_pairs) == len(shared) - 1
     stream = io.StringIO()
-    print_leaderboard([board], Console(file=stream, width=100))
+    print_leaderboard([board], Screen(file=stream, width=100))
     for pair in board.open_pairs:
         assert pair.low < 0 < pair.high or len(shared) == 1
         assert f"{pair.a} and {pair.b} are not told apart" in stream.getvalue().replace("\n", " ")
