@@ -24,9 +24,10 @@ from harness.syntax import Import, Syntax, syntax_of
 
 COMPUTATION = "harness.computation"
 TEXT = "harness.text"
-# Reached by what computes, but they only carry: a version, errors and their words, files and their places, the request.
-_CARRIERS = {"harness", "harness.errors", "harness.files", "harness.npz", "harness.paths", "harness.spec"}
-_CARRIERS |= {"harness.data.card_errors", "harness.data.spelling"}
+# Reached by what computes, but they only carry: a version, errors and their words, files, their places and hashes, the
+# request.
+_CARRIERS = {"harness", "harness.digests", "harness.errors", "harness.files", "harness.npz", "harness.paths"}
+_CARRIERS |= {"harness.seals", "harness.spec", "harness.data.card_errors", "harness.data.spelling"}
 # Who imports one of these may load a registered method by its name.
 _LOADERS = {"harness.registry", "importlib.metadata"}
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.data.bank import REMARKS, SPLITS, Bank, BankWriter, Item, SplitName, bank_path
+from harness.data.bank import REMARKS, SPLITS, Bank, Item, SplitName, bank_path
+from harness.data.bank_writer import BankWriter
 from harness.data.card import DatasetCard, read_card
 from harness.data.lists import read_text
 from harness.data.shares import Share
