@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness import options
-from harness.errors import UserError
+from harness.errors import Damaged, UserError
 from harness.options import Device, Json, Out, Precision, Set, TextTower, TrackingUri
 
 if TYPE_CHECKING:
@@ -74,11 +74,15 @@ def run(
     rerun: Annotated[
         bool, typer.Option("--rerun/--resume", help="Compute finished runs again, or skip them and go on.")
     ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="First hash every file of the data sets and of finished runs in full.")
+    ] = False,
     out: Out = Path("runs"),
     tracking_uri: TrackingUri = None,
     json: Json = False,
 ) -> None:
     """Train, evaluate, track and publish: one run per method, data set and seed, then leaderboard and report."""
+    from harness.inputs import check_inputs
     from harness.matrix import plan, read_matrix
     from harness.spec import Matrix
 
@@ -120,6 +124,7 @@ def run(
     if dry_run:
         _show(planned, jobs, json)
         return
+    check_inputs(planned.orders, full=verify)
     opener = _opener(executor, jobs, timeout, ray_address, gpus, matrix)
     _compute(planned, opener, jobs, tracking_uri, out, json, grid if stability else None)
 
@@ -198,7 +203,7 @@ def _compute(
             spreads = measure(planned.orders, Grid(grid == "quick"), opener, tracker, shown)
         leaderboard, paths = publish(tracker)
         boards = [board for board in leaderboard.boards if board.dataset in {result.dataset for result in results}]
-    except TrackingError as error:  # the runs are on disk, and the next command sends them
+    except (TrackingError, Damaged) as error:  # the runs are on disk, and the next command sends them
         failed.append(str(error))
     failed += [f"{spread.method} seed {spread.seed}: {spread.words}" for spread in spreads if not spread.stable]
     if json:

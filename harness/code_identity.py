@@ -26,8 +26,11 @@ COMPUTATION = "harness.computation"
 TEXT = "harness.text"
 # Reached by what computes, but they only carry: a version, errors and their words, files, their places and hashes, the
 # request.
-_CARRIERS = {"harness", "harness.digests", "harness.errors", "harness.files", "harness.npz", "harness.paths"}
-_CARRIERS |= {"harness.seals", "harness.spec", "harness.data.card_errors", "harness.data.spelling"}
+_CARRIERS = {
+    "harness",
+    *(f"harness.{name}" for name in ("digests", "errors", "files", "npz", "paths", "seals", "spec", "tower_files")),
+    *("harness.data.card_errors", "harness.data.spelling"),
+}
 # Who imports one of these may load a registered method by its name.
 _LOADERS = {"harness.registry", "importlib.metadata"}
 

@@ -24,6 +24,7 @@ from harness.metrics.saturation import saturation
 from harness.predictions import Predictions
 from harness.provenance import provenance
 from harness.registry import method_class
+from harness.run_directory import write_run
 from harness.spec import Cost, RunResult, RunSpec
 from harness.text import TextTower
 
@@ -191,4 +192,4 @@ def publish(
         if state := method.saved_state():
             save_checkpoint(directory / CHECKPOINT, header, state)
         write_text(directory / "log.txt", log)
-        write_json(directory / "run.json", result.model_dump(mode="json"))
+        write_run(directory, result)

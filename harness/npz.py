@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
+from harness.digests import digest
 from harness.errors import UserError
 
 
@@ -21,7 +23,13 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with path.open("rb") as stream:
             archive = np.load(stream, allow_pickle=False)
-            found = {name: archive[name] for name in archive.files} if isinstance(archive, NpzFile) else {}
+            if isinstance(archive, NpzFile):
+                found = {name: archive[name] for name in archive.files}
+                # An array that is shorter than its member would be read without the member's checksum.
+                if archive.zip is not None and (bad := archive.zip.testzip()) is not None:
+                    raise ValueError(f"the checksum of {bad} is wrong")
+            else:
+                found = {}
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file") from error
     except Exception as error:  # numpy raises many kinds for a damaged header, which may ask for any amount of memory
@@ -29,3 +37,11 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
     if not found or not all(isinstance(value, np.ndarray) for value in found.values()):
         raise UserError(f"{path}: not an archive of arrays as numpy.savez writes it")
     return found
+
+
+def arrays_digest(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Return the hash of names, types, shapes and values of arrays."""
+    parts: list[bytes | str] = []
+    for name, array in sorted(arrays.items()):
+        parts += [name, f"{array.dtype.str}{array.shape}", np.ascontiguousarray(array).tobytes()]
+    return digest(*parts)

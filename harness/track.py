@@ -23,6 +23,7 @@ from urllib.parse import unquote, urlparse
 
 from harness.errors import HarnessError, UserError
 from harness.files import alone, digest, read_json, write_json
+from harness.run_directory import open_run, unchanged
 from harness.spec import RunResult
 from harness.store import busy, created, log, open_store, pages, sqlite_file, sqlite_uri
 from harness.track_format import CONTENT, RUN_ID, Point, escape, flattened, params, points, read_run, restored, tags
@@ -89,6 +90,7 @@ class Tracker:
             TrackingError: the store cannot be reached; the directory stays and `sync` sends it later.
         """
         result, content = read_run(directory)
+        open_run(directory).check()
         with self._reported(f"given run {result.id}"):
             return self._patiently(result, content, "FINISHED", points(result, directory), directory)
 
@@ -211,6 +213,7 @@ class Tracker:
 
         Raises:
             UserError: the run has no such file here.
+            Damaged: it is not what the run wrote.
             TrackingError: the store cannot be reached.
         """
         parts = urlparse(run.artifacts)
@@ -220,7 +223,7 @@ class Tracker:
             moved = self.out / "mlartifacts" / path.as_posix().rpartition("/mlartifacts/")[2]
             for candidate in (path, moved):
                 if candidate.is_file():
-                    return candidate
+                    return unchanged(candidate, run.result)
             raise UserError(f"{path}: no such file, although {self.store} lists it for run {run.result.id}")
         cached = self.out / ".artifacts" / run.mlflow_id / name
         if not cached.is_file():
@@ -229,7 +232,7 @@ class Tracker:
                 cached.parent.mkdir(parents=True, exist_ok=True)
                 with tempfile.TemporaryDirectory(dir=cached.parent) as temporary:
                     os.replace(client.download_artifacts(run.mlflow_id, name, temporary), cached)
-        return cached
+        return unchanged(cached, run.result)
 
     def _open(self) -> Any:
         if self._client is None:

@@ -15,8 +15,9 @@ from harness.data.cards import find_card, open_bank
 from harness.errors import HarnessError, Unwritable, UserError
 from harness.executors import Ended, Tell
 from harness.executors.perform import failed, perform
-from harness.files import alone, digest, replacing_directory, write_json
+from harness.files import alone, digest, replacing_directory
 from harness.order import Order
+from harness.run_directory import write_run
 from harness.spec import RunResult
 
 # How often a run is started again when its worker or its machine goes away.
@@ -93,7 +94,7 @@ class RayExecutor:
         with replacing_directory(order.directory) as directory:
             for name, content in files.items():
                 (directory / name).write_bytes(content)
-            write_json(directory / "run.json", result.model_dump(mode="json"))
+            write_run(directory, result)
         return result
 
     def _bank(self, order: Order) -> Any:

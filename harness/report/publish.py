@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.errors import UserError
+from harness.errors import Damaged, UserError
 from harness.report.board import Leaderboard
 from harness.report.leaderboard import CACHE, build
 from harness.report.sources import joined
+from harness.report.uncertainty import Artifact
 from harness.report.write import FORMATS, check_formats, write_report
 from harness.spread import recorded
-from harness.track import Tracker
+from harness.track import TrackedRun, Tracker
 
 
 def publish(
@@ -24,13 +25,32 @@ def publish(
 
     Raises:
         UserError: nothing is recorded, a source is wrong, a format is unknown, or the directory cannot be written.
+        Damaged: a file of a run is not what the run wrote; the report of all others is written.
     """
     check_formats(formats)
     cache = tracker.out / CACHE
+    damaged: list[Damaged] = []
     with joined(tracker, also) as sources:
-        boards = build(sources.runs, sources.failures, sources.artifact, _notes(), cache, recorded(tracker))
+        artifact = _noting(sources.artifact, damaged)
+        boards = build(sources.runs, sources.failures, artifact, _notes(), cache, recorded(tracker))
         leaderboard = replace(boards, notices=sources.notices)
-        return leaderboard, write_report(leaderboard, sources.artifact, tracker.out / "report", formats, cache)
+        paths = write_report(leaderboard, artifact, tracker.out / "report", formats, cache)
+    if damaged:
+        raise damaged[0]
+    return leaderboard, paths
+
+
+def _noting(artifact: Artifact, damaged: list[Damaged]) -> Artifact:
+    """`artifact`, which also notes what is damaged: a page that lacks a figure must not hide why."""
+
+    def noted(run: TrackedRun, name: str) -> Path:
+        try:
+            return artifact(run, name)
+        except Damaged as error:
+            damaged.append(error)
+            raise
+
+    return noted
 
 
 def _notes() -> dict[str, str]:

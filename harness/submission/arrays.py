@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from harness.alignment import Alignment
+from harness.digests import DIGEST
 from harness.errors import UserError
 from harness.predictions import Predictions
 from harness.submission.archive import StoredZip, plain
 
 _REQUIRED = {"videos": "U", "offsets": "<i8", "scores": "<f4", "classes": "U", "alignment": "U"}
-_OPTIONAL = {"class_probs": "<f4"}
-_AXES = {"videos": 1, "offsets": 1, "scores": 1, "classes": 1, "alignment": 0, "class_probs": 2}
+# The manifest has the hash of the file; the one inside is for those who have the file alone.
+_OPTIONAL = {"class_probs": "<f4", DIGEST: "U"}
+_AXES = {"videos": 1, "offsets": 1, "scores": 1, "classes": 1, "alignment": 0, "class_probs": 2, DIGEST: 0}
 
 
 def parse_predictions(data: bytes, where: str) -> Predictions:

@@ -12,8 +12,8 @@ import yaml
 from harness.data.bank import Bank
 from harness.data.cards import card_names, find_card, open_bank
 from harness.data.verify import describe, verify
-from harness.errors import UserError
 from harness.digests import signed
+from harness.errors import UserError
 from harness.files import read_json, write_json
 from tests.data.trees import Tree, ucf_tree
 
