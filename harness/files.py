@@ -131,8 +131,8 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Return the JSON document in `path`.
+def read_json(path: Path, again: str = "") -> Any:
+    """Return the JSON document in `path`; `again` says in an error how the file is had again.
 
     Raises:
         UserError: the file is missing or not JSON.
@@ -140,9 +140,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
+        raise UserError(f"{path}: no such file{_hint(again)}") from error
     except (OSError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, no JSON, too many digits
-        raise UserError(f"{path}: not a readable JSON file ({error})") from error
+        raise UserError(f"{path}: not a readable JSON file ({error}){_hint(again)}") from error
 
 
 def sync(path: Path) -> None:
@@ -173,6 +173,10 @@ def reserved(path: Path, size: int) -> None:
 def unwritable(path: Path, error: OSError) -> Unwritable:
     """Return the one-line error for a write that the system refused."""
     return Unwritable(f"{path}: cannot be written ({error.strerror or error}); free space or choose another directory")
+
+
+def _hint(again: str) -> str:
+    return f"; {again}" if again else ""
 
 
 def _umask() -> int:

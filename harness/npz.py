@@ -33,7 +33,7 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file") from error
     except Exception as error:  # numpy raises many kinds for a damaged header, which may ask for any amount of memory
-        raise UserError(f"{path}: not a readable npz file without pickles ({error})") from error
+        raise UserError(f"{path}: not a readable npz file without pickles ({error}); copy or write it again") from error
     if not found or not all(isinstance(value, np.ndarray) for value in found.values()):
         raise UserError(f"{path}: not an archive of arrays as numpy.savez writes it")
     return found

@@ -47,7 +47,8 @@ class Predictions:
         }
         if self.class_probs is not None:
             arrays["class_probs"] = self.class_probs.astype(np.float32)
-        arrays[DIGEST] = np.array(arrays_digest(arrays))
+        # First: no damage to the archive's directory can hide it and leave others.
+        arrays = {DIGEST: np.array(arrays_digest(arrays)), **arrays}
         with replacing(path) as temporary, temporary.open("wb") as stream:
             np.savez(stream, allow_pickle=False, **arrays)
 
@@ -72,7 +73,7 @@ class Predictions:
                 class_probs=stored.get("class_probs"),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path}: not a predictions file ({error})") from error
+            raise UserError(f"{path}: not a predictions file ({error}); {_AGAIN}") from error
         result.check(path)
         return result
 

@@ -71,7 +71,7 @@ def open_run(directory: Path) -> Run:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: {'no such file' if not path.exists() else error.strerror}") from error
-    document = read_json(path)
+    document = read_json(path, AGAIN)
     if not isinstance(document, dict):
         raise Damaged(f"{path}: not the record of a run; {AGAIN}")
     if DIGEST in document and not intact(document):

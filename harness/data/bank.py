@@ -144,7 +144,7 @@ class Bank:
 
     def _description(self) -> dict[str, Any]:
         """What `bank.json` says."""
-        info = read_json(self.path / "bank.json")
+        info = read_json(self.path / "bank.json", self._again)
         if not isinstance(info, dict) or info.get("format") not in _READABLE:
             formats = " or ".join(map(str, _READABLE))
             raise UserError(f"{self.path / 'bank.json'}: not a bank of format {formats}; {self._again}")

@@ -30,7 +30,7 @@ def check_manifest(directory: Path, again: str) -> bool:
     path = directory / MANIFEST
     if not path.exists():
         return False
-    document = read_json(path)
+    document = read_json(path, again)
     if not isinstance(document, dict):
         raise Damaged(f"{path}: no list of files; {again}")
     complete = "files" in document or DIGEST in document
