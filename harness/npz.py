@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,20 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
         raise UserError(f"{path}: not a readable npz file without pickles ({error}); copy or write it again") from error
     if not found or not all(isinstance(value, np.ndarray) for value in found.values()):
         raise UserError(f"{path}: not an archive of arrays as numpy.savez writes it")
+    if odd := [name for name, value in found.items() if not readable(value)]:
+        raise UserError(f"{path}: {odd[0]} holds a text with characters that do not exist; copy or write it again")
     return found
+
+
+def readable(array: NDArray[Any]) -> bool:
+    """Whether an array of texts holds nothing but characters; so it is of an array of numbers.
+
+    NumPy makes strings of whatever numbers a file holds, and they break whoever uses them.
+    """
+    if array.dtype.kind != "U" or not array.dtype.itemsize:
+        return True
+    numbers = np.dtype(np.uint32).newbyteorder(array.dtype.byteorder)
+    return not (np.frombuffer(array.tobytes(), numbers) > sys.maxunicode).any()
 
 
 def arrays_digest(arrays: Mapping[str, NDArray[Any]]) -> str:

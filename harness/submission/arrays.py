@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from harness.alignment import Alignment
 from harness.digests import DIGEST
 from harness.errors import UserError
+from harness.npz import readable
 from harness.predictions import Predictions
 from harness.submission.archive import StoredZip, plain
 
@@ -68,4 +69,7 @@ def _array(data: bytes, name: str, where: str) -> NDArray[Any]:
     size = len(data) - stream.tell()
     if by_column or len(shape) != _AXES[name] or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != size:
         raise UserError(f"{where}: {name} says its shape is {str(shape)[:100]}, which its {size:,} bytes are not")
-    return np.frombuffer(data, dtype, offset=stream.tell()).reshape(shape)
+    array = np.frombuffer(data, dtype, offset=stream.tell()).reshape(shape)
+    if not readable(array):
+        raise UserError(f"{where}: {name} holds a text with characters that do not exist")
+    return array
