@@ -11,18 +11,21 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
-from harness.errors import UserError
-from harness.files import digest, replacing
+from harness.digests import digest
+from harness.errors import Damaged, UserError
+from harness.files import replacing
 from harness.method import Method, MethodConfig, Task
-from harness.weights import read_metadata, shown
+from harness.weights import read_metadata, read_weights, shown
 
 KEY = "harness"
+_AGAIN = "write it again (harness run --rerun, harness convert) or copy it again from where it is whole"
 
 
 class Header(BaseModel):
     """What a checkpoint says of itself: what is needed to build its method again, and where the weights come from.
 
     `run` is the id of the run that wrote it. Converted weights name the official files and their SHA-256 instead.
+    `digest` is the hash of all the rest and of the tensors, "" in files of earlier versions.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -34,23 +37,41 @@ class Header(BaseModel):
     run: str = ""
     file: tuple[str, ...] = ()
     source: tuple[str, ...] = ()
+    digest: str = ""
+
+    def signed(self, state: Mapping[str, Tensor]) -> Header:
+        """Return the header with the hash of itself and of the tensors beside it."""
+        return self.model_copy(update={"digest": digest(self._text(), weights_hash(state))})
+
+    def fits(self, state: Mapping[str, Tensor]) -> bool:
+        """Whether header and tensors are those that were written together; so is whatever says no hash."""
+        return not self.digest or self.digest == self.signed(state).digest
+
+    def _text(self) -> str:
+        return json.dumps(self.model_dump(mode="json", exclude={"digest"}, exclude_defaults=True), sort_keys=True)
 
 
 def read_header(path: Path) -> Header | None:
-    """Return the header of a checkpoint, None where the file is not one of ours.
+    """Return the header of a checkpoint without its hash, which was checked; None where the file is not one of ours.
 
     Raises:
         UserError: the file cannot be read, or is one of ours but of another version.
+        Damaged: header and tensors are not those that were written.
     """
     metadata = read_metadata(path)
     if KEY not in metadata:
+        if any('"digest"' in text and '"method"' in text for text in metadata.values()):
+            raise Damaged(f"{path}: damaged, its header has lost its name; {_AGAIN}")
         return None
     try:
-        return Header.model_validate_json(metadata[KEY])
+        header = Header.model_validate_json(metadata[KEY])
     except ValidationError as error:
         raise UserError(
             f"{path}: its header does not give method, config and width; write it again (harness run --rerun, convert)"
         ) from error
+    if not header.fits(read_weights(path)):
+        raise Damaged(f"{path}: damaged, header and weights are not those that were written; {_AGAIN}")
+    return header.model_copy(update={"digest": ""})
 
 
 def save_checkpoint(path: Path, header: Header, state: Mapping[str, Tensor]) -> None:
@@ -59,7 +80,7 @@ def save_checkpoint(path: Path, header: Header, state: Mapping[str, Tensor]) -> 
 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     # One metadata entry: several are written in an order that changes from process to process.
-    text = json.dumps(header.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
+    text = json.dumps(header.signed(tensors).model_dump(mode="json", exclude_defaults=True), sort_keys=True)
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata={KEY: text})
 

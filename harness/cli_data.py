@@ -64,7 +64,7 @@ def import_(
         if chosen or test_crops or partial:
             option = "--partial" if partial else "--crops"
             raise UserError(f"{option}: {root} is an exported bank, which comes as it is; import the features instead")
-        bank = import_exported(root, found, features)
+        bank = import_exported(root, found, features, say)
     else:
         tested = _crops("--test-crops", test_crops) if test_crops else chosen
         with progress(f"import {found.name}") as tick:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness import options
-from harness.errors import UserError
+from harness.errors import Damaged, UserError
 from harness.options import Device, Json, Out, Precision, Set, TextTower, TrackingUri
 
 if TYPE_CHECKING:
@@ -80,11 +80,15 @@ def run(
     rerun: Annotated[
         bool, typer.Option("--rerun/--resume", help="Compute finished runs again, or skip them and go on.")
     ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="First hash every file of the data sets and of finished runs in full.")
+    ] = False,
     out: Out = Path("runs"),
     tracking_uri: TrackingUri = None,
     json: Json = False,
 ) -> None:
     """Train, evaluate, track and publish: one run per method, data set and seed, then leaderboard and report."""
+    from harness.inputs import check_inputs
     from harness.matrix import plan, read_matrix
     from harness.spec import Matrix
 
@@ -126,6 +130,7 @@ def run(
     if dry_run:
         _show(planned, jobs, json)
         return
+    check_inputs(planned.orders, full=verify)
     jobs = min(jobs, max(len(planned.orders), 1))
     opener = _opener(
         executor, jobs, timeout, options.memory_size("--memory-limit", memory_limit), ray_address, gpus, matrix
@@ -217,7 +222,7 @@ def _compute(
         leaderboard, paths = publish(tracker, directory=out / "report")
         failed += [f"missing from the leaderboard: {line}" for line in leaderboard.missing]
         boards = [board for board in leaderboard.boards if board.dataset in {result.dataset for result in results}]
-    except TrackingError as error:  # the runs are on disk, and the next command sends them
+    except (TrackingError, Damaged) as error:  # the runs are on disk, and the next command sends them
         failed.append(str(error))
     failed += [f"{spread.method} seed {spread.seed}: {spread.words}" for spread in spreads if not spread.stable]
     if json:

@@ -24,7 +24,7 @@ def submit(
 ) -> None:
     """Pack finished runs into one file that another harness can verify: scores, settings, provenance."""
     from harness.console import print_json, tell
-    from harness.files import file_digest
+    from harness.digests import file_digest
     from harness.submission.pack import find_runs, pack
 
     if out.suffix != ".zip":

@@ -15,8 +15,8 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from harness.digests import digest
 from harness.errors import UserError
-from harness.files import digest
 from harness.method import Method
 from harness.module_files import Module, ModuleFiles, data_beside, names_of
 from harness.registry import registered_entries
@@ -24,9 +24,13 @@ from harness.syntax import Import, Syntax, syntax_of
 
 COMPUTATION = "harness.computation"
 TEXT = "harness.text"
-# Reached by what computes, but they only carry: a version, errors and their words, files and their places, the request.
-_CARRIERS = {"harness", "harness.errors", "harness.files", "harness.npz", "harness.paths", "harness.spec"}
-_CARRIERS |= {"harness.data.card_errors", "harness.data.spelling", "harness.printable"}
+# Reached by what computes, but they only carry: a version, errors and their words, files, their places and hashes, the
+# request.
+_CARRIERS = {
+    "harness",
+    *(f"harness.{name}" for name in ("digests", "errors", "files", "npz", "paths", "seals", "spec", "tower_files")),
+    *("harness.data.card_errors", "harness.data.spelling", "harness.printable"),
+}
 # Who imports one of these may load a registered method by its name.
 _LOADERS = {"harness.registry", "importlib.metadata"}
 

@@ -28,6 +28,7 @@ from harness.order import Order
 from harness.predictions import Predictions
 from harness.provenance import provenance
 from harness.registry import method_class
+from harness.run_directory import write_run
 from harness.spec import Cost, RunResult, RunSpec
 from harness.truth import GroundTruth
 
@@ -163,4 +164,4 @@ def publish(result: RunResult, truth: GroundTruth, computed: Path, log: str) -> 
         truth.save(directory / "truth.json")
         write_json(directory / "config.json", result.spec.config)
         write_text(directory / "log.txt", log)
-        write_json(directory / "run.json", result.model_dump(mode="json"))
+        write_run(directory, result)

@@ -13,8 +13,8 @@ from torch import Tensor
 from harness.checkpoints import Header, build, copy, misfits, read_header, save_checkpoint
 from harness.contract import blamed, official_sizes, official_state
 from harness.data.card import DatasetCard
+from harness.digests import file_digest
 from harness.errors import HarnessError, Unsupported, UserError
-from harness.files import file_digest
 from harness.method import Method, Task
 from harness.registry import method_class, setting_errors
 from harness.text import load_text_tower

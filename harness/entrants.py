@@ -9,16 +9,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from harness import score
 from harness.data.card import DatasetCard
 from harness.data.cards import find_card
 from harness.errors import UserError
 from harness.evaluate import Progress, Request, Say, evaluate_checkpoint
-from harness.files import read_json
 from harness.own_labels import own_truth
 from harness.predictions import Predictions
+from harness.run_directory import open_run
 from harness.scored_files import ScoredFile, read_scores
 from harness.spec import RunResult
 from harness.truth import GroundTruth
@@ -108,7 +106,8 @@ def entrants(word: str, invitation: Invitation, say: Say, progress: Progress) ->
 
 def _run(directory: Path) -> Source:
     """A run directory's predictions."""
-    result = _result(directory)
+    run = open_run(directory)
+    result = run.result
     if result.status != "ok":
         raise UserError(f"{directory}: this run {result.status}; compare needs finished ones")
     spec = result.spec
@@ -117,23 +116,16 @@ def _run(directory: Path) -> Source:
     return Source(
         where=str(directory),
         facts=(method, result.selection, preset, result.features, f"seed {result.seed}", result.id.rpartition("-")[2]),
-        scores=Predictions.load(directory / "predictions.npz"),
-        truth=GroundTruth.load(directory / "truth.json"),
+        scores=run.predictions(),
+        truth=run.truth(),
         result=result,
         notes=(f"its data set is incomplete, {spec.partial}.",) if spec and spec.partial else (),
     )
 
 
-def _result(directory: Path) -> RunResult:
-    try:
-        return RunResult.model_validate(read_json(directory / "run.json"))
-    except ValidationError as error:
-        raise UserError(f"{directory / 'run.json'}: not the record of a run ({error.errors()[0]['msg']})") from error
-
-
 def _runs_of(word: str, invitation: Invitation) -> list[Source]:
     """The finished runs of a method below --out, seed by seed; of a seed run twice the newest. Empty if no method."""
-    results = {path.parent: _result(path.parent) for path in sorted(invitation.out.glob("*/run.json"))}
+    results = {path.parent: open_run(path.parent).result for path in sorted(invitation.out.glob("*/run.json"))}
     name = word if any(result.method == word for result in results.values()) else _method(word)
     if name is None:
         return []

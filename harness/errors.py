@@ -23,6 +23,10 @@ class UserError(HarnessError):
     exit_code = 2
 
 
+class Damaged(UserError):
+    """A file is not what was written; the text names it and says how it is had again."""
+
+
 class Unwritable(UserError):
     """A file or directory cannot be written: read-only, missing rights, disk full. It stops the whole command."""
 

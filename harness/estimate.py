@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.files import read_json
+from harness.run_directory import open_run
 from harness.spec import RunResult, RunSpec
 
 
@@ -18,8 +18,8 @@ class Estimates:
         self._seconds: dict[tuple[str, ...], list[float]] = defaultdict(list)
         for path in out.glob("*/run.json"):
             try:
-                result = RunResult.model_validate(read_json(path))
-            except (UserError, ValueError):  # another version's; it says nothing about ours
+                result = open_run(path.parent).result
+            except UserError:  # damaged, or another version's; it says nothing about ours
                 continue
             if result.spec is not None and result.cost is not None and not result.spec.checkpoint:
                 self.add(result)

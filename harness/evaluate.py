@@ -22,9 +22,9 @@ from harness.data.card import DatasetCard
 from harness.data.cards import find_card, open_bank
 from harness.errors import UserError
 from harness.execute import CHECKPOINT, COMPUTED, Computed, leave, spec_of
-from harness.files import read_json
 from harness.method import Method, Size, Task
 from harness.registry import method_class, one_method, setting_errors
+from harness.run_directory import RECORD, open_run
 from harness.spec import Origin, Precision, RunResult
 from harness.text import load_text_tower
 from harness.weights import read_weights
@@ -85,8 +85,7 @@ def evaluate_checkpoint(request: Request, say: Say, progress: Progress) -> RunRe
     directory = request.out / spec.run_id
     if request.record and (directory / "run.json").exists():
         say(f"{spec.run_id}: already recorded")
-        stored = RunResult.model_validate(read_json(directory / "run.json"))
-        return stored.model_copy(update={"directory": str(directory)})
+        return open_run(directory).result.model_copy(update={"directory": str(directory)})
     with (
         progress(f"{header.method} on {card.name}") as tick,
         arithmetic(method, request.device, request.precision),
@@ -128,7 +127,7 @@ def locate(text: str, out: Path) -> Path:
     if not (directory / CHECKPOINT).is_file():
         why = "the method of this run has no weights" if (directory / "run.json").exists() else "not a finished run"
         raise UserError(f"{directory}: holds no {CHECKPOINT} ({why})")
-    return directory / CHECKPOINT
+    return open_run(directory).file(CHECKPOINT) if (directory / RECORD).exists() else directory / CHECKPOINT
 
 
 def _loaded(request: Request, paths: list[Path], card: DatasetCard, label: str, say: Say) -> tuple[Method, Header]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import hashlib
 import json
 import os
 import shutil
@@ -113,8 +112,8 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Return the JSON document in `path`.
+def read_json(path: Path, again: str = "") -> Any:
+    """Return the JSON document in `path`; `again` says in an error how the file is had again.
 
     Raises:
         UserError: the file is missing or not JSON.
@@ -122,9 +121,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
+        raise UserError(f"{path}: no such file{_hint(again)}") from error
     except (OSError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, no JSON, too many digits
-        raise UserError(f"{path}: not a readable JSON file ({error})") from error
+        raise UserError(f"{path}: not a readable JSON file ({error}){_hint(again)}") from error
 
 
 def sync(path: Path) -> None:
@@ -134,25 +133,6 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def digest(*parts: bytes | str) -> str:
-    """Return the hex SHA-256 of length-prefixed parts."""
-    state = hashlib.sha256()
-    for part in parts:
-        data = part.encode(errors="surrogatepass") if isinstance(part, str) else part
-        state.update(len(data).to_bytes(8, "little"))
-        state.update(data)
-    return state.hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """Return the hex SHA-256 of a file's bytes."""
-    state = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            state.update(block)
-    return state.hexdigest()
 
 
 def reserved(path: Path, size: int) -> None:
@@ -175,6 +155,10 @@ def unwritable(path: Path, error: OSError) -> Unwritable:
     """Return the one-line error for a write that the system refused."""
     reason = "not a directory" if isinstance(error, FileExistsError) else error.strerror or error
     return Unwritable(f"{path}: cannot be written ({reason}); free space or choose another directory")
+
+
+def _hint(again: str) -> str:
+    return f"; {again}" if again else ""
 
 
 def _umask() -> int:

@@ -52,6 +52,13 @@ def cache_dir() -> Path:
     return harness_home() / "cache"
 
 
+def seal_dirs() -> tuple[Path, ...]:
+    """Directories of the seals of large files, in the order of trial: with the banks, else where caches lie."""
+    from platformdirs import user_cache_path
+
+    return harness_home() / "seals", user_cache_path("harness-wsvad") / "seals"
+
+
 def _first_existing(*candidates: Path) -> Path:
     for candidate in candidates:
         if candidate.is_dir():

@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.alignment import Alignment
-from harness.errors import UserError
+from harness.digests import DIGEST
+from harness.errors import Damaged, UserError
 from harness.files import replacing
-from harness.npz import read_npz
+from harness.npz import arrays_digest, read_npz
+
+_AGAIN = "compute the run again with `harness run --rerun`, or copy the file again from where it is whole"
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +47,8 @@ class Predictions:
         }
         if self.class_probs is not None:
             arrays["class_probs"] = self.class_probs.astype(np.float32)
+        # First: no damage to the archive's directory can hide it and leave others.
+        arrays = {DIGEST: np.array(arrays_digest(arrays)), **arrays}
         with replacing(path) as temporary, temporary.open("wb") as stream:
             np.savez(stream, allow_pickle=False, **arrays)
 
@@ -53,8 +58,11 @@ class Predictions:
 
         Raises:
             UserError: the file is missing, damaged or of another kind.
+            Damaged: it is not what was written. Files of other programs carry no hash, and are read as they are.
         """
         stored = read_npz(path)
+        if (said := stored.pop(DIGEST, None)) is not None and str(said) != arrays_digest(stored):
+            raise Damaged(f"{path}: damaged, its hash is not that of its content; {_AGAIN}")
         try:
             result = cls(
                 videos=tuple(stored["videos"].tolist()),
@@ -65,7 +73,7 @@ class Predictions:
                 class_probs=stored.get("class_probs"),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path}: not a predictions file ({error})") from error
+            raise UserError(f"{path}: not a predictions file ({error}); {_AGAIN}") from error
         result.check(path)
         return result
 

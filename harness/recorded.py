@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlparse
 from harness import sqlite
 from harness.errors import HarnessError, UserError
 from harness.paths import cache_dir
+from harness.run_directory import unchanged
 from harness.spec import RunResult
 from harness.sqlite import sqlite_file, sqlite_uri
 from harness.store import open_store, searched
@@ -107,6 +108,7 @@ class Recorded:
 
         Raises:
             UserError: the run has no such file here.
+            Damaged: it is not what the run wrote.
             TrackingError: the store cannot be reached.
         """
         parts = urlparse(run.artifacts)
@@ -117,7 +119,7 @@ class Recorded:
             homes = [self.out, *([file.absolute().parent] if file else [])] if rest else []
             for candidate in (*(home / rest / name for home in homes if rest), path):
                 if candidate.is_file():
-                    return candidate
+                    return unchanged(candidate, run.result)
             raise UserError(f"{path}: no such file, although {self.store} lists it for run {run.result.id}")
         cached = cache_dir() / "artifacts" / run.mlflow_id / name
         if not cached.is_file():
@@ -126,7 +128,7 @@ class Recorded:
                 cached.parent.mkdir(parents=True, exist_ok=True)
                 with tempfile.TemporaryDirectory(dir=cached.parent) as temporary:
                     os.replace(client.download_artifacts(run.mlflow_id, name, temporary), cached)
-        return cached
+        return unchanged(cached, run.result)
 
     def _open(self) -> Any:
         if self._client is None:

@@ -12,9 +12,10 @@ from typing import Protocol
 from harness.claims import Claims
 from harness.errors import Unwritable
 from harness.executors import Ended, Event, Executor, Moved, Said, Tell
-from harness.files import read_json, replacing, tidy
+from harness.files import replacing, tidy
 from harness.matrix import Plan
 from harness.order import Order
+from harness.run_directory import open_run
 from harness.spec import RunResult
 from harness.track import Tracker
 
@@ -156,8 +157,7 @@ def _fill(state: _State, executor: Executor, claims: Claims, display: Display) -
 
 def stored(order: Order) -> RunResult:
     """The result of a finished run, marked as skipped."""
-    result = RunResult.model_validate(read_json(order.directory / "run.json"))
-    return result.model_copy(update={"status": "skipped", "directory": str(order.directory)})
+    return open_run(order.directory).result.model_copy(update={"status": "skipped", "directory": str(order.directory)})
 
 
 def _check_writable(out: Path) -> None:

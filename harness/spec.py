@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.files import digest
+from harness.digests import digest
 
 # "given": the weights come from a checkpoint, nothing was trained or chosen here.
 SelectionRule = Literal["last", "val", "oracle", "paper", "given"]
@@ -150,7 +150,8 @@ class RunResult(_Model):
 
     `origin` says whether the weights were trained here, or come from a checkpoint, there of a method that can be
     trained or of one that cannot. `log` is the end of the log of a failed run. `undefined` names the metrics that are
-    not in `metrics` because the test set leaves them undefined; `cautions` say what makes the others doubtful.
+    not in `metrics` because the test set leaves them undefined; `cautions` say what makes the others doubtful. `files`
+    are the SHA-256 of the files beside `run.json`, by name.
     """
 
     id: str
@@ -175,6 +176,7 @@ class RunResult(_Model):
     provenance: dict[str, str] = {}
     origin: Origin = "trained"
     directory: str = ""
+    files: dict[str, str] = {}
 
     @classmethod
     def of(cls, spec: RunSpec, status: Status, **facts: Any) -> RunResult:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from harness.files import read_json
 from harness.order import Order
+from harness.run_directory import RECORD, open_run
 from harness.runner import Display, Open, compute
 from harness.spec import RunResult, RunSpec
 from harness.spread import METRIC, Spread, key_of, record, recorded
@@ -107,8 +107,7 @@ def measure(
 
 
 def _finished(order: Order) -> RunResult | None:
-    path = order.directory / "run.json"
-    result = RunResult.model_validate(read_json(path)) if path.exists() else None
+    result = open_run(order.directory).result if (order.directory / RECORD).exists() else None
     return result if result is not None and METRIC in result.metrics else None
 
 

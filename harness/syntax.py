@@ -11,7 +11,7 @@ import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.files import digest
+from harness.digests import digest
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ Architecture and names are those of Hugging Face transformers, which is imported
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import UserError
+from harness.tower_files import check_cached, tower_hash, weights_hash
 
 if TYPE_CHECKING:
     from transformers import CLIPTextModelWithProjection
@@ -111,17 +111,19 @@ class TextTower(nn.Module):
 def load_text_tower(source: str | None) -> TextTower:
     """Return the embedded random tower (`source` None), or the tower in a local directory or of a hub id.
 
-    A hub id may carry a revision: `openai/clip-vit-base-patch16@main`. Only safetensors are read.
+    A hub id may carry a revision: `openai/clip-vit-base-patch16@main`. Only safetensors are read. The tower of a
+    directory is named by the hash of its weights, settings and tokenizer, one of the hub by its commit.
 
     Raises:
         UserError: the source is missing, unreachable or no CLIP text model.
+        Damaged: the hub's cache does not hold what was downloaded.
     """
     if source is None:
         return _embedded_tower()
     directory = Path(source).expanduser()
     if directory.is_dir():
         model, tokenize = _pretrained(source, str(directory), local_files_only=True)
-        return TextTower(model, tokenize, f"{directory.resolve().name}#{_weights_hash(model)[:10]}")
+        return TextTower(model, tokenize, f"{directory.resolve().name}#{tower_hash(model, directory)[:10]}")
     hub_id, _, revision = source.partition("@")
     if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", hub_id) or directory.exists():
         raise UserError(
@@ -133,7 +135,8 @@ def load_text_tower(source: str | None) -> TextTower:
     except UserError:
         _reach_hub(source, hub_id, revision or None)
         model, tokenize = _pretrained(source, hub_id, **where)
-    commit = getattr(model.config, "_commit_hash", None) or _weights_hash(model)
+    check_cached(source, hub_id, revision or "main")
+    commit = getattr(model.config, "_commit_hash", None) or weights_hash(model)
     return TextTower(model, tokenize, f"{hub_id}@{commit[:10]}")
 
 
@@ -288,11 +291,3 @@ def _silence() -> Iterator[None]:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
-
-
-def _weights_hash(model: nn.Module) -> str:
-    state = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        state.update(f"{name}{tuple(tensor.shape)}".encode())
-        state.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return state.hexdigest()

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
+from harness.digests import digest
 from harness.errors import HarnessError
-from harness.files import digest, write_json
+from harness.files import write_json
 from harness.locks import alone
 from harness.recorded import Recorded, TrackedRun, TrackingError
+from harness.run_directory import open_run
 from harness.spec import RunResult
 from harness.sqlite import ARTIFACTS
 from harness.store import busy, created, log, pages
@@ -62,6 +64,7 @@ class Tracker(Recorded):
             TrackingError: the store cannot be reached; the directory stays and `sync` sends it later.
         """
         result, content = read_run(directory)
+        open_run(directory).check()
         with self._reported(f"given run {result.id}"):
             return self._patiently(result, content, "FINISHED", points(result, directory), directory)
 

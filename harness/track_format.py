@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from harness.errors import UserError
-from harness.files import digest, read_json
 from harness.history import History, read_history
+from harness.run_directory import RECORD, open_run
 from harness.spec import RunResult
 
 RUN_ID, CONTENT, RESULT = "harness.run_id", "harness.content", "harness.result"
@@ -60,19 +58,15 @@ def read_run(directory: Path) -> tuple[RunResult, str]:
     """Return the finished run in `directory` and the hash of its `run.json`.
 
     Raises:
-        UserError: there is none, or it did not finish.
+        UserError: there is none, it did not finish, or it is damaged.
     """
-    path = directory / "run.json"
-    value = read_json(path)
-    try:
-        result = RunResult.model_validate(value)
-    except ValidationError as error:
-        raise UserError(f"{path}: not a run ({error.errors()[0]['msg']})") from error
+    run = open_run(directory)
+    path, result = directory / RECORD, run.result
     if result.status != "ok":
         raise UserError(f"{path}: status is {result.status}; only finished runs are recorded")
     if result.spec is not None and result.spec.variant:
         raise UserError(f"{path}: a variant of a run, computed to see how it rounds; it is no result of its own")
-    return result, digest(path.read_bytes())
+    return result, run.content
 
 
 def points(result: RunResult, directory: Path) -> list[Point]:

@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.digests import digest
 from harness.errors import UserError
-from harness.files import digest, read_json
+from harness.files import read_json
 from harness.spec import RunResult
 from harness.track_format import read_run
 

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from harness import convert as conversion
 from harness.checkpoints import Header, read_header, save_checkpoint, weights_hash
 from harness.convert import convert
+from harness.digests import file_digest
 from harness.errors import Unsupported, UserError
-from harness.files import file_digest
 from harness.method import Method, MethodCard, MethodConfig, Task
 from harness.registry import method_names
 from harness.weights import read_weights

@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 
 from harness import registry
 from harness.checkpoints import Header, save_checkpoint
-from harness.data.bank import Bank, BankWriter, Item, bank_path
+from harness.data.bank import Bank, Item, bank_path
+from harness.data.bank_writer import BankWriter
 from harness.data.card import DatasetCard
 from harness.errors import UserError
 from harness.evaluate import _features

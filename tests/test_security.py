@@ -20,8 +20,9 @@ from harness import parity
 from harness.data.bank import Bank, bank_path
 from harness.data.card import read_card
 from harness.data.hf import export_bank, import_exported
+from harness.digests import file_digest
 from harness.errors import HarnessError
-from harness.files import file_digest, read_json, write_json
+from harness.files import read_json, write_json
 from harness.matrix import read_matrix
 from harness.predictions import Predictions
 from harness.submission import bundle

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import yaml
 
-from harness.data.bank import BankWriter, Item, bank_path
+from harness.data.bank import Item, bank_path
+from harness.data.bank_writer import BankWriter
 from harness.data.card import DatasetCard
 from harness.files import read_json, replacing_directory
 from harness.spec import RunResult

@@ -1,40 +1,44 @@
 """The feature bank: every snippet of a split in one memory-mapped array, plus an index and a content hash.
 
-<bank>/bank.json             what it is: card, feature set, dtype, counts, excluded videos, hashes
+<bank>/bank.json             what it is: card, feature set, excluded videos, hashes of all files and of itself
 <bank>/card.yaml             the card it was checked against
 <bank>/{train,test}.npy      features [N, D], items one after another
 <bank>/{train,test}.json     items: video, crop, number of snippets, labels (training only)
 <bank>/truth.json            ground truth of the test split, for the scorer only
 <bank>/truth@NAME.json       the same by another protocol of the card
 <bank>/import.txt            what the import said, line by line, where it said anything
+
+Whatever of it is opened is what was imported: small files are hashed each time, features are known by their seal.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import Annotated, Any, BinaryIO, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
+from harness import seals
 from harness.data.card import DatasetCard, read_card
 from harness.data.shares import Share, label
+from harness.digests import digest, file_digest, intact
 from harness.errors import UserError
-from harness.files import digest, file_digest, read_json, write_json, write_text
+from harness.files import read_json
 from harness.paths import banks_dir
 from harness.truth import GroundTruth
 from harness.withheld import check_reach
 
 SplitName = Literal["train", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "test")
-FORMAT = 1
+# Since 2 a bank knows the hash of its description, its card and its remarks; one of 1 is read as it is.
+FORMAT = 2
+_READABLE = (1, FORMAT)
+AGAIN = "import the data set again (`harness data import`)"
 REMARKS = "import.txt"
 _Count = Annotated[int, Field(ge=0, le=1 << 40)]
 
@@ -113,27 +117,22 @@ class Split:
 class Bank:
     """An imported data set with one feature set. Opening it reads the index, not the features."""
 
-    def __init__(self, path: Path, variant: str = "") -> None:
-        """Open the bank in `path`; `variant` names another protocol of its card.
+    def __init__(self, path: Path, variant: str = "", again: str = AGAIN) -> None:
+        """Open the bank in `path`; `variant` names another protocol of its card, `again` says how it is made anew.
 
         Raises:
-            UserError: there is no bank, it is of another format, or the variant could not be built at import.
+            UserError: there is no bank, it is of another format or damaged, or the variant was not built at import.
         """
         self.path = path
+        self._again = again
         if not (path / "bank.json").exists():
             raise UserError(f"{path}: no feature bank here; run `harness data import` first")
-        info = read_json(path / "bank.json")
-        if not isinstance(info, dict) or info.get("format") != FORMAT:
-            raise UserError(f"{path / 'bank.json'}: not a bank of format {FORMAT}; import the data set again")
-        self.info: dict[str, Any] = info
-        self.card: DatasetCard = read_card(path / "card.yaml")
-        try:
-            self.shares: Mapping[SplitName, Share] = _Info.model_validate(info).partial
-        except ValidationError as error:
-            where = ".".join(map(str, error.errors()[0]["loc"]))
-            raise UserError(f"{path / 'bank.json'}: damaged (field {where}); import the data set again") from error
+        self.info: dict[str, Any] = self._description()
+        self.card: DatasetCard = read_card(
+            path / "card.yaml" if self.info["format"] == 1 else self._unchanged("card.yaml")
+        )
         if self.info["features"] not in self.card.features:
-            raise UserError(f"{path / 'bank.json'}: damaged (field features); import the data set again")
+            raise self._damaged("bank.json", "field features")
         self.features_name: str = self.info["features"]
         self._truth = "truth.json"
         if variant:
@@ -143,6 +142,20 @@ class Bank:
                 name = f"{self.card.name}@{variant}"
                 raise UserError(f"dataset {name} was not built when the set was imported ({reason}); import it again")
             self.card = self.card.variant(variant)
+
+    def _description(self) -> dict[str, Any]:
+        """What `bank.json` says."""
+        info = read_json(self.path / "bank.json", self._again)
+        if not isinstance(info, dict) or info.get("format") not in _READABLE:
+            formats = " or ".join(map(str, _READABLE))
+            raise UserError(f"{self.path / 'bank.json'}: not a bank of format {formats}; {self._again}")
+        if info["format"] != 1 and not intact(info):
+            raise self._damaged("bank.json", "its hash is not that of its content")
+        try:
+            self.shares: Mapping[SplitName, Share] = _Info.model_validate(info).partial
+        except ValidationError as error:
+            raise self._damaged("bank.json", f"field {'.'.join(map(str, error.errors()[0]['loc']))}") from error
+        return info
 
     @property
     def content_hash(self) -> str:
@@ -171,24 +184,23 @@ class Bank:
         Raises:
             UserError: the index or the feature file is missing or damaged.
         """
-        index = self._unchanged(f"{name}.json")
+        index, array = self._unchanged(f"{name}.json"), self._unchanged(f"{name}.npy")
         try:
             items = _ITEMS.validate_json(index.read_bytes(), strict=True)
         except ValidationError as error:
-            raise UserError(f"{index}: damaged ({error.errors()[0]['msg']}); import the data set again") from error
+            raise self._damaged(index.name, error.errors()[0]["msg"]) from error
         if max((label for item in items for label in item.labels), default=0) >= len(self.card.classes):
-            raise UserError(f"{index}: damaged (a label beyond the card's classes); import the data set again")
+            raise self._damaged(index.name, "a label beyond the card's classes")
         try:
-            features = np.lib.format.open_memmap(self.path / f"{name}.npy", mode="r")
+            features = np.lib.format.open_memmap(array, mode="r")
         except Exception as error:  # numpy raises many kinds for a damaged header
-            reason = " ".join(str(error).split())
-            raise UserError(f"{self.path / f'{name}.npy'}: damaged ({reason}); import the data set again") from error
+            raise self._damaged(array.name, " ".join(str(error).split())) from error
         card = self.card.features[self.features_name]
         expected = (sum(item.snippets for item in items), card.dim)
         if features.dtype.kind != "f":
-            raise UserError(f"{self.path / f'{name}.npy'}: {features.dtype}, expected floats; import again")
+            raise self._damaged(array.name, f"{features.dtype}, expected floats")
         if features.shape != expected:
-            raise UserError(f"{self.path / f'{name}.npy'}: shape {features.shape}, expected {expected}; import again")
+            raise self._damaged(array.name, f"shape {features.shape}, expected {expected}")
         starts = np.cumsum([0, *(item.snippets for item in items)], dtype=np.int64)[:-1]
         return Split(items, starts, features, card.scale, len(self.card.classes))
 
@@ -197,116 +209,39 @@ class Bank:
         check_reach()
         return GroundTruth.load(self._unchanged(self._truth))
 
-    def _unchanged(self, name: str) -> Path:
-        """Path of a small content file, which must be what was imported; `verify` checks the features as well."""
-        path = self.path / name
-        try:
-            found = self.file_hash(name)
-        except OSError as error:
-            raise UserError(f"{path}: {error.strerror}; import the data set again") from error
-        if found != self.info["files"].get(name):
-            raise UserError(f"{path}: content changed since it was imported; import the data set again")
-        return path
+    def check(self, full: bool = False) -> None:
+        """Raise UserError unless every file is what was imported; `full`: features are hashed despite their seal."""
+        for name in self.info["files"]:
+            self._unchanged(name, full)
+
+    def seal(self) -> None:
+        """Seal the features, which the caller has just written and hashed."""
+        for name in map(_features_file, SPLITS):
+            seals.seal(self.path / name, self.info["files"][name])
 
     def file_hash(self, name: str) -> str:
         """Hash of one content file as it is now; raises OSError if it is missing."""
         return file_digest(self.path / name)
 
+    def _unchanged(self, name: str, full: bool = False) -> Path:
+        """Path of a file, which must be what was imported."""
+        path, recorded = self.path / name, self.info["files"].get(name, "")
+        try:
+            same = seals.holds(path, recorded, full) if path.suffix == ".npy" else self.file_hash(name) == recorded
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror}; {self._again}") from error
+        if not same:
+            raise UserError(f"{path}: content changed since it was imported; {self._again}")
+        return path
+
+    def _damaged(self, name: str, reason: str) -> UserError:
+        return UserError(f"{self.path / name}: damaged ({reason}); {self._again}")
+
+
+def _features_file(split: SplitName) -> str:
+    return f"{split}.npy"
+
 
 def content_files() -> tuple[str, ...]:
     """Names of the files whose bytes make up a bank's content hash."""
     return ("train.npy", "train.json", "test.npy", "test.json", "truth.json")
-
-
-class BankWriter:
-    """Write a bank into an empty directory, one item at a time, in bounded memory.
-
-    Use as a context manager inside `harness.files.replacing_directory`; call `finish` at the end.
-    """
-
-    def __init__(self, directory: Path, card: DatasetCard, features: str) -> None:
-        self._directory = directory
-        self._card = card
-        self._features = features
-        self._spec = card.features[features]
-        self._dtype = np.dtype(self._spec.dtype)
-        self._streams: dict[SplitName, BinaryIO] = {}
-        self._items: dict[SplitName, list[Item]] = {split: [] for split in SPLITS}
-
-    def __enter__(self) -> BankWriter:
-        for split in SPLITS:
-            stream = (self._directory / f"{split}.npy").open("wb")
-            self._streams[split] = stream
-            self._write_header(stream, 0)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for stream in self._streams.values():
-            stream.close()
-
-    def add(self, split: SplitName, item: Item, features: NDArray[np.floating[Any]]) -> None:
-        """Append the features `[T, D]` of one item."""
-        if features.shape != (item.snippets, self._spec.dim):
-            raise ValueError(f"{item.video}: features {features.shape}, expected {(item.snippets, self._spec.dim)}")
-        self._streams[split].write(np.ascontiguousarray(features, dtype=self._dtype).tobytes())
-        self._items[split].append(item)
-
-    def finish(
-        self,
-        truth: GroundTruth,
-        excluded: Mapping[SplitName, tuple[str, ...]],
-        origin: str,
-        variants: Mapping[str, GroundTruth] | None = None,
-        missing: Mapping[str, str] | None = None,
-        shares: Mapping[SplitName, Share] | None = None,
-        remarks: Sequence[str] = (),
-    ) -> None:
-        """Write index, ground truth and description.
-
-        `origin` says where the features came from, `variants` are ground truths by other protocols of the card, and
-        `missing` says why others could not be built. `shares` are those of an incomplete data set; `remarks` are
-        lines that are kept as text.
-        """
-        for split, items in self._items.items():
-            self._streams[split].seek(0)
-            self._write_header(self._streams[split], sum(item.snippets for item in items))
-            self._streams[split].close()
-            rows = [{"video": i.video, "crop": i.crop, "snippets": i.snippets, "labels": list(i.labels)} for i in items]
-            write_json(self._directory / f"{split}.json", rows)
-        truth.save(self._directory / "truth.json")
-        others = {f"truth@{name}.json": other for name, other in (variants or {}).items()}
-        for name, other in others.items():
-            other.save(self._directory / name)
-        content = json.loads(self._card.model_dump_json())
-        write_text(self._directory / "card.yaml", yaml.safe_dump(content, sort_keys=False))
-        files = {name: file_digest(self._directory / name) for name in (*content_files(), *others)}
-        if remarks:
-            write_text(self._directory / REMARKS, "".join(f"{line}\n" for line in remarks))
-        # A whole bank says nothing of shares, as earlier ones.
-        partial = {split: share.model_dump(mode="json") for split, share in (shares or {}).items()}
-        write_json(
-            self._directory / "bank.json",
-            {
-                **({"partial": partial} if partial else {}),
-                "format": FORMAT,
-                "dataset": self._card.name,
-                "features": self._features,
-                "card_hash": self._card.digest_of(self._features),
-                "hash": digest(*(f"{name}={files[name]}" for name in content_files())),
-                "files": files,
-                "excluded": {split: list(excluded.get(split, ())) for split in SPLITS},
-                "origin": origin,
-                "variants": dict(missing or {}),
-            },
-        )
-
-    def _write_header(self, stream: BinaryIO, rows: int) -> None:
-        header = {
-            "descr": np.lib.format.dtype_to_descr(self._dtype),
-            "fortran_order": False,
-            # The header is rewritten in place once the row count is known; numpy pads it to leave room.
-            "shape": (rows, self._spec.dim),
-        }
-        np.lib.format.write_array_header_1_0(stream, header)

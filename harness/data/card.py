@@ -23,8 +23,8 @@ from harness.data.card_parts import (
     expression,
 )
 from harness.data.spelling import composed
+from harness.digests import digest
 from harness.errors import UserError
-from harness.files import digest
 
 # Fields that change no result, so that they are no part of a card's hash.
 PROSE = {"title", "preset", "licence", "source", "notes", "name_label", "fps"}

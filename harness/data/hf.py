@@ -5,24 +5,26 @@ from __future__ import annotations
 import importlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from harness.data.bank import REMARKS, SPLITS, Bank, BankWriter, Item, SplitName, bank_path
+from harness.data.bank import REMARKS, SPLITS, Bank, Item, SplitName, bank_path
+from harness.data.bank_writer import BankWriter
 from harness.data.card import DatasetCard, read_card
 from harness.data.lists import read_text
+from harness.data.manifest import check_manifest, write_manifest
 from harness.data.shares import Share
 from harness.errors import UserError
-from harness.files import file_digest, read_json, replacing_directory, write_json
+from harness.files import read_json, replacing_directory
 from harness.truth import GroundTruth
 
 # Beside what `save_to_disk` writes: what a table of features cannot hold.
 _SIDE_FILES = ("bank.json", "card.yaml", "truth.json")
-_HASHES = "hashes.json"
+_AGAIN = "copy it again from where it is whole, or export it again (`harness data export`)"
 _ROWS_IN_MEMORY = 16
 
 
@@ -39,6 +41,7 @@ def export_bank(bank: Bank, directory: Path) -> None:
     """
     if directory.exists():
         raise UserError(f"{directory}: exists already; name a new directory")
+    bank.check()
     datasets = _library()
     spec = bank.card.features[bank.features_name]
     features = datasets.Features(
@@ -67,7 +70,7 @@ def export_bank(bank: Bank, directory: Path) -> None:
             shutil.copyfile(bank.path / name, target / name)
         if (bank.path / REMARKS).exists():
             shutil.copyfile(bank.path / REMARKS, target / REMARKS)
-        write_json(target / _HASHES, _hashes(target))
+        write_manifest(target)
 
 
 def _rows(path: str, name: SplitName) -> Iterator[dict[str, Any]]:
@@ -81,12 +84,19 @@ def _rows(path: str, name: SplitName) -> Iterator[dict[str, Any]]:
         }
 
 
-def import_exported(directory: Path, card: DatasetCard, features: str | None = None) -> Bank:
+def import_exported(
+    directory: Path, card: DatasetCard, features: str | None = None, say: Callable[[str], None] = lambda line: None
+) -> Bank:
     """Write the bank that `export_bank` read, with the same bytes. `features`: the feature set it must hold.
+
+    `say` is told where the directory is of an earlier version, whose files cannot all be checked.
 
     Raises:
         UserError: the directory is damaged or of another data set.
     """
+    # Before a reader maps them: where an Arrow file ends too early, the process would be killed.
+    if not check_manifest(directory, _AGAIN):
+        say(f"{directory}: exported by an earlier version, without hashes of all its files; not all could be checked")
     stored = read_card(directory / "card.yaml")
     info = read_json(directory / "bank.json")
     exported = info.get("features") if isinstance(info, dict) else None
@@ -96,9 +106,6 @@ def import_exported(directory: Path, card: DatasetCard, features: str | None = N
         raise UserError(f"{directory}: exported from another version of the card {stored.name}, expected {card.name}")
     if features not in (None, exported):
         raise UserError(f"{directory}: holds the feature set {exported}, not {features}")
-    # Before a reader maps them: where an Arrow file ends too early, the process would be killed.
-    if read_json(directory / _HASHES) != _hashes(directory):
-        raise UserError(f"{directory}: its Arrow files are not those of {_HASHES}; export it again")
     datasets = _library()
     try:
         parts = datasets.load_from_disk(str(directory.absolute())).with_format("numpy")
@@ -125,12 +132,9 @@ def import_exported(directory: Path, card: DatasetCard, features: str | None = N
             raise UserError(f"{directory}: not what `harness data export` writes ({error}); export it again") from error
         if Bank(target).content_hash != info.get("hash"):
             raise UserError(f"{directory}: the content changed since it was exported; export it again")
-    return Bank(path)
-
-
-def _hashes(directory: Path) -> dict[str, str]:
-    """SHA-256 of every Arrow file, by its place in the directory."""
-    return {path.relative_to(directory).as_posix(): file_digest(path) for path in sorted(directory.rglob("*.arrow"))}
+    bank = Bank(path)
+    bank.seal()
+    return bank
 
 
 def _library() -> ModuleType:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from harness.data.annotations import Annotations, read_annotations
 from harness.data.arrays import Damaged, read_features
-from harness.data.bank import SPLITS, Bank, BankWriter, Item, SplitName, bank_path
+from harness.data.bank import SPLITS, Bank, Item, SplitName, bank_path
+from harness.data.bank_writer import BankWriter
 from harness.data.card import DatasetCard
 from harness.data.ground_truth import Count, Tested, build_truth, frame_counts, unannotated
 from harness.data.lists import find_input
@@ -87,7 +88,9 @@ def import_features(
         warnings = [*annotations.warnings, *_rounded(copy.rounded), *odd]
         remarks = [*warnings, *_remarks(excluded, lacks, shares)]
         writer.finish(truth, excluded, f"{root.name}, {copy.total} files", variants, reasons, shares, remarks)
-    return ImportReport(Bank(path), excluded, tuple(warnings), {split: tuple(each) for split, each in lacks.items()})
+    bank = Bank(path)
+    bank.seal()
+    return ImportReport(bank, excluded, tuple(warnings), {split: tuple(each) for split, each in lacks.items()})
 
 
 @dataclass

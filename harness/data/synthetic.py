@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.bank import Bank, BankWriter, Item, bank_path
+from harness.data.bank import FORMAT, Bank, Item, bank_path
+from harness.data.bank_writer import BankWriter
 from harness.data.card import DatasetCard
-from harness.files import file_digest, replacing_directory
+from harness.digests import file_digest
+from harness.files import replacing_directory
 from harness.text import load_text_tower
 from harness.truth import Event, GroundTruth, VideoTruth
 
@@ -44,9 +46,10 @@ def generate(card: DatasetCard) -> Bank:
     name, spec = card.feature_set(None)
     path = bank_path(card.name, name)
     origin = f"synthetic, seed {SEED}, {spec.dim}-d, generator {file_digest(Path(__file__))[:8]}"
+    again = f"remove the directory {path}, and the next command makes the set again"
     if (path / "bank.json").exists():
-        bank = Bank(path)
-        if bank.info["card_hash"] == card.digest and bank.info["origin"] == origin:
+        bank = Bank(path, again=again)
+        if (bank.info["card_hash"], bank.info["origin"], bank.info["format"]) == (card.digest, origin, FORMAT):
             return bank
     world = _World(card)
     truth: dict[str, VideoTruth] = {}
@@ -60,7 +63,9 @@ def generate(card: DatasetCard) -> Bank:
             card.name, card.class_names, card.alignment, truth, card.protocol.primary, card.protocol.map
         )
         writer.finish(ground, {}, origin)
-    return Bank(path)
+    bank = Bank(path, again=again)
+    bank.seal()
+    return bank
 
 
 class _World:

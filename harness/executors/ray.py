@@ -16,12 +16,13 @@ from harness.computation import Judge, judge_by
 from harness.conclude import Grounds
 from harness.data.bank import Bank, bank_path
 from harness.data.cards import find_card, open_bank
+from harness.digests import digest
 from harness.errors import HarnessError, Unwritable, UserError
 from harness.execute import CHECKPOINT, COMPUTED, HISTORY, LOOK, PREDICTIONS, Computed
 from harness.executors import Ended, Said, Tell, Unable
 from harness.executors.ending import ended
 from harness.executors.perform import Failure, failed, perform
-from harness.files import digest, replacing_directory, unwritable
+from harness.files import replacing_directory, unwritable
 from harness.locks import alone
 from harness.order import Order
 from harness.predictions import Predictions

@@ -10,7 +10,7 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
-from harness.errors import HarnessError, UserError
+from harness.errors import Damaged, HarnessError, UserError
 from harness.history import read_history
 from harness.report.board import Board, Figure, Row
 from harness.report.figures import label, signed
@@ -185,6 +185,8 @@ def _choice(run: TrackedRun, artifact: Artifact) -> Choice:
     assert chosen is not None
     try:
         history = read_history(artifact(run, "history.json")).model_dump()["looks"]
+    except Damaged:
+        raise
     except HarnessError:  # the store keeps the outcome; the way there is an extra
         history = ()
     epoch = next((int(look["epoch"]) for look in history if look["step"] == chosen.step), None)

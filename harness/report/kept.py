@@ -14,8 +14,9 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from harness import __version__
+from harness.digests import digest
 from harness.errors import UserError
-from harness.files import digest, read_json, write_text
+from harness.files import read_json, write_text
 from harness.paths import cache_dir, cards_dir, harness_home, report_assets_dir
 from harness.registry import registered_entries
 from harness.report.board import Leaderboard
@@ -44,7 +45,7 @@ def fingerprint(tracker: Tracker, formats: Sequence[str]) -> str:
             facts.append(_fact(str(path), path.stat()))
     for place in (tracker.out / ARTIFACTS, *_sources()):
         facts += _walked(str(place))
-    facts += _walked(str(harness_home()), but=("banks", "cache"))
+    facts += _walked(str(harness_home()), but=("banks", "cache", "seals"))
     return digest(*facts)
 
 

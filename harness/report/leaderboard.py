@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.checked import unchecked
+from harness.digests import digest
 from harness.errors import HarnessError, UserError
 from harness.fidelity import weakest
-from harness.files import digest
 from harness.metrics.power import seeds_needed
 from harness.metrics.variance import Estimate
 from harness.report.board import Board, Failure, Figure, Leaderboard, OpenPair, Row

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from harness.files import digest
+from harness.digests import digest
 from harness.report.board import Board
 
 _LONGEST = 100

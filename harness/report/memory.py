@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from harness.files import digest, file_digest
+from harness.digests import digest, file_digest
 from harness.track import TrackedRun
 
 NAME = "statistics.db"

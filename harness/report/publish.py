@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.errors import UserError
+from harness.errors import Damaged, UserError
 from harness.paths import cache_dir
 from harness.report.board import Leaderboard
 from harness.report.formats import FORMATS, check_formats
 from harness.report.kept import fingerprint, keep, kept
+from harness.report.uncertainty import Artifact
 from harness.spread import recorded
-from harness.track import Tracker
+from harness.track import TrackedRun, Tracker
 
 
 def publish(
@@ -29,6 +30,7 @@ def publish(
 
     Raises:
         UserError: nothing is recorded, a source is wrong, a format is unknown, or the directory cannot be written.
+        Damaged: a file of a run is not what the run wrote; the report of all others is written.
     """
     check_formats(formats)
     if directory is not None and not also and (found := kept(fingerprint(tracker, formats), directory)):
@@ -50,12 +52,28 @@ def _made(
     from harness.report.write import write_report
 
     cache = cache_dir() / "statistics"
+    damaged: list[Damaged] = []
     with joined(tracker, also) as sources:
-        boards = build(sources.runs, sources.failures, sources.artifact, _notes(), cache, recorded(tracker))
+        artifact = _noting(sources.artifact, damaged)
+        boards = build(sources.runs, sources.failures, artifact, _notes(), cache, recorded(tracker))
         leaderboard = replace(boards, notices=sources.notices, missing=tuple(tracker.unreadable()))
-        if directory is None:
-            return leaderboard, []
-        return leaderboard, write_report(leaderboard, sources.artifact, directory, formats, cache)
+        paths = [] if directory is None else write_report(leaderboard, artifact, directory, formats, cache)
+    if damaged:
+        raise damaged[0]
+    return leaderboard, paths
+
+
+def _noting(artifact: Artifact, damaged: list[Damaged]) -> Artifact:
+    """`artifact`, which also notes what is damaged: a page that lacks a figure must not hide why."""
+
+    def noted(run: TrackedRun, name: str) -> Path:
+        try:
+            return artifact(run, name)
+        except Damaged as error:
+            damaged.append(error)
+            raise
+
+    return noted
 
 
 def _notes() -> dict[str, str]:

@@ -11,9 +11,10 @@ from urllib.parse import urlparse
 
 from harness.checked import FIELD, here
 from harness.code_identity import code_hash
+from harness.digests import digest
 from harness.errors import UserError
 from harness.fidelity import fidelity
-from harness.files import digest, write_json
+from harness.files import write_json
 from harness.registry import method_class
 from harness.report.uncertainty import Artifact
 from harness.spec import RunSpec

@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from harness.alignment import Alignment
+from harness.digests import DIGEST
 from harness.errors import UserError
+from harness.npz import readable
 from harness.predictions import Predictions
 from harness.submission.archive import StoredZip, plain
 
 _REQUIRED = {"videos": "U", "offsets": "<i8", "scores": "<f4", "classes": "U", "alignment": "U"}
-_OPTIONAL = {"class_probs": "<f4"}
-_AXES = {"videos": 1, "offsets": 1, "scores": 1, "classes": 1, "alignment": 0, "class_probs": 2}
+# The manifest has the hash of the file; the one inside is for those who have the file alone.
+_OPTIONAL = {"class_probs": "<f4", DIGEST: "U"}
+_AXES = {"videos": 1, "offsets": 1, "scores": 1, "classes": 1, "alignment": 0, "class_probs": 2, DIGEST: 0}
 
 
 def parse_predictions(data: bytes, where: str) -> Predictions:
@@ -66,4 +69,7 @@ def _array(data: bytes, name: str, where: str) -> NDArray[Any]:
     size = len(data) - stream.tell()
     if by_column or len(shape) != _AXES[name] or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != size:
         raise UserError(f"{where}: {name} says its shape is {str(shape)[:100]}, which its {size:,} bytes are not")
-    return np.frombuffer(data, dtype, offset=stream.tell()).reshape(shape)
+    array = np.frombuffer(data, dtype, offset=stream.tell()).reshape(shape)
+    if not readable(array):
+        raise UserError(f"{where}: {name} holds a text with characters that do not exist")
+    return array

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from harness.digests import digest
 from harness.errors import UserError
-from harness.files import digest
 from harness.history import History
 from harness.predictions import Predictions
 from harness.spec import RunResult

@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness import __version__
+from harness.data.bank import Bank, bank_path
+from harness.digests import digest
 from harness.errors import UserError
-from harness.files import digest, read_json, replacing
+from harness.files import replacing
 from harness.metrics.protocol import evaluate
 from harness.registry import one_method
+from harness.run_directory import open_run
+from harness.spec import RunResult
 from harness.submission.archive import stored
 from harness.submission.bundle import FILES, FORMAT, Manifest, Packed, parse_entry, truth_hash
 from harness.submission.judge import differences
 from harness.track_format import read_run
-from harness.truth import GroundTruth
 
 
 def find_runs(words: Sequence[str], runs: Path) -> list[Path]:
@@ -35,17 +38,22 @@ def pack(directories: Sequence[Path], path: Path) -> list[str]:
     """Write the runs in `directories` to one file, atomically; return their ids. Equal runs give equal bytes.
 
     Raises:
-        UserError: a run did not finish, a file of it is missing, or its metrics are not those of its scores.
+        UserError: a run did not finish, a file of it is missing or damaged, the features that it says it was computed
+            with are here but damaged, or its metrics are not those of its scores.
     """
+    banks = set[Path]()
     entries, runs = dict[str, bytes](), dict[str, Packed]()
     for directory in directories:
         result, _ = read_run(directory)
+        run = open_run(directory)
+        run.check()
+        _check_features(result, banks)
         if result.id in runs:
             raise UserError(f"{directory}: a second run {result.id}; submit one of them")
         # Where it lay is nobody's business.
         own = result.model_copy(update={"directory": ""}).model_dump_json(indent=1).encode() + b"\n"
         data = {name: own if name == "run.json" else _bytes(directory / name) for name in FILES}
-        truth = GroundTruth.load(directory / "truth.json")
+        truth = run.truth()
         runs[result.id] = Packed(truth=truth_hash(truth), files={name: digest(data[name]) for name in FILES})
         # Whatever a verifier would refuse is refused here.
         entry = parse_entry(result.id, data, runs[result.id], str(directory))
@@ -57,6 +65,14 @@ def pack(directories: Sequence[Path], path: Path) -> list[str]:
     with replacing(path) as temporary, temporary.open("wb") as stream:
         stored(entries, stream)
     return list(manifest.runs)
+
+
+def _check_features(result: RunResult, banks: set[Path]) -> None:
+    """Raise UserError where the features of a run lie here and are damaged; `banks` were looked at before."""
+    path = bank_path(result.dataset.partition("@")[0], result.features)
+    if path not in banks and (path / "bank.json").exists():
+        Bank(path).check(full=True)
+        banks.add(path)
 
 
 def _bytes(path: Path) -> bytes:
@@ -73,8 +89,8 @@ def _of_method(word: str, runs: Path) -> list[Path]:
         name = word
     found = []
     for path in sorted(runs.glob("*/run.json")):
-        value = read_json(path)
-        if isinstance(value, dict) and (value.get("method"), value.get("status")) == (name, "ok"):
+        result = open_run(path.parent).result
+        if (result.method, result.status) == (name, "ok"):
             found.append(path.parent)
     if not found:
         raise UserError(f"{word}: no run directory, no run id below {runs}, and no method with finished runs there")

@@ -12,6 +12,7 @@ import yaml
 from harness.data.bank import Bank
 from harness.data.cards import card_names, find_card, open_bank
 from harness.data.verify import describe, verify
+from harness.digests import signed
 from harness.errors import UserError
 from harness.files import read_json, write_json
 from tests.data.trees import Tree, ucf_tree
@@ -163,5 +164,6 @@ def test_a_generated_set_of_other_code_is_made_anew(
     open_bank(card, None)
     assert (kept / "bank.json").stat().st_mtime_ns == before
     info = read_json(kept / "bank.json")
-    write_json(kept / "bank.json", {**info, "origin": info["origin"].replace("generator", "other generator")})
+    other = {**info, "origin": info["origin"].replace("generator", "other generator")}
+    write_json(kept / "bank.json", signed(other))
     assert open_bank(card, None).info == info

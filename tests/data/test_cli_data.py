@@ -100,7 +100,7 @@ def test_a_full_disk_and_a_home_below_a_file(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("harness.data.bank.BankWriter.add", full)
+        patch.setattr("harness.data.bank_writer.BankWriter.add", full)
         code, _, stderr = harness("data", "import", card, "--root", str(tree.root))
     assert code == 2
     assert "No space left on device" in stderr

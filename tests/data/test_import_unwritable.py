@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.data.bank import BankWriter
+from harness.data.bank_writer import BankWriter
 from harness.errors import Unwritable
 from tests.data.trees import content, ucf_tree
 

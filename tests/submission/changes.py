@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from harness.data.bank import Bank
+from harness.digests import digest
 from harness.execute import spec_of
-from harness.files import digest, write_json
+from harness.files import write_json
 from harness.metrics.protocol import evaluate
 from harness.predictions import Predictions
 from harness.registry import method_class
+from harness.run_directory import write_run as write_record
 from harness.spec import RunResult, RunSpec
 from harness.submission.archive import stored
 from harness.truth import GroundTruth
@@ -69,7 +71,7 @@ def write_run(out: Path, spec: RunSpec, predictions: Predictions, truth: GroundT
         excluded=list(truth.excluded),
         directory=str(directory),
     )
-    write_json(directory / "run.json", result.model_dump(mode="json"))
+    write_record(directory, result)
     return directory
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from harness.data.bank import Bank, bank_path
+from harness.digests import signed
 from harness.files import write_json
 from tests.data.trees import Tree, mask_tree
 from tests.submission.changes import (
@@ -55,11 +56,11 @@ def test_only_runs_that_hold_are_packed(bank: Bank, tmp_path: Path, harness: Har
     assert "no method with finished runs" in harness("submit", "deepmil", *target)[2]
     assert "ends in .zip" in harness("submit", "random", "--out", str(tmp_path / "s.tar"))[2]
     value = json.loads((directory / "run.json").read_text())
-    write_json(directory / "run.json", {**value, "metrics": {**value["metrics"], "frame_auc": 0.99}})
+    write_json(directory / "run.json", signed({**value, "metrics": {**value["metrics"], "frame_auc": 0.99}}))
     code, _, err = harness("submit", "random", *target)
     assert (code, err.count("\n")) == (2, 1)
     assert "frame_auc 0.99, here" in err
-    write_json(directory / "run.json", {**value, "status": "failed"})
+    write_json(directory / "run.json", signed({**value, "status": "failed"}))
     assert "no method with finished runs" in harness("submit", "random", *target)[2]
     assert "status is failed" in harness("submit", str(directory), *target)[2]
     assert not (tmp_path / "s.zip").exists()

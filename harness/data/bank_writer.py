@@ -1,0 +1,113 @@
+"""Writing a feature bank, one item at a time, in bounded memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from harness.data.bank import FORMAT, REMARKS, SPLITS, Item, SplitName, content_files
+from harness.data.card import DatasetCard
+from harness.data.shares import Share
+from harness.digests import digest, file_digest, signed
+from harness.files import write_json, write_text
+from harness.truth import GroundTruth
+
+
+class BankWriter:
+    """Write a bank into an empty directory.
+
+    Use as a context manager inside `harness.files.replacing_directory`; call `finish` at the end.
+    """
+
+    def __init__(self, directory: Path, card: DatasetCard, features: str) -> None:
+        self._directory = directory
+        self._card = card
+        self._features = features
+        self._spec = card.features[features]
+        self._dtype = np.dtype(self._spec.dtype)
+        self._streams: dict[SplitName, BinaryIO] = {}
+        self._items: dict[SplitName, list[Item]] = {split: [] for split in SPLITS}
+
+    def __enter__(self) -> BankWriter:
+        for split in SPLITS:
+            stream = (self._directory / f"{split}.npy").open("wb")
+            self._streams[split] = stream
+            self._write_header(stream, 0)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for stream in self._streams.values():
+            stream.close()
+
+    def add(self, split: SplitName, item: Item, features: NDArray[np.floating[Any]]) -> None:
+        """Append the features `[T, D]` of one item."""
+        if features.shape != (item.snippets, self._spec.dim):
+            raise ValueError(f"{item.video}: features {features.shape}, expected {(item.snippets, self._spec.dim)}")
+        self._streams[split].write(np.ascontiguousarray(features, dtype=self._dtype).tobytes())
+        self._items[split].append(item)
+
+    def finish(
+        self,
+        truth: GroundTruth,
+        excluded: Mapping[SplitName, tuple[str, ...]],
+        origin: str,
+        variants: Mapping[str, GroundTruth] | None = None,
+        missing: Mapping[str, str] | None = None,
+        shares: Mapping[SplitName, Share] | None = None,
+        remarks: Sequence[str] = (),
+    ) -> None:
+        """Write index, ground truth and description.
+
+        `origin` says where the features came from, `variants` are ground truths by other protocols of the card, and
+        `missing` says why others could not be built. `shares` are those of an incomplete data set; `remarks` are
+        lines that are kept as text.
+        """
+        for split, items in self._items.items():
+            self._streams[split].seek(0)
+            self._write_header(self._streams[split], sum(item.snippets for item in items))
+            self._streams[split].close()
+            rows = [{"video": i.video, "crop": i.crop, "snippets": i.snippets, "labels": list(i.labels)} for i in items]
+            write_json(self._directory / f"{split}.json", rows)
+        truth.save(self._directory / "truth.json")
+        others = {f"truth@{name}.json": other for name, other in (variants or {}).items()}
+        for name, other in others.items():
+            other.save(self._directory / name)
+        content = json.loads(self._card.model_dump_json())
+        write_text(self._directory / "card.yaml", yaml.safe_dump(content, sort_keys=False))
+        if remarks:
+            write_text(self._directory / REMARKS, "".join(f"{line}\n" for line in remarks))
+        told = ("card.yaml", *([REMARKS] if remarks else []))
+        files = {name: file_digest(self._directory / name) for name in (*content_files(), *others, *told)}
+        # A whole bank says nothing of shares, as earlier ones.
+        partial = {split: share.model_dump(mode="json") for split, share in (shares or {}).items()}
+        description = {
+            **({"partial": partial} if partial else {}),
+            "format": FORMAT,
+            "dataset": self._card.name,
+            "features": self._features,
+            "card_hash": self._card.digest_of(self._features),
+            "hash": digest(*(f"{name}={files[name]}" for name in content_files())),
+            "files": files,
+            "excluded": {split: list(excluded.get(split, ())) for split in SPLITS},
+            "origin": origin,
+            "variants": dict(missing or {}),
+        }
+        write_json(self._directory / "bank.json", signed(description))
+
+    def _write_header(self, stream: BinaryIO, rows: int) -> None:
+        header = {
+            "descr": np.lib.format.dtype_to_descr(self._dtype),
+            "fortran_order": False,
+            # The header is rewritten in place once the row count is known; numpy pads it to leave room.
+            "shape": (rows, self._spec.dim),
+        }
+        np.lib.format.write_array_header_1_0(stream, header)
