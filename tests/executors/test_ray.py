@@ -38,3 +38,16 @@ def test_the_same_bits_and_a_killed_worker_is_started_again(run: Run, tmp_path: 
             assert (directory / file).exists() == (ours[name] / file).exists()
             if (directory / file).exists():
                 assert (directory / file).read_bytes() == (ours[name] / file).read_bytes()
+
+
+def test_a_rule_that_looks_at_the_test_set_asks_who_holds_the_truth(run: Run, tmp_path: Path) -> None:
+    arguments = ("--methods", "faulty", "--selection", "oracle", "--set", "faulty.epochs=2")
+    code, there, stderr = run(tmp_path / "ray", *arguments, "--executor", "ray")
+    assert code == 0, stderr
+    code, here, _ = run(tmp_path / "local", *arguments)
+    assert code == 0
+    (theirs,), (ours,) = there["runs"], here["runs"]
+    assert theirs["selected"] == ours["selected"]
+    assert theirs["selected"]["looks"] == 2
+    assert (theirs["id"], theirs["metrics"]) == (ours["id"], ours["metrics"])
+    assert theirs["provenance"] == ours["provenance"]
