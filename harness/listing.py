@@ -80,10 +80,11 @@ def runs(tracking_uri: str | None, out: Path) -> list[Row]:
     from harness.console import say
     from harness.recorded import Recorded
 
-    rows, recorded = [], Recorded(tracking_uri, out)
-    for line in recorded.unreadable():
+    rows = []
+    found, unreadable = Recorded(tracking_uri, out).read()
+    for line in unreadable:
         say(f"warning: {line}")
-    for tracked in recorded.runs():
+    for tracked in found:
         result = tracked.result
         rows.append(
             {

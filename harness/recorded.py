@@ -65,16 +65,24 @@ class Recorded:
         Raises:
             TrackingError: the store cannot be reached.
         """
+        return self.read(datasets)[0]
+
+    def read(self, datasets: Collection[str] | None = None) -> tuple[list[TrackedRun], list[str]]:
+        """Return what `runs` and `unreadable` do, from one look.
+
+        Raises:
+            TrackingError: the store cannot be reached.
+        """
         stored = self._stored("FINISHED", datasets)
         newest = _newest(stored)
         # What waits will take the place of what is recorded under its id.
-        for each in waiting(self.out, {run.tags.get(CONTENT, "") for run in stored})[0]:
+        found, problems = waiting(self.out, {run.tags.get(CONTENT, "") for run in stored})
+        for each in found:
             if datasets is None or each.result.dataset in datasets:
                 changed = int(1000 * (each.directory / "run.json").stat().st_mtime)
-                newest[each.result.id] = TrackedRun(
-                    each.content[:32], str(each.directory), changed, each.result, each.content
-                )
-        return sorted(newest.values(), key=lambda run: (run.started, run.mlflow_id))
+                place = str(each.directory)
+                newest[each.result.id] = TrackedRun(each.content[:32], place, changed, each.result, each.content)
+        return sorted(newest.values(), key=lambda run: (run.started, run.mlflow_id)), problems
 
     def failures(self, datasets: Collection[str] | None = None) -> list[TrackedRun]:
         """Return all failed runs like `runs`."""
