@@ -32,6 +32,7 @@ _MODULES = (
     *("builtins", "pathlib", "tempfile", "shutil", "threading", "subprocess", "pickle", "functools", "itertools"),
 )
 _PACKAGES = ("harness.", "methods.")
+_TORCH = os.path.dirname(torch.__file__) + os.sep
 # Where the classes are from whose attributes count.
 _CLASSES = ("torch", "numpy", "random", "threading", "subprocess", "pathlib", "harness", "methods")
 _VARIABLES = (int, float, str, list, dict, set, type(None))
@@ -57,7 +58,7 @@ class _Space(NamedTuple):
         now = vars(self.owner)
         if not all(map(is_, map(now.get, self.names), self.meant)):
             pairs = zip(self.names, self.meant, strict=True)
-            found = [name for name, meant in pairs if now.get(name) is not meant]
+            found = [name for name, meant in pairs if not _same(now.get(name), meant)]
         if len(now) > self.size:  # a new name may hide another
             found += [name for name in set(now) - set(self.names) if self._hides(name)]
         return [name for name in found if f"{self.label}.{name}" not in _OWN_BUSINESS]
@@ -71,6 +72,15 @@ class _Space(NamedTuple):
 
     def _hides(self, name: str) -> bool:
         return name[:1] != "_" and any(name in space for space in self.behind)
+
+
+def _same(now: Any, meant: Any) -> bool:
+    """Whether a name means what it meant, perhaps wrapped by torch itself: it does so when it is first used."""
+    if now is meant:
+        return True
+    code = getattr(now, "__code__", None)
+    wrapped = getattr(now, "__wrapped__", None) is meant
+    return wrapped and code is not None and str(code.co_filename).startswith(_TORCH)
 
 
 class ProcessState:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import random
 import signal
@@ -130,3 +131,18 @@ def test_what_is_merely_loaded_is_no_change() -> None:
     assert wave
     assert torch.nn.utils.prune
     assert state.changes() == []
+
+
+def test_what_torch_wraps_when_it_is_first_used_is_no_change() -> None:
+    state = ProcessState()
+    made = type("Fresh", (torch.optim.SGD,), {})
+    assert made([torch.nn.Parameter(torch.zeros(1))])
+    torch.optim.Adagrad([torch.nn.Parameter(torch.zeros(1))])
+    assert hasattr(torch.optim.Adagrad.step, "hooked")
+    assert state.changes() == []
+
+
+def test_a_wrapper_of_others_is_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = ProcessState()
+    monkeypatch.setattr(torch, "relu", functools.wraps(torch.relu)(lambda *args: 0))
+    assert state.changes() == ["torch.relu"]

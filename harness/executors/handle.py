@@ -21,6 +21,8 @@ from harness.order import Order
 # In the environment of a worker and of all that it starts, wherever that goes.
 MARK = "HARNESS_WORKER"
 _ROUNDS = 5
+# Seconds that a process may take to start; on a busy machine its imports take many.
+STARTING = 120.0
 
 Message = dict[str, Any]
 
@@ -65,8 +67,13 @@ class Worker:
             self._pipe.send(order.placed())
         except OSError:
             return False
-        self.order, self.since, self.stopped = order, time.monotonic(), False
+        # A process that still has to start may take this much longer.
+        self.order, self.since, self.stopped = order, time.monotonic() + STARTING, False
         return True
+
+    def begin(self) -> None:
+        """It says that its run starts: from now on seconds count."""
+        self.since = min(self.since, time.monotonic())
 
     def answer(self, value: float | None, problem: str = "") -> None:
         """Answer what it asked; one that died meanwhile is noticed elsewhere."""

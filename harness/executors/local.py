@@ -88,9 +88,11 @@ class LocalExecutor:
         elif isinstance(said, Unable):
             worker.order = None
             self._tell(said)
-        elif said is None:
+        elif said == "begin":
+            worker.begin()
+        elif said == "judge":
             worker.answer(*self._judged(order))
-        else:
+        elif isinstance(said, (Computed, Failure)):
             self._end(worker, said, keep=not message.get("changes", True) and is_ours(order.spec.method))
 
     def _end(self, worker: Worker, found: Computed | Failure, keep: bool) -> None:
@@ -140,11 +142,11 @@ class LocalExecutor:
         return ""
 
 
-def _understood(order: Order, message: Message) -> Moved | Unable | Computed | Failure | None:
-    """What a worker's message says; None asks for the value of predictions. Raises if it is none."""
+def _understood(order: Order, message: Message) -> Moved | Unable | Computed | Failure | str:
+    """What a worker's message says; "begin" and "judge" say all in a word. Raises if it is no message."""
     kind = message["kind"]
-    if kind == "judge":
-        return None
+    if kind in ("begin", "judge"):
+        return str(kind)
     if kind == "moved":
         return Moved(order.run, int(message["done"]), int(message["total"]))
     if kind == "unable":

@@ -25,7 +25,7 @@ _KILLED_WITH_PARENT, _ADOPTS_ORPHANS = 1, 36
 
 
 def serve(pipe: Connection) -> None:
-    """Answer each order from `pipe` with "computed", "failed" or "unable"; before that come "moved" and "judge"."""
+    """Answer each order from `pipe` with "computed", "failed" or "unable"; before come "begin", "moved", "judge"."""
     _belong_to_parent()
     state: ProcessState | None = None
     while True:
@@ -46,6 +46,7 @@ def _compute(pipe: Connection, order: Order, state: ProcessState | None) -> Proc
     from harness.process_state import ProcessState
     from harness.registry import is_ours
 
+    _send(pipe, kind="begin")
     settle(order.spec.threads)
     state = state or ProcessState()
     try:

@@ -130,3 +130,12 @@ def test_sizes() -> None:
     for text in ("4", "GB", "-1GB", "0GB", "4 gigabytes", ""):
         with pytest.raises(UserError, match=r"--memory-limit .*: expected a size such as 500MB, 4GB or 3\.5GiB"):
             memory_size("--memory-limit", text)
+
+
+@pytest.mark.parametrize("executor", ["inline", "ray"])
+def test_who_cannot_watch_memory_says_so(
+    harness: Callable[..., tuple[int, str, str]], demo: object, executor: str
+) -> None:
+    code, stdout, stderr = harness("run", "--methods", "random", "--memory-limit", "1GB", "--executor", executor)
+    assert (code, stdout) == (2, "")
+    assert f"--memory-limit with --executor {executor}: only the local executor watches it; use local" in stderr
