@@ -29,7 +29,9 @@ from harness.paths import seal_dirs
 # Nanoseconds after which a file is hashed again, whatever the file system says.
 AGE = 7 * 86_400 * 10**9
 # Two changes within one tick of the file system's clock look like one: what changed just now is not sealed.
-SETTLED = 10**8
+SETTLED = 2 * 10**7
+# Bytes below which hashing takes no longer than looking for a seal is worth.
+SMALL = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def holds(path: Path, sha256: str, full: bool = False) -> bool:
     """
     place = path.resolve()
     look = _look(place)
-    if not full and any(_valid(document, place, look, sha256) for document in _documents(place)):
+    if not full and look.size >= SMALL and any(_valid(document, place, look, sha256) for document in _documents(place)):
         return True
     began = time.time_ns()
     if file_digest(place) != sha256:
@@ -69,7 +71,10 @@ def seal(path: Path, sha256: str) -> None:
     """Seal a file that its only writer has just written and hashed; does nothing where that is not possible."""
     with contextlib.suppress(OSError):
         place = path.resolve()
-        _keep(place, _look(place), sha256, time.time_ns())
+        look = _look(place)
+        if look.size >= SMALL:
+            time.sleep(min(max(look.changed + SETTLED - time.time_ns(), 0), SETTLED) / 1e9)
+        _keep(place, look, sha256, time.time_ns())
 
 
 def _look(path: Path) -> _Look:
@@ -93,7 +98,7 @@ def _documents(path: Path) -> Iterator[Any]:
 
 
 def _keep(path: Path, look: _Look, sha256: str, checked: int) -> None:
-    if checked - look.changed < SETTLED:
+    if look.size < SMALL or checked - look.changed < SETTLED:
         return
     document = signed({"path": str(path), "sha256": sha256, "checked": checked, **asdict(look)})
     _known[path] = document

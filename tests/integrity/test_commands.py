@@ -116,7 +116,7 @@ def test_a_bank(small: Small, name: str, tmp_path: Path) -> None:
 
 def test_what_a_seal_cannot_see_is_found_by_verify(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that returns other bytes, under the same times."""
-    monkeypatch.setattr(seals, "SETTLED", -(10**9))
+    monkeypatch.setattr(seals, "SMALL", 0)
     file = small.bank / "train.npy"
     damage(file)
     seals.seal(file, Bank(small.bank).info["files"]["train.npy"])

@@ -27,6 +27,7 @@ class Disk:
         self.sha256 = file_digest(path)
         patch.setattr(seals, "file_digest", self._digest)
         patch.setattr(seals, "_known", {})
+        patch.setattr(seals, "SMALL", 0)
 
     def _digest(self, path: Path) -> str:
         self.hashed += 1
@@ -138,8 +139,15 @@ def test_a_home_that_cannot_be_written(
     assert disk.hashed == (1 if writable else 2)
 
 
+def test_a_small_file_is_hashed_each_time(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seals, "SMALL", 1 << 20)
+    disk.settle()
+    assert [disk.holds(), disk.holds()] == [(True, 1), (True, 1)]
+    assert not seal_dirs()[0].exists()
+
+
 def test_an_import_seals_what_it_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seals, "SETTLED", 0)
+    monkeypatch.setattr(seals, "SMALL", 0)
     bank = ucf_tree(tmp_path / "ucf").load().bank
     monkeypatch.setattr(seals, "_known", {})
     monkeypatch.setattr(seals, "file_digest", lambda path: pytest.fail(f"{path} is hashed again"))
