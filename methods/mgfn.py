@@ -29,7 +29,7 @@ from harness.method import (
 from methods.adam import Adam
 from methods.layers.clip import depth, renamed
 from methods.layers.convolution import TimeConv, TimeNorm, convolved
-from methods.layers.magnitude import Selected, by_crops, magnitudes, paired, random_masks, roughness, select_by
+from methods.layers.magnitude import Selected, by_crops, paired, random_masks, roughness, select
 from methods.layers.norm import ChannelNorm
 from methods.layers.time import valid_mask
 
@@ -38,8 +38,10 @@ class MGFNConfig(MethodConfig):
     """Names for every constant.
 
     `margin` acts on differences of L1 norms of the last, normalised features: it goes with the last of `dims`, not
-    with the input. `magnitude_ratio` weighs the convolution of the input's norm and goes with its level. Parts of
-    the paper switch off: `magnitude_ratio` 0, `mixers` choose glance or focus per stage, each weight its loss.
+    with the input. `magnitude_ratio` weighs the convolution of the input's norm and goes with its level. `norm_noise`
+    is the deviation of the last normalisation's weights at the start; officially all are 1, so that all features have
+    one norm, and rounding decides what the first steps select by it. Parts of the paper switch off: `magnitude_ratio`
+    0, `mixers` choose glance or focus per stage, each weight its loss.
     """
 
     # Architecture.
@@ -50,6 +52,7 @@ class MGFNConfig(MethodConfig):
     focus_kernel: int = 5
     feedforward: int = 4
     magnitude_ratio: float = 0.1
+    norm_noise: float = 0.0
     # Selection and losses.
     selected_share: int = 10
     select_dropout: float = 0.7
@@ -153,6 +156,7 @@ class MGFN(Method):
         "fast": {
             **{"dims": (64, 128, 256), "depths": (1, 1, 1), "margin": 50.0, "shuffle": True, "batch": 16},
             **{"epochs": 8, "steps_per_epoch": 15, "lr": 3e-4, "average_last": 0.5, "warmup_steps": 20},
+            **{"norm_noise": 0.1},
         },
     }
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -179,13 +183,11 @@ class MGFN(Method):
         )
         self.norm = nn.LayerNorm(c.dims[-1])
         self.fc = nn.Linear(c.dims[-1], 1)
+        if c.norm_noise:
+            nn.init.normal_(self.norm.weight, 1.0, c.norm_noise)
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return features `[R, T, C]` and scores `[R, T]` of rows `[R, T, D]`, one crop each."""
-        return self.finish(self.embed(features, lengths))
-
-    def embed(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Return features `[R, T, C]` before the last normalisation, of rows `[R, T, D]`."""
         inside = valid_mask(lengths, features.shape[1])[:, :, None].to(features.dtype)
         norms = features.norm(dim=2, keepdim=True)
         x = self.to_tokens(features * inside)
@@ -195,41 +197,24 @@ class MGFN(Method):
                 x = block(x, inside)
             if index < len(self.between):
                 x = self.between[index](x)
-        return x
-
-    def finish(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return features `[R, T, C]` and scores `[R, T]` of what `embed` returned."""
-        features = self.norm(x)
-        return features, self.fc(features).squeeze(2).sigmoid()
-
-    @torch.no_grad()
-    def strengths(self, x: Tensor, crops: int) -> Tensor:
-        """Return the feature norms `[B, T]` to select by, averaged over crops, of what `embed` returned.
-
-        At the start the last normalisation gives all features one norm up to its epsilon, a difference that single
-        precision rounds away. In double precision the order of the norms is that of the features, not of rounding.
-        """
-        weight, bias = self.norm.weight.double(), self.norm.bias.double()
-        return magnitudes(F.layer_norm(x.double(), weight.shape, weight, bias, self.norm.eps), crops)
+        x = self.norm(x)
+        return x, self.fc(x).squeeze(2).sigmoid()
 
     def training_loss(self, batch: Batch) -> dict[str, Tensor]:
         """Named terms of the total."""
-        x = self.embed(batch.features, batch.lengths)
-        features, rows = self.finish(x)
+        features, rows = self(batch.features, batch.lengths)
         scores = by_crops(rows, batch.crops).mean(dim=1)
         masks = random_masks(scores, batch.normal // batch.crops, self.config.select_dropout, self.training)
-        chosen = self.select(self.strengths(x, batch.crops), features, scores, batch, masks)
-        return self.losses(scores, *chosen, batch)
+        return self.losses(scores, *self.select(features, scores, batch, masks), batch)
 
     def select(
-        self, strengths: Tensor, features: Tensor, scores: Tensor, batch: Batch, masks: tuple[Tensor, Tensor]
+        self, features: Tensor, scores: Tensor, batch: Batch, masks: tuple[Tensor, Tensor]
     ) -> tuple[Selected, Selected]:
-        """Return what is selected of normal and of abnormal videos, by feature norms `[B, T]`."""
-        rows, crops = batch.normal, batch.crops
-        count, videos = max(1, scores.shape[1] // self.config.selected_share), rows // crops
+        """Return what is selected of normal and of abnormal videos, by feature norm."""
+        count, videos = max(1, scores.shape[1] // self.config.selected_share), batch.normal // batch.crops
         return (
-            select_by(strengths[:videos], features[:rows], scores[:videos], crops, count, masks[0]),
-            select_by(strengths[videos:], features[rows:], scores[videos:], crops, count, masks[1]),
+            select(features[: batch.normal], scores[:videos], batch.crops, count, masks[0]),
+            select(features[batch.normal :], scores[videos:], batch.crops, count, masks[1]),
         )
 
     def losses(self, scores: Tensor, normal: Selected, abnormal: Selected, batch: Batch) -> dict[str, Tensor]:

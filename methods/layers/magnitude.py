@@ -43,12 +43,7 @@ def select(features: Tensor, scores: Tensor, crops: int, count: int, mask: Tenso
         scores: `[B, T]`, averaged over crops.
         mask: `[B, T]`, multiplies the magnitudes.
     """
-    return select_by(magnitudes(features, crops), features, scores, crops, count, mask)
-
-
-def select_by(strengths: Tensor, features: Tensor, scores: Tensor, crops: int, count: int, mask: Tensor) -> Selected:
-    """Select by magnitudes `[B, T]` that were computed elsewhere; the rest is as in `select`."""
-    indices = (strengths * mask).topk(min(count, scores.shape[1]), dim=1).indices
+    indices = (magnitudes(features, crops) * mask).topk(min(count, scores.shape[1]), dim=1).indices
     each = by_crops(features, crops)
     rows = indices[:, None, :, None].expand(-1, crops, -1, features.shape[2])
     chosen = each.gather(2, rows).transpose(0, 1).flatten(0, 1)

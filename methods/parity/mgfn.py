@@ -48,11 +48,10 @@ def _loss(case: Case) -> Computed:
     model.train()
     batch = bags(case, model.config.segments)
     with torch.no_grad():
-        x = model.embed(batch.features, batch.lengths)
-        features, rows = model.finish(x)
+        features, rows = model(batch.features, batch.lengths)
         scores = by_crops(rows, batch.crops).mean(dim=1)
         masks = given_masks(case, scores)
-        normal, abnormal = model.select(model.strengths(x, batch.crops), features, scores, batch, masks)
+        normal, abnormal = model.select(features, scores, batch, masks)
         terms = model.losses(scores, normal, abnormal, batch)
         contrast = model.contrast(normal, abnormal, batch.crops)
     model.load_saved_state(model.official_state(state))

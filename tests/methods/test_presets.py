@@ -16,6 +16,7 @@ def test_official_schedules_neither_warm_up_nor_average(name: str) -> None:
     for family in ("", *cls.defaults):
         config = cls.configure(family, "paper", {})
         assert [getattr(config, setting) for setting in STEADY] == [0.0, 0]
+        assert getattr(config, "norm_noise", 0.0) == 0.0
 
 
 @pytest.mark.parametrize("name", TRAINED)
