@@ -149,7 +149,7 @@ class BNWVAD(Method):
         "paper": {},
         "fast": {
             **{"hidden": 128, "attention_width": 128, "feedforward": 128},
-            **{"segments": 32, "batch": 16, "epochs": 12, "steps_per_epoch": 20, "lr": 2e-4},
+            **{"segments": 32, "batch": 16, "epochs": 24, "steps_per_epoch": 20, "lr": 1e-4},
             **{"average_last": 0.5, "warmup_steps": 20},
         },
     }

@@ -94,8 +94,8 @@ class HLNet(Method):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "fast": {
-            **{"length": 64, "batch": 32, "epochs": 30, "steps_per_epoch": 10, "lr": 3e-3, "online_lr": 1e-3},
-            **{"decay_epoch": 26, "average_last": 0.5, "warmup_steps": 20},
+            **{"length": 64, "batch": 32, "epochs": 40, "steps_per_epoch": 10, "lr": 1.5e-3, "online_lr": 5e-4},
+            **{"decay_epoch": 36, "average_last": 0.5, "warmup_steps": 20},
         },
     }
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
