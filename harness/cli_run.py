@@ -131,10 +131,9 @@ def run(
         _show(planned, jobs, json)
         return
     check_inputs(planned.orders, full=verify)
+    memory = options.memory_size("--memory-limit", memory_limit)
+    opener = _opener(executor, jobs, len(planned.orders), timeout, memory, ray_address, gpus, matrix)
     jobs = min(jobs, max(len(planned.orders), 1))
-    opener = _opener(
-        executor, jobs, timeout, options.memory_size("--memory-limit", memory_limit), ray_address, gpus, matrix
-    )
     _compute(planned, opener, jobs, tracking_uri, out, json, grid if stability else None)
 
 
@@ -155,6 +154,7 @@ def _threads(jobs: int) -> int:
 def _opener(
     executor: str,
     jobs: int,
+    runs: int,
     timeout: float | None,
     memory: int | None,
     address: str | None,
@@ -175,7 +175,7 @@ def _opener(
         return lambda tell: RayExecutor(tell, address, gpus if matrix.device == "cuda" else 0.0, timeout)
     from harness.executors.local import LocalExecutor
 
-    return lambda tell: LocalExecutor(tell, jobs, timeout, memory)
+    return lambda tell: LocalExecutor(tell, min(jobs, max(runs, 1)), timeout, memory)
 
 
 def _show(planned: Plan, jobs: int, json: bool) -> None:

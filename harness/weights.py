@@ -147,8 +147,10 @@ def _breaks_off(path: Path) -> bool:
             try:
                 for _ in pickletools.genops(stream):
                     pass
-            except ValueError:
+            except (ValueError, OverflowError):
                 return not stream.read(1)
+            except MemoryError:  # asked for more bytes than any such file has
+                return True
             if not stream.peek(1):
                 return False
     return False

@@ -64,7 +64,7 @@ def test_ctrl_c_twice(command: Command, tmp_path: Path) -> None:
 
 def test_a_path_that_is_not_utf_8(tmp_path: Path, demo: object, command: Command) -> None:
     odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/b\xff"))
-    process = command(tmp_path, "--out", str(odd), "--methods", "linear-probe")
+    process = command(odd, "--methods", "linear-probe")
     stdout, stderr = process.communicate(timeout=100)
     assert (process.returncode, stdout, len(stderr.splitlines())) == (2, "", 1)
     assert "its path is not UTF-8; choose another directory" in stderr

@@ -125,4 +125,4 @@ def test_a_reader_that_stumbles_is_noticed(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_an_error_is_printable_text_whatever_it_names() -> None:
-    assert str(HarnessError("a\nb\x1b[2J\u202e\ud800c")) == "a b [2J  c"
+    assert str(HarnessError("a\nb\x1b[2J\u202e\ud800c")) == "a b\ufffd[2J\ufffd\ufffdc"

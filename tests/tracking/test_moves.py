@@ -136,7 +136,8 @@ def test_a_finished_run_that_cannot_be_read_is_missing_aloud(damage: str, tmp_pa
     code, _, stderr = harness("report", "--out", str(tmp_path), "--formats", "json")
     assert code == 1
     assert stderr.count("\n") == 1
-    assert stderr.startswith(f"missing: {path}: not a")
+    assert stderr.startswith(f"missing: {path}: ")
+    assert stderr.rstrip().endswith("or copy it again from where it is whole")
     assert harness("list", "runs", "--out", str(tmp_path))[0] == 0
 
 
