@@ -71,16 +71,23 @@ class _Space(NamedTuple):
             delattr(self.owner, name)
 
     def _hides(self, name: str) -> bool:
-        return name[:1] != "_" and any(name in space for space in self.behind)
+        if name[:1] == "_" or not (hidden := [space[name] for space in self.behind if name in space]):
+            return False
+        return not _same(vars(self.owner)[name], hidden[0])
 
 
 def _same(now: Any, meant: Any) -> bool:
     """Whether a name means what it meant, perhaps wrapped by torch itself: it does so when it is first used."""
-    if now is meant:
-        return True
-    code = getattr(now, "__code__", None)
-    wrapped = getattr(now, "__wrapped__", None) is meant
-    return wrapped and code is not None and str(code.co_filename).startswith(_TORCH)
+    return now is meant or _unwrapped(now) is _unwrapped(meant)
+
+
+def _unwrapped(value: Any) -> Any:
+    """What torch wrapped, however often; the value itself where it did not."""
+    while (inner := getattr(value, "__wrapped__", None)) is not None:
+        if not str(getattr(getattr(value, "__code__", None), "co_filename", "")).startswith(_TORCH):
+            break
+        value = inner
+    return value
 
 
 class ProcessState:
@@ -160,6 +167,11 @@ def _handlers() -> list[Any]:
     return [signal.getsignal(number) for number in sorted(signal.valid_signals())]
 
 
+def _environment() -> dict[str, str]:
+    """Variables but those that torch's compiler sets for itself when a first optimizer is made."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("TORCHINDUCTOR_")}
+
+
 def _open_files() -> list[str]:
     found = []
     for number in _listed("/proc/self/fd"):
@@ -215,7 +227,7 @@ _FACTS: Mapping[str, Callable[[], Any]] = {
     "NumPy's error handling": np.geterr,
     "NumPy's printing": lambda: {name: str(value) for name, value in np.get_printoptions().items()},
     "the current directory": _directory,
-    "the environment": lambda: dict(os.environ),
+    "the environment": _environment,
     "sys.path": lambda: list(sys.path),
     "signal handlers": _handlers,
     "threads": lambda: sorted(thread.name for thread in threading.enumerate()),

@@ -19,7 +19,7 @@ from harness.data.bank import Bank
 
 ROOT = Path(__file__).resolve().parents[1]
 # Python's own remedies switched off, the second by the first.
-ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
 HARNESS = f"{sys.executable} -m harness"
 
 
