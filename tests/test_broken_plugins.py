@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import registry
+from harness import code_identity, registry
 from harness.data.bank import Bank
 from harness.errors import BrokenMethod, UserError
 from harness.registry import broken_methods, method_cards, method_class, resolve
@@ -121,6 +121,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     def forget() -> None:
         registry._entries.cache_clear()
         registry.method_class.cache_clear()
+        code_identity._hash_of.cache_clear()
 
     yield installed
     for name in set(sys.modules) - before:

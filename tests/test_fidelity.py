@@ -24,6 +24,7 @@ def _result(case: str, error: float, method: str = "deepmil", kind: str = "eval"
 def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(fidelity, "shipped_record", lambda: tmp_path / "shipped.json")
     monkeypatch.setattr(fidelity, "own_record", lambda: tmp_path / "own.json")
+    code_identity._hash_of.cache_clear()  # of a test that had other methods registered
     return tmp_path / "own.json"
 
 

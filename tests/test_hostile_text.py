@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from harness import registry
+from harness import code_identity, registry
 from tests.data.trees import Tree, ucf_tree
 from tests.hostile import TEXTS, UNSHOWN, Page
 
@@ -64,10 +64,12 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(str(place))
     registry._entries.cache_clear()
     registry.method_class.cache_clear()
+    code_identity._hash_of.cache_clear()
     yield
     sys.modules.pop("trickster", None)
     registry._entries.cache_clear()
     registry.method_class.cache_clear()
+    code_identity._hash_of.cache_clear()
 
 
 @pytest.fixture

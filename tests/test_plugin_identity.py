@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import execute, registry
+from harness import code_identity, execute, registry
 from harness.code_identity import code_hash, computing_files, method_hash
 from harness.data.bank import Bank
 from harness.errors import UserError
@@ -135,6 +135,7 @@ class Plugin:
             del sys.modules[module]
         registry._entries.cache_clear()
         registry.method_class.cache_clear()
+        code_identity._hash_of.cache_clear()
         importlib.invalidate_caches()
 
 

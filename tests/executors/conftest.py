@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from harness import registry
+from harness import code_identity, registry
 from harness.data.bank import Bank
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,11 +42,13 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(str(place))
     registry._entries.cache_clear()
     registry.method_class.cache_clear()
+    code_identity._hash_of.cache_clear()
     yield place
     for name in ("faulty_method", "hostile_method"):
         sys.modules.pop(name, None)
     registry._entries.cache_clear()
     registry.method_class.cache_clear()
+    code_identity._hash_of.cache_clear()
 
 
 @pytest.fixture
