@@ -126,14 +126,15 @@ def run(
     options.one_of("--stability-grid", grid, ("full", "quick"))
     if stability and executor != "local":
         raise UserError(f"--stability with --executor {executor}: variants need processes of their own; use local")
+    memory = options.memory_size("--memory-limit", memory_limit)
+    _check_executor(executor, jobs, timeout, memory)
     planned = plan(matrix, out, _threads(jobs), fresh=rerun)
     if dry_run:
         _show(planned, jobs, json)
         return
     check_inputs(planned.orders, full=verify)
-    memory = options.memory_size("--memory-limit", memory_limit)
-    opener = _opener(executor, jobs, len(planned.orders), timeout, memory, ray_address, gpus, matrix)
     jobs = min(jobs, max(len(planned.orders), 1))
+    opener = _opener(executor, jobs, timeout, memory, ray_address, gpus, matrix)
     _compute(planned, opener, jobs, tracking_uri, out, json, grid if stability else None)
 
 
@@ -151,23 +152,26 @@ def _threads(jobs: int) -> int:
     return torch.get_num_threads() if os.environ.get("OMP_NUM_THREADS") else max(torch.get_num_threads() // jobs, 1)
 
 
+def _check_executor(executor: str, jobs: int, timeout: float | None, memory: int | None) -> None:
+    """Raise UserError where an option asks an executor for what it cannot do."""
+    if memory is not None and executor != "local":
+        raise UserError(f"--memory-limit with --executor {executor}: only the local executor watches it; use local")
+    if executor == "inline" and (jobs > 1 or timeout is not None):
+        raise UserError("--executor inline: one run at a time and no --timeout; use --executor local")
+
+
 def _opener(
     executor: str,
     jobs: int,
-    runs: int,
     timeout: float | None,
     memory: int | None,
     address: str | None,
     gpus: float,
     matrix: Matrix,
 ) -> Open:
-    if memory is not None and executor != "local":
-        raise UserError(f"--memory-limit with --executor {executor}: only the local executor watches it; use local")
     if executor == "inline":
         from harness.executors.inline import InlineExecutor
 
-        if jobs > 1 or timeout is not None:
-            raise UserError("--executor inline: one run at a time and no --timeout; use --executor local")
         return InlineExecutor
     if executor == "ray":
         from harness.executors.ray import RayExecutor
@@ -175,7 +179,7 @@ def _opener(
         return lambda tell: RayExecutor(tell, address, gpus if matrix.device == "cuda" else 0.0, timeout)
     from harness.executors.local import LocalExecutor
 
-    return lambda tell: LocalExecutor(tell, min(jobs, max(runs, 1)), timeout, memory)
+    return lambda tell: LocalExecutor(tell, jobs, timeout, memory)
 
 
 def _show(planned: Plan, jobs: int, json: bool) -> None:

@@ -19,7 +19,6 @@ from harness.errors import HarnessError
 from harness.files import write_json
 from harness.locks import alone
 from harness.recorded import Recorded, TrackedRun, TrackingError
-from harness.run_directory import open_run
 from harness.spec import RunResult
 from harness.sqlite import ARTIFACTS
 from harness.store import busy, created, log, pages
@@ -63,10 +62,10 @@ class Tracker(Recorded):
             UserError: the directory holds no finished run.
             TrackingError: the store cannot be reached; the directory stays and `sync` sends it later.
         """
-        result, content = read_run(directory)
-        open_run(directory).check()
-        with self._reported(f"given run {result.id}"):
-            return self._patiently(result, content, "FINISHED", points(result, directory), directory)
+        run = read_run(directory)
+        run.check()
+        with self._reported(f"given run {run.result.id}"):
+            return self._patiently(run.result, run.content, "FINISHED", points(run.result, directory), directory)
 
     def record_failure(self, result: RunResult) -> bool:
         """Record a failed run in place of an earlier failure of the same id; return whether it could be sent.

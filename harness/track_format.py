@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.history import History, read_history
-from harness.run_directory import RECORD, open_run
+from harness.run_directory import RECORD, Run, open_run
 from harness.spec import RunResult
 
 RUN_ID, CONTENT, RESULT = "harness.run_id", "harness.content", "harness.result"
@@ -54,8 +54,8 @@ def unescape(key: str) -> str:
     return re.sub(r":([0-9a-f]+):", lambda match: chr(int(match[1], 16)), key)
 
 
-def read_run(directory: Path) -> tuple[RunResult, str]:
-    """Return the finished run in `directory` and the hash of its `run.json`.
+def read_run(directory: Path) -> Run:
+    """Return the finished run in `directory`, one that can be recorded.
 
     Raises:
         UserError: there is none, it did not finish, or it is damaged.
@@ -66,7 +66,7 @@ def read_run(directory: Path) -> tuple[RunResult, str]:
         raise UserError(f"{path}: status is {result.status}; only finished runs are recorded")
     if result.spec is not None and result.spec.variant:
         raise UserError(f"{path}: a variant of a run, computed to see how it rounds; it is no result of its own")
-    return result, run.content
+    return run
 
 
 def points(result: RunResult, directory: Path) -> list[Point]:

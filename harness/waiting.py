@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from harness.digests import digest
 from harness.errors import UserError
 from harness.files import read_json
+from harness.run_directory import Run
 from harness.spec import RunResult
 from harness.track_format import read_run
 
@@ -17,23 +17,13 @@ from harness.track_format import read_run
 UNSENT = ".unsent"
 
 
-@dataclass(frozen=True)
-class Waiting:
-    """A finished run in `directory`; `content` is the hash of its `run.json`."""
-
-    directory: Path
-    result: RunResult
-    content: str
-
-
-def waiting(out: Path, known: Collection[str]) -> tuple[list[Waiting], list[str]]:
+def waiting(out: Path, known: Collection[str]) -> tuple[list[Run], list[str]]:
     """Return the finished runs below `out` whose content is not `known`, and one line for each that cannot be read."""
     found, problems = [], []
     for directory in run_directories(out):
         try:
             if digest((directory / "run.json").read_bytes()) not in known:
-                result, content = read_run(directory)
-                found.append(Waiting(directory, result, content))
+                found.append(read_run(directory))
         except UserError as error:
             problems.append(str(error))
         except OSError as error:

@@ -62,7 +62,7 @@ def test_a_full_disk_behind_standard_output_is_one_line(verb: str) -> None:
     assert stderr == b"error: standard output: cannot be written (No space left on device)\n"
 
 
-@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
 def test_closed_streams_change_nothing(closed: str, tmp_path: Path) -> None:
     # A file that is opened later must not take the place of what is closed.
     code, stdout, stderr = shell(f"{HARNESS} data info demo {closed}", HARNESS_HOME=str(tmp_path / "home"))
@@ -112,7 +112,7 @@ def test_a_bare_environment_will_do(environment: dict[str, str], tmp_path: Path)
     assert done.stdout
 
 
-@pytest.mark.parametrize("home", ["/proc/nowhere", "~no-such-user/x"])
+@pytest.mark.parametrize("home", ["/proc/nowhere", "/dev/null/x", "~no-such-user/x", "{file}"])
 def test_a_data_directory_that_cannot_be_is_one_line(home: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     code, stdout, stderr = shell(f"{HARNESS} data info demo", HARNESS_HOME=home.format(file=tmp_path / "file"))

@@ -44,8 +44,8 @@ def pack(directories: Sequence[Path], path: Path) -> list[str]:
     banks = set[Path]()
     entries, runs = dict[str, bytes](), dict[str, Packed]()
     for directory in directories:
-        result, _ = read_run(directory)
-        run = open_run(directory)
+        run = read_run(directory)
+        result = run.result
         run.check()
         _check_features(result, banks)
         if result.id in runs:

@@ -51,7 +51,8 @@ def _fields() -> Iterator[dict[str, Any]]:
 
 
 def _insert(connection: sqlite3.Connection, directory: Path, place: Path, experiment: str, index: int) -> None:
-    result, content = read_run(directory)
+    run = read_run(directory)
+    result, content = run.result, run.content
     run, now = uuid.uuid4().hex, int(time.time() * 1000) + index
     files = place / run / "artifacts"
     files.mkdir(parents=True)
@@ -80,7 +81,7 @@ def _rows(connection: sqlite3.Connection, table: str, columns: tuple[str, ...], 
 
 def results_of(out: Path) -> list[RunResult]:
     """Return the results of the run directories below `out`."""
-    return [read_run(path.parent)[0] for path in sorted(out.glob("*/run.json"))]
+    return [read_run(path.parent).result for path in sorted(out.glob("*/run.json"))]
 
 
 if __name__ == "__main__":

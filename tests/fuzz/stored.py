@@ -113,7 +113,8 @@ def recorded(root: Path) -> object:
     (directory,) = (root / "runs").iterdir()
     sign(directory / "run.json")
     Estimates(root / "runs")
-    result, content = read_run(directory)
+    run = read_run(directory)
+    result, content = run.result, run.content
     open_run(directory).check()
     read = points(result, directory), params(result), tags(result, content), read_history(directory / "history.json")
     return read, Predictions.load(directory / "predictions.npz"), GroundTruth.load(directory / "truth.json")

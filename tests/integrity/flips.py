@@ -29,10 +29,10 @@ def flipped(content: bytes, place: int, bit: int) -> bytes:
 def places(content: bytes, seed: str, most: int) -> Iterator[tuple[int, int]]:
     """Places and bits to flip: of every byte where there are at most `most`, else of both ends and of a sample."""
     rng, size = Random(seed), len(content)
-    chosen = range(size)
+    chosen = list(range(size))
     if size > most:
-        inner = rng.sample(range(size), most)
-        chosen = sorted({*range(ENDS), *range(size - ENDS, size), *inner})  # type: ignore[assignment]
+        inner = rng.sample(chosen, most)
+        chosen = sorted({*range(ENDS), *range(size - ENDS, size), *inner})
     for place in chosen:
         yield place, rng.randrange(8)
 
