@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from harness.executors.death import cause, kills
+from harness.executors.handle import without_interrupts
 from harness.executors.memory import held, stopped, tree
 from harness.options import memory_size
 
@@ -60,6 +62,28 @@ def test_ctrl_c_twice(command: Command, tmp_path: Path) -> None:
         assert stdout == ""
         assert process.returncode in (130, -signal.SIGINT)
         assert stderr.count("interrupted\n") <= 1
+
+
+def test_interrupts_are_held_back_whichever_thread_takes_them() -> None:
+    done, inside = threading.Event(), []
+    other = threading.Thread(target=done.wait)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    other.start()
+
+    def interrupted() -> None:
+        with without_interrupts():
+            signal.pthread_kill(other.ident or 0, signal.SIGINT)
+            time.sleep(0.2)
+            inside.append("went on")
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+    finally:
+        done.set()
+        other.join()
+        assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
+    assert inside == ["went on"]
 
 
 def test_a_path_that_is_not_utf_8(tmp_path: Path, demo: object, command: Command) -> None:
