@@ -151,7 +151,7 @@ class CLIPTSA(Method):
     }
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
-        "fast": {"epochs": 48, "steps_per_epoch": 20, "lr": 5e-4, "average_last": 0.5, "warmup_steps": 20},
+        "fast": {"epochs": 24, "steps_per_epoch": 20, "lr": 2e-4, "average_last": 0.5, "warmup_steps": 20},
     }
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "hard attention": {"hard_attention": False},

@@ -159,7 +159,7 @@ class PEL4VAD(Method):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "fast": {
-            **{"length": 64, "batch": 32, "epochs": 20, "steps_per_epoch": 15, "cosine_epochs": 20},
+            **{"length": 64, "batch": 32, "epochs": 20, "steps_per_epoch": 15, "lr": 2.5e-4, "cosine_epochs": 20},
             **{"average_last": 0.5, "warmup_steps": 20},
         },
     }
