@@ -151,6 +151,20 @@ def reserved(path: Path, size: int) -> None:
         raise unwritable(path, error) from error
 
 
+def check_room(directory: Path, spare: int = 0) -> None:
+    """Raise Unwritable unless `directory`, made where it is missing, takes a file and has `spare` bytes free."""
+    with replacing(directory / ".writable", lasting=False) as probe:
+        probe.write_bytes(b"written")
+    with contextlib.suppress(OSError):
+        (directory / ".writable").unlink()
+    try:
+        free = shutil.disk_usage(directory).free
+    except OSError as error:
+        raise unwritable(directory, error) from error
+    if free < spare:
+        raise Unwritable(f"{directory}: {free / 1e9:.2f} GB free; free space or choose another directory")
+
+
 def unwritable(path: Path, error: OSError) -> Unwritable:
     """Return the one-line error for a write that the system refused."""
     reason = "not a directory" if isinstance(error, FileExistsError) else error.strerror or error

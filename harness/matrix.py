@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from harness import contract
 from harness.computation import task_of
 from harness.contract import blamed
 from harness.data.bank import Bank
@@ -101,7 +102,7 @@ def plan(matrix: Matrix, out: Path, threads: int, fresh: bool = False) -> Plan:
                         text = text_tower(matrix.text_tower) if cls.card.needs_text else None
                         configs = list(_configs(cls, card, preset, settings, name, matrix.ablations))
                         _check_trainable(cls, dataset)
-                        cls.check(task_of(bank, text))
+                        contract.check(cls, task_of(bank, text))
                 except (Unsupported, BrokenMethod) as error:
                     if not by_itself:  # a group takes the members that fit
                         left_out[f"left out: {error}"] = None
@@ -198,7 +199,7 @@ def _configure(
 ) -> MethodConfig:
     check_preset(cls, preset, card.preset)
     with setting_errors(cls, "--set", chosen):
-        return cls.configure(card.settings_family, preset, {**off, **chosen})
+        return contract.configure(cls, card.settings_family, preset, {**off, **chosen})
 
 
 def _check_trainable(cls: type[Method], dataset: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,27 +29,25 @@ class Failure:
 
 
 def perform(order: Order, judge: Judge, tick: Tick) -> Computed | Failure:
-    """Compute an order; return what is to be scored, or a failure if anything of it raised.
-
-    Raises:
-        Unwritable: the output directory refused a write.
-    """
+    """Compute an order; return what is to be scored, or a failure if anything of it raised, of whatever type."""
     try:
         bank = bank_of(order)
         with withheld():  # from here on code of the method may run, first of all when it is imported
             return execute(job_of(order, bank), judge, fresh=order.fresh, progress=tick)
-    except Unwritable:
-        raise
-    except Exception as error:
+    except BaseException as error:  # of whatever type: nothing that a method raises is more than its run's failure
+        # Where Ctrl-C is ignored, as in a worker, nobody but the method can have raised it.
+        if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            raise
         return broken(order, error)
 
 
-def broken(order: Order, error: Exception) -> Failure:
+def broken(order: Order, error: BaseException) -> Failure:
     """The failure of an order that raised, with a traceback in its log unless the error is one of the harness's."""
     text = words(error)
-    if not isinstance(error, HarnessError):
-        append_log(order.workspace, "".join(traceback.format_exception(error)))
-    append_log(order.workspace, f"failed: {text}")
+    with contextlib.suppress(Unwritable):  # the failure is told without its log then
+        if not isinstance(error, HarnessError):
+            append_log(order.workspace, "".join(traceback.format_exception(error)))
+        append_log(order.workspace, f"failed: {text}")
     return lost(order, text)
 
 
@@ -56,7 +56,7 @@ def lost(order: Order, error: str) -> Failure:
     return Failure(error, log_tail(order.workspace / "log.txt"))
 
 
-def words(error: Exception) -> str:
+def words(error: BaseException) -> str:
     """What an error says; its kind alone where it cannot say it."""
     try:
         return str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
