@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from harness.errors import BrokenMethod, UserError
 from harness.method_card import MethodCard, card_in_source
 from harness.plugins import entries, loaded
+from harness.printable import shortened
 
 if TYPE_CHECKING:
     from harness.method import Method
@@ -202,4 +203,6 @@ def setting_errors(cls: type[Method], where: str, given: Collection[str] | None 
                 f"method {name}: its defaults, presets and ablations must fit its settings ({fields}); got "
                 f"{key}: {first['msg']}"
             ) from error
-        raise UserError(f"{where} {name}.{key}: {first['msg']} (settings of {name}: {fields})") from error
+        wrong = first["type"] not in ("missing", "extra_forbidden")
+        got = f", got {shortened(repr(first['input']))}" if wrong else ""
+        raise UserError(f"{where} {name}.{key}: {first['msg']}{got} (settings of {name}: {fields})") from error
