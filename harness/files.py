@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import json
 import os
@@ -162,7 +163,7 @@ def check_room(directory: Path, spare: int = 0) -> None:
     except OSError as error:
         raise unwritable(directory, error) from error
     if free < spare:
-        raise Unwritable(f"{directory}: {free / 1e9:.2f} GB free; free space or choose another directory")
+        raise unwritable(directory, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
 
 def unwritable(path: Path, error: OSError) -> Unwritable:

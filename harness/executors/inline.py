@@ -6,11 +6,12 @@ Nothing is isolated here: what a method does to its process it does to this comm
 from __future__ import annotations
 
 from harness.conclude import Grounds
+from harness.errors import HarnessError
+from harness.execute import Computed
 from harness.executors import Moved, Said, Tell
 from harness.executors.ending import ended
-from harness.executors.perform import perform
+from harness.executors.perform import Failure, broken, perform
 from harness.order import Order
-from harness.predictions import Predictions
 
 NO_ISOLATION = "--executor inline computes in this process: nothing that a method does to it is kept from other runs"
 
@@ -46,8 +47,10 @@ class InlineExecutor:
         def tick(done: int, total: int) -> None:
             self._tell(Moved(order.run, done, total))
 
-        def judge(predictions: Predictions) -> float:
-            return self._grounds.judge(order)(predictions)
-
-        found = perform(order.placed(), judge, tick)
+        try:
+            judge = self._grounds.judge(order)  # now: while a method runs the ground truth is withheld
+        except HarnessError as error:
+            found: Computed | Failure = broken(order, error)
+        else:
+            found = perform(order.placed(), judge, tick)
         self._tell(ended(order, found, self._grounds, lambda text: self._tell(Said(text))))

@@ -170,7 +170,9 @@ def test_a_store_that_takes_nothing_ends_the_command(
         *("--out", str(tmp_path / "runs"), "--json"),
     )
     assert (code, stdout) == (2, "")
-    assert "0.00 GB free; free space or choose another directory" in stderr.splitlines()[-1]
+    assert (
+        "cannot be written (No space left on device); free space or choose another directory" in stderr.splitlines()[-1]
+    )
 
 
 @pytest.mark.parametrize(
