@@ -12,6 +12,7 @@ from harness.computation import Judge, Tick
 from harness.errors import HarnessError, Unwritable, one_line
 from harness.execute import Computed, append_log, execute
 from harness.order import Order, bank_of, job_of
+from harness.printable import LINES, printable
 from harness.provenance import provenance
 from harness.spec import RunResult
 from harness.withheld import withheld
@@ -75,4 +76,4 @@ def log_tail(path: Path) -> str:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ""
-    return "\n".join(lines[-TAIL:])
+    return "\n".join(printable(line, keep=LINES) for line in lines[-TAIL:])
