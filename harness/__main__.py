@@ -1,5 +1,19 @@
-"""`python -m harness` is the console script `harness`."""
+"""`python -m harness`, and the console script `harness`: from here on Ctrl-C is one line, also during the imports."""
 
-from harness.cli import main
+from __future__ import annotations
 
-main()
+import sys
+
+from harness.ending import ending
+
+
+def main() -> None:
+    """Run the command line and exit, see `harness.cli.main`."""
+    with ending("--debug" in sys.argv):
+        from harness.cli import main as command
+
+        command()
+
+
+if __name__ == "__main__":
+    main()

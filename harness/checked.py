@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from harness.code_identity import code_hash, method_hash
 from harness.errors import UserError
-from harness.files import read_json, write_json
+from harness.files import check_room, read_json, write_json
 from harness.method import Method
 from harness.paths import harness_home, report_assets_dir
 from harness.registry import method_class
@@ -43,6 +43,12 @@ def own_record() -> Path:
 def shipped_record() -> Path:
     """File with the passes of the methods that ship with the harness."""
     return report_assets_dir() / "checked.json"
+
+
+def check_record(path: Path) -> None:
+    """Raise UserError, before a check takes its time, where no pass could be kept in `path`."""
+    _read(path)
+    check_room(path.parent)
 
 
 def keep(method: type[Method], checks: dict[str, str], path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -32,7 +33,7 @@ def convert(
 
     if out.suffix != ".safetensors":
         raise UserError(f"--out {out}: expected a name that ends in .safetensors")
-    if out.resolve() in [path.resolve() for path in official]:
+    if os.path.realpath(out) in map(os.path.realpath, official):
         raise UserError(f"--out {out}: is the official file; choose another name")
     name = one_method(method)
     settings = options.overrides(set_ or [])

@@ -26,11 +26,15 @@ def check_method(
     json: Json = False,
 ) -> None:
     """Check a method's contract (shapes, padding, seeds, gradients, memory, ...); exit code 1 if a check fails."""
+    from harness import checked
     from harness.console import print_json
 
     settings = options.overrides(set_ or [])
     documents = []
-    for name in _names(method, everyone):
+    names = _names(method, everyone)
+    if not settings:
+        checked.check_record(record or checked.own_record())
+    for name in names:
         if other := next((word for word in settings if word != name), None):
             raise UserError(f"--set {other}.…: the method is {name}")
         rows = list(_rows(name, preset, settings.get(name, {}), text_tower, not json, everyone))

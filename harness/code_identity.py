@@ -28,8 +28,8 @@ TEXT = "harness.text"
 # request.
 _CARRIERS = {
     "harness",
-    *(f"harness.{name}" for name in ("digests", "errors", "files", "npz", "paths", "seals", "spec", "tower_files")),
-    *("harness.data.card_errors", "harness.data.spelling", "harness.printable"),
+    *(f"harness.{name}" for name in ("digests", "errors", "files", "names", "npz", "paths", "seals", "spec")),
+    *("harness.tower_files", "harness.data.card_errors", "harness.data.spelling", "harness.printable"),
 }
 # Who imports one of these may load a registered method by its name.
 _LOADERS = {"harness.registry", "importlib.metadata"}

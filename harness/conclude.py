@@ -26,6 +26,7 @@ from harness.method_card import MethodCard
 from harness.metrics.saturation import saturation
 from harness.order import Order
 from harness.predictions import Predictions
+from harness.printable import LINES, printable
 from harness.provenance import provenance
 from harness.registry import method_class
 from harness.run_directory import write_run
@@ -163,5 +164,5 @@ def publish(result: RunResult, truth: GroundTruth, computed: Path, log: str) -> 
                 os.replace(computed / name, directory / name)
         truth.save(directory / "truth.json")
         write_json(directory / "config.json", result.spec.config)
-        write_text(directory / "log.txt", log)
+        write_text(directory / "log.txt", printable(log, keep=LINES))  # a method may have written to it
         write_run(directory, result)

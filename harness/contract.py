@@ -14,7 +14,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
-from harness.errors import BrokenMethod, HarnessError, one_line
+from harness.errors import BrokenMethod, HarnessError, Unsupported, one_line
 from harness.method import (
     Batch,
     Looks,
@@ -25,6 +25,7 @@ from harness.method import (
     Reading,
     Sampling,
     Schedule,
+    Task,
     TrainingPlan,
 )
 
@@ -56,15 +57,34 @@ def check_class(found: object, who: str) -> type[Method]:
 
 
 @contextmanager
-def blamed(who: str, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Turn whatever a method's own code raises meanwhile into BrokenMethod; errors of the harness and `but` pass."""
-    passing: tuple[type[Exception], ...] = (HarnessError, *but)
+def blamed(who: str, but: tuple[type[Exception], ...] = (HarnessError,)) -> Iterator[None]:
+    """Turn whatever a method's own code raises meanwhile into BrokenMethod; `but` passes."""
     try:
         yield
-    except passing:
+    except but:
         raise
     except Exception as error:
         raise BrokenMethod(f"{who}: its code failed ({one_line(error)})") from error
+
+
+def configure(cls: type[Method], family: str, preset: str, chosen: Mapping[str, Any]) -> MethodConfig:
+    """Return the method's config.
+
+    Raises:
+        ValidationError: a setting is wrong.
+        BrokenMethod: it is none, or the method's own code raised anything else.
+    """
+    with blamed(f"method {cls.card.name}", but=(ValidationError,)):
+        found: Any = cls.configure(family, preset, chosen)
+    if not isinstance(found, MethodConfig):
+        raise _wrong(cls, "configure", "a MethodConfig", found)
+    return found
+
+
+def check(cls: type[Method], task: Task) -> None:
+    """Raise Unsupported if the method says that it cannot run on the task, BrokenMethod if it raises anything else."""
+    with blamed(f"method {cls.card.name}", but=(Unsupported,)):
+        cls.check(task)
 
 
 def sampling(method: Method) -> Sampling:

@@ -111,7 +111,7 @@ def _merged(cls: type[Method], paths: Sequence[Path]) -> dict[str, Tensor]:
 
 def _sizes(cls: type[Method], state: Mapping[str, Tensor], label: str) -> tuple[int, dict[str, Any]]:
     try:
-        with blamed(f"method {cls.card.name}", but=(LookupError, ValueError, TypeError)):
+        with blamed(f"method {cls.card.name}", but=(HarnessError, LookupError, ValueError, TypeError)):
             return official_sizes(cls, state)
     except HarnessError:
         raise
@@ -128,7 +128,7 @@ def _sizes(cls: type[Method], state: Mapping[str, Tensor], label: str) -> tuple[
 
 def _translated(method: Method, key: str, value: Tensor, label: str) -> dict[str, Tensor]:
     try:
-        with blamed(f"method {method.card.name}", but=(LookupError, ValueError, TypeError, RuntimeError)):
+        with blamed(f"method {method.card.name}", but=(HarnessError, LookupError, ValueError, TypeError, RuntimeError)):
             return official_state(method, {key: value})
     except (LookupError, ValueError, TypeError, RuntimeError) as error:
         shape = list(value.shape)

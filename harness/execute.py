@@ -24,6 +24,7 @@ from harness.errors import Unwritable
 from harness.files import unwritable, write_json
 from harness.method import Method, MethodConfig, Size
 from harness.predictions import Predictions
+from harness.printable import LINES, printable
 from harness.registry import method_class
 from harness.spec import RunSpec, Selection
 from harness.text import TextTower
@@ -91,11 +92,11 @@ class Computed(BaseModel):
 
 
 def append_log(workspace: Path, line: str) -> None:
-    """Append a line with the time to the log in a run's workspace; raises Unwritable."""
+    """Append a line, or a traceback, with the time to the log in a run's workspace; raises Unwritable."""
     try:
         workspace.mkdir(parents=True, exist_ok=True)
-        with (workspace / "log.txt").open("a", encoding="utf-8", errors="backslashreplace") as stream:
-            stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line.rstrip()}\n")
+        with (workspace / "log.txt").open("a", encoding="utf-8") as stream:
+            stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {printable(line.rstrip(), keep=LINES)}\n")
     except OSError as error:
         raise unwritable(workspace, error) from error
 

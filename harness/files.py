@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import json
 import os
@@ -149,6 +150,20 @@ def reserved(path: Path, size: int) -> None:
                 os.posix_fallocate(stream.fileno(), 0, size)
     except OSError as error:
         raise unwritable(path, error) from error
+
+
+def check_room(directory: Path, spare: int = 0) -> None:
+    """Raise Unwritable unless `directory`, made where it is missing, takes a file and has `spare` bytes free."""
+    with replacing(directory / ".writable", lasting=False) as probe:
+        probe.write_bytes(b"written")
+    with contextlib.suppress(OSError):
+        (directory / ".writable").unlink()
+    try:
+        free = shutil.disk_usage(directory).free
+    except OSError as error:
+        raise unwritable(directory, error) from error
+    if free < spare:
+        raise unwritable(directory, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
 
 def unwritable(path: Path, error: OSError) -> Unwritable:

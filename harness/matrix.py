@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from harness import contract
 from harness.computation import task_of
 from harness.contract import blamed
 from harness.data.bank import Bank
@@ -20,9 +21,12 @@ from harness.errors import BrokenMethod, Unsupported, UserError
 from harness.execute import spec_of
 from harness.method import Method, MethodConfig
 from harness.order import Order, text_tower
+from harness.printable import shortened
 from harness.registry import broken_methods, check_preset, method_class, resolve, setting_errors
 from harness.spec import Matrix, RunResult
 
+# A seed is part of the name of a run's directory.
+LAST_SEED = 2**63 - 1
 # Fields of a matrix that every run has from it.
 _HOW = ("device", "precision", "compiled", "fused")
 
@@ -101,7 +105,7 @@ def plan(matrix: Matrix, out: Path, threads: int, fresh: bool = False) -> Plan:
                         text = text_tower(matrix.text_tower) if cls.card.needs_text else None
                         configs = list(_configs(cls, card, preset, settings, name, matrix.ablations))
                         _check_trainable(cls, dataset)
-                        cls.check(task_of(bank, text))
+                        contract.check(cls, task_of(bank, text))
                 except (Unsupported, BrokenMethod) as error:
                     if not by_itself:  # a group takes the members that fit
                         left_out[f"left out: {error}"] = None
@@ -142,9 +146,9 @@ def _check_rules(matrix: Matrix, card: DatasetCard, undefined: str) -> None:
 
 def _check_seeds(matrix: Matrix) -> None:
     seeds = matrix.seeds
-    if not seeds or min(seeds) < 0 or len(set(seeds)) != len(seeds):
-        text = ",".join(map(str, seeds))
-        raise UserError(f"seeds {text!r}: expected distinct non-negative integers such as 0,1,2")
+    if not seeds or min(seeds) < 0 or max(seeds) > LAST_SEED or len(set(seeds)) != len(seeds):
+        text = shortened(",".join(map(str, seeds)))
+        raise UserError(f"seeds {text!r}: expected distinct integers such as 0,1,2, from 0 to {LAST_SEED}")
 
 
 def _by_method(option: str, given: Mapping[str, Mapping[str, Any]], named: Mapping[str, bool]) -> dict[str, Any]:
@@ -198,7 +202,7 @@ def _configure(
 ) -> MethodConfig:
     check_preset(cls, preset, card.preset)
     with setting_errors(cls, "--set", chosen):
-        return cls.configure(card.settings_family, preset, {**off, **chosen})
+        return contract.configure(cls, card.settings_family, preset, {**off, **chosen})
 
 
 def _check_trainable(cls: type[Method], dataset: str) -> None:

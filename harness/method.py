@@ -12,28 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from harness.errors import Unsupported
 from harness.method_card import MethodCard as MethodCard
+from harness.method_config import MethodConfig as MethodConfig
 
 if TYPE_CHECKING:
     from harness.text import TextTower
-
-
-class MethodConfig(BaseModel):
-    """Base of a method's typed configuration; unknown keys are errors.
-
-    `average_last` is the share of a training's steps, the last ones, whose mean weights are its result; 0, as in every
-    official schedule, takes the weights of the last step. Over the first `warmup_steps` steps all learning rates rise
-    in a line to what the schedule says.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    average_last: float = Field(default=0.0, ge=0.0, le=1.0)
-    warmup_steps: int = Field(default=0, ge=0)
 
 
 @dataclass(frozen=True)

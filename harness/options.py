@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.errors import UserError
+from harness.printable import shortened
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 Out = Annotated[
@@ -95,7 +96,7 @@ def seeds(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(word) for word in text.split(","))
     except ValueError as error:
-        raise UserError(f"--seeds {text!r}: expected distinct non-negative integers such as 0,1,2") from error
+        raise UserError(f"--seeds {shortened(text)!r}: expected distinct integers such as 0,1,2") from error
 
 
 def overrides(words: list[str]) -> dict[str, dict[str, Any]]:

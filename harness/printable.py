@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 UNSHOWN = "\ufffd"
+# What a text of several lines keeps.
+LINES = "\n\t"
 
 
 def printable(text: str, keep: str = "") -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import re
 import sys
 from collections.abc import Collection, Iterator
 from functools import cache
@@ -15,7 +14,9 @@ from pydantic import ValidationError
 
 from harness.errors import BrokenMethod, UserError
 from harness.method_card import MethodCard, card_in_source
+from harness.names import METHOD_NAMES, is_method_name
 from harness.plugins import entries, loaded
+from harness.printable import shortened
 
 if TYPE_CHECKING:
     from harness.method import Method
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 GROUP = "harness.methods"
 _OURS = ("methods.",)
 _GROUPS = ("all", "mil", "clip", "floor")
-# What run directories, --set and lists of methods can hold.
-_NAME = re.compile(r"[A-Za-z0-9][\w-]*", re.ASCII)
 
 
 @cache
@@ -115,9 +114,9 @@ def _survey(thoroughly: bool = False) -> tuple[dict[str, MethodCard], dict[str, 
 
 
 def _check_name(entry: EntryPoint, card: MethodCard) -> None:
-    who = f"method {entry.name} ({entry.value})"
-    if not _NAME.fullmatch(entry.name) or entry.name in _GROUPS:
-        raise BrokenMethod(f"{who}: its name must be letters, digits, - and _, and no group; got {entry.name!r}")
+    who = f"method {shortened(entry.name)} ({entry.value})"
+    if not is_method_name(entry.name) or entry.name in _GROUPS:
+        raise BrokenMethod(f"{who}: its name must be {METHOD_NAMES}, and no group; got {shortened(repr(entry.name))}")
     if card.name != entry.name:
         raise BrokenMethod(
             f"{who}: its entry point and its card must give one name; got {entry.name!r} and {card.name!r}"
@@ -202,4 +201,6 @@ def setting_errors(cls: type[Method], where: str, given: Collection[str] | None 
                 f"method {name}: its defaults, presets and ablations must fit its settings ({fields}); got "
                 f"{key}: {first['msg']}"
             ) from error
-        raise UserError(f"{where} {name}.{key}: {first['msg']} (settings of {name}: {fields})") from error
+        wrong = first["type"] not in ("missing", "extra_forbidden")
+        got = f", got {shortened(repr(first['input']))}" if wrong else ""
+        raise UserError(f"{where} {name}.{key}: {first['msg']}{got} (settings of {name}: {fields})") from error

@@ -12,7 +12,7 @@ from typing import Protocol
 from harness.claims import Claims
 from harness.errors import Unwritable
 from harness.executors import Ended, Event, Executor, Moved, Said, Tell
-from harness.files import replacing, tidy
+from harness.files import check_room, tidy
 from harness.matrix import Plan
 from harness.order import Order
 from harness.run_directory import open_run
@@ -83,7 +83,7 @@ def compute(
     Raises:
         Unwritable: the output directory refused a write; what is finished stays.
     """
-    _check_writable(out)
+    check_room(out)  # rather than after an hour of computing
     state = _State(deque(orders), {}, [], {})
     stop: list[str] = []
 
@@ -158,10 +158,3 @@ def _fill(state: _State, executor: Executor, claims: Claims, display: Display) -
 def stored(order: Order) -> RunResult:
     """The result of a finished run, marked as skipped."""
     return open_run(order.directory).result.model_copy(update={"status": "skipped", "directory": str(order.directory)})
-
-
-def _check_writable(out: Path) -> None:
-    """Raise `Unwritable` before anything is computed, rather than after an hour of it."""
-    with replacing(out / ".writable"):
-        pass
-    (out / ".writable").unlink()

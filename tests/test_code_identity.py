@@ -13,8 +13,8 @@ from harness.registry import method_class, method_names
 
 ROOT = Path(__file__).resolve().parents[1]
 HARNESS = {
-    *("alignment", "arithmetic", "averaging", "computation", "contract", "method", "method_card", "predict"),
-    *("predictions", "seeds", "selection", "steps", "text", "train", "truth", "withheld"),
+    *("alignment", "arithmetic", "averaging", "computation", "contract", "method", "method_card", "method_config"),
+    *("predict", "predictions", "seeds", "selection", "steps", "text", "train", "truth", "withheld"),
     *("data", "data.bank", "data.card", "data.card_parts", "data.fitting", "data.sampling", "data.shares"),
     *("metrics", "metrics.alarms", "metrics.frame", "metrics.protocol", "metrics.segments"),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -186,6 +187,8 @@ def test_disk_full_keeps_earlier_results_and_says_so(
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.npz")}
 
     def full(*args: object, **kwargs: object) -> None:
+        usage = shutil.disk_usage(tmp_path)
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=0))
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez", full)

@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.data.cards import find_card
 from harness.errors import BrokenMethod, HarnessError, Unsupported, UserError
-from harness.files import write_json
+from harness.files import check_room, write_json
 from harness.spec import Precision
 from harness.track import Tracker, TrackingError
 
@@ -46,11 +46,14 @@ def bench_all(request: Request, tracker: Tracker, say: Callable[[str], None]) ->
     """
     card = find_card(request.dataset)
     features, spec = card.feature_set(request.features)
+    check_room(request.out)
     rows: list[dict[str, Any]] = []
     about: dict[str, str] = {}
     for name, by_itself in request.methods.items():
         say(f"measuring {name}")
         answer = _alone(name, request)
+        if "wrong" in answer:
+            raise UserError(answer["wrong"])
         if "unsupported" in answer:
             if by_itself:
                 raise UserError(answer["unsupported"])
@@ -102,6 +105,8 @@ def _answer(asked: dict[str, Any]) -> dict[str, Any]:
         return {"row": bench_method(name, plan).as_json(), "machine": machine()}
     except (Unsupported, BrokenMethod) as error:
         return {"unsupported": str(error)}
+    except UserError as error:
+        return {"wrong": str(error)}
 
 
 if __name__ == "__main__":

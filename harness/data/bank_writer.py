@@ -17,6 +17,7 @@ from harness.data.card import DatasetCard
 from harness.data.shares import Share
 from harness.digests import digest, file_digest, signed
 from harness.files import write_json, write_text
+from harness.printable import printable
 from harness.truth import GroundTruth
 
 
@@ -84,7 +85,7 @@ class BankWriter:
         content = json.loads(self._card.model_dump_json())
         write_text(self._directory / "card.yaml", yaml.safe_dump(content, sort_keys=False))
         if remarks:
-            write_text(self._directory / REMARKS, "".join(f"{line}\n" for line in remarks))
+            write_text(self._directory / REMARKS, "".join(f"{printable(line)}\n" for line in remarks))
         told = ("card.yaml", *([REMARKS] if remarks else []))
         files = {name: file_digest(self._directory / name) for name in (*content_files(), *others, *told)}
         # A whole bank says nothing of shares, as earlier ones.

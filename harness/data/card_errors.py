@@ -8,6 +8,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from harness.printable import shortened
+
 
 def explain(error: ValidationError, card: type[BaseModel]) -> str:
     """Return what is wrong with a card: its missing fields, unknown ones with the nearest known one, and the rest."""
@@ -30,7 +32,7 @@ def explain(error: ValidationError, card: type[BaseModel]) -> str:
 
 
 def _dotted(loc: Iterable[int | str]) -> str:
-    return ".".join(map(str, loc))
+    return ".".join(shortened(str(step)) for step in loc)
 
 
 def _nearest(word: str, lacking: Iterable[str], known: Iterable[str]) -> str:

@@ -5,11 +5,24 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from harness.names import CARD_NAMES, is_card_name
+from harness.printable import shortened
 
 Positive = Annotated[int, Field(ge=1)]
-# Names become folders below the user's data directory.
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+
+
+def _checked(name: str) -> str:
+    if not is_card_name(name):
+        text = "expected {names}; got {name}"
+        raise PydanticCustomError("name", text, {"names": CARD_NAMES, "name": shortened(repr(name))})
+    return name
+
+
+# Names become directories.
+Name = Annotated[str, AfterValidator(_checked)]
 Interval = Literal["half-open", "one-based", "closed"]
 FrameRule = Literal["exact", "snippets", "padded", "whole"]
 

@@ -6,10 +6,11 @@ Nothing is isolated here: what a method does to its process it does to this comm
 from __future__ import annotations
 
 from harness.conclude import Grounds
-from harness.errors import Unwritable
-from harness.executors import Moved, Said, Tell, Unable
+from harness.errors import HarnessError
+from harness.execute import Computed
+from harness.executors import Moved, Said, Tell
 from harness.executors.ending import ended
-from harness.executors.perform import perform
+from harness.executors.perform import Failure, broken, perform
 from harness.order import Order
 
 NO_ISOLATION = "--executor inline computes in this process: nothing that a method does to it is kept from other runs"
@@ -47,8 +48,9 @@ class InlineExecutor:
             self._tell(Moved(order.run, done, total))
 
         try:
-            found = perform(order.placed(), self._grounds.judge(order), tick)
-        except Unwritable as error:
-            self._tell(Unable(str(error)))
+            judge = self._grounds.judge(order)  # now: while a method runs the ground truth is withheld
+        except HarnessError as error:
+            found: Computed | Failure = broken(order, error)
         else:
-            self._tell(ended(order, found, self._grounds, lambda text: self._tell(Said(text))))
+            found = perform(order.placed(), judge, tick)
+        self._tell(ended(order, found, self._grounds, lambda text: self._tell(Said(text))))

@@ -9,7 +9,7 @@ from multiprocessing.connection import wait
 from harness.conclude import Grounds
 from harness.errors import HarnessError
 from harness.execute import LOOK, Computed
-from harness.executors import Moved, Said, Tell, Unable
+from harness.executors import Moved, Said, Tell
 from harness.executors.ending import ended
 from harness.executors.handle import Message, Worker, without_interrupts
 from harness.executors.memory import held, stopped
@@ -85,9 +85,6 @@ class LocalExecutor:
             return
         if isinstance(said, Moved):
             self._tell(said)
-        elif isinstance(said, Unable):
-            worker.order = None
-            self._tell(said)
         elif said == "begin":
             worker.begin()
         elif said == "judge":
@@ -142,15 +139,13 @@ class LocalExecutor:
         return ""
 
 
-def _understood(order: Order, message: Message) -> Moved | Unable | Computed | Failure | str:
+def _understood(order: Order, message: Message) -> Moved | Computed | Failure | str:
     """What a worker's message says; "begin" and "judge" say all in a word. Raises if it is no message."""
     kind = message["kind"]
     if kind in ("begin", "judge"):
         return str(kind)
     if kind == "moved":
         return Moved(order.run, int(message["done"]), int(message["total"]))
-    if kind == "unable":
-        return Unable(str(message["text"]))
     if kind == "failed":
         return Failure(str(message["error"]), str(message["log"]))
     return Computed.model_validate(message["found"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ from harness.computation import Judge, Tick
 from harness.errors import HarnessError, Unwritable, one_line
 from harness.execute import Computed, append_log, execute
 from harness.order import Order, bank_of, job_of
+from harness.printable import LINES, printable
 from harness.provenance import provenance
 from harness.spec import RunResult
 from harness.withheld import withheld
@@ -27,27 +30,25 @@ class Failure:
 
 
 def perform(order: Order, judge: Judge, tick: Tick) -> Computed | Failure:
-    """Compute an order; return what is to be scored, or a failure if anything of it raised.
-
-    Raises:
-        Unwritable: the output directory refused a write.
-    """
+    """Compute an order; return what is to be scored, or a failure if anything of it raised, of whatever type."""
     try:
         bank = bank_of(order)
         with withheld():  # from here on code of the method may run, first of all when it is imported
             return execute(job_of(order, bank), judge, fresh=order.fresh, progress=tick)
-    except Unwritable:
-        raise
-    except Exception as error:
+    except BaseException as error:  # of whatever type: nothing that a method raises is more than its run's failure
+        # Where Ctrl-C is ignored, as in a worker, nobody but the method can have raised it.
+        if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            raise
         return broken(order, error)
 
 
-def broken(order: Order, error: Exception) -> Failure:
+def broken(order: Order, error: BaseException) -> Failure:
     """The failure of an order that raised, with a traceback in its log unless the error is one of the harness's."""
     text = words(error)
-    if not isinstance(error, HarnessError):
-        append_log(order.workspace, "".join(traceback.format_exception(error)))
-    append_log(order.workspace, f"failed: {text}")
+    with contextlib.suppress(Unwritable):  # the failure is told without its log then
+        if not isinstance(error, HarnessError):
+            append_log(order.workspace, "".join(traceback.format_exception(error)))
+        append_log(order.workspace, f"failed: {text}")
     return lost(order, text)
 
 
@@ -56,7 +57,7 @@ def lost(order: Order, error: str) -> Failure:
     return Failure(error, log_tail(order.workspace / "log.txt"))
 
 
-def words(error: Exception) -> str:
+def words(error: BaseException) -> str:
     """What an error says; its kind alone where it cannot say it."""
     try:
         return str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
@@ -75,4 +76,4 @@ def log_tail(path: Path) -> str:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ""
-    return "\n".join(lines[-TAIL:])
+    return "\n".join(printable(line, keep=LINES) for line in lines[-TAIL:])

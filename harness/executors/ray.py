@@ -17,11 +17,11 @@ from harness.conclude import Grounds
 from harness.data.bank import Bank, bank_path
 from harness.data.cards import find_card, open_bank
 from harness.digests import digest
-from harness.errors import HarnessError, Unwritable, UserError
+from harness.errors import HarnessError, UserError
 from harness.execute import CHECKPOINT, COMPUTED, HISTORY, LOOK, PREDICTIONS, Computed
 from harness.executors import Ended, Said, Tell, Unable
 from harness.executors.ending import ended
-from harness.executors.perform import Failure, failed, perform
+from harness.executors.perform import Failure, broken, perform
 from harness.files import replacing_directory, unwritable
 from harness.locks import alone
 from harness.order import Order
@@ -66,7 +66,12 @@ class RayExecutor:
         self.slots = 2 * max(int(self._ray.cluster_resources().get("CPU", 1)), 1)
 
     def submit(self, order: Order) -> None:
-        """Queue an order."""
+        """Queue an order; one whose bank or ground truth is not here any more has failed."""
+        try:
+            bank, judge = self._bank(order), self._judge(order)
+        except HarnessError as error:
+            self._tell(self._ended(order, broken(order, error)))
+            return
         task = self._ray.remote(max_calls=1)(_task).options(
             num_cpus=order.spec.threads,
             num_gpus=self._gpus,
@@ -74,7 +79,7 @@ class RayExecutor:
             name=order.run,
             runtime_env={"env_vars": {"OMP_NUM_THREADS": str(order.spec.threads)}},
         )
-        self._running[task.remote(order.placed(), self._bank(order), self._judge(order))] = (order, time.monotonic())
+        self._running[task.remote(order.placed(), bank, judge)] = (order, time.monotonic())
 
     def poll(self, seconds: float) -> None:
         """Tell which tasks ended; a started task's log lies on its own machine until then."""
@@ -110,11 +115,13 @@ class RayExecutor:
                 path.write_bytes(content)
         except OSError as error:
             return Unable(str(unwritable(order.workspace, error)))
-        found = Computed.model_validate_json(text)
-        return ended(order, found, self._grounds, lambda line: self._tell(Said(line)))
+        return self._ended(order, Computed.model_validate_json(text))
 
-    def _failed(self, order: Order, error: str, log: str = "") -> Ended:
-        return Ended(order.run, failed(order, Failure(error, log)))
+    def _failed(self, order: Order, error: str, log: str = "") -> Ended | Unable:
+        return self._ended(order, Failure(error, log))
+
+    def _ended(self, order: Order, found: Computed | Failure) -> Ended | Unable:
+        return ended(order, found, self._grounds, lambda line: self._tell(Said(line)))
 
     def _judge(self, order: Order) -> Any:
         """The actor that values predictions, for the rules that look at the test set; None for the others."""
@@ -187,10 +194,7 @@ def _task(order: Order, bank: list[Any] | None, judge: Any) -> tuple[str, str, F
     place = Path(tempfile.gettempdir()) / "harness-ray" / digest(str(order.out), order.run)[:16]
     here = replace(order, out=place)
     with alone(_lock(place)):
-        try:
-            found = perform(here, _asking(judge, here), lambda done, total: None)
-        except Unwritable as error:
-            found = Failure(str(error))
+        found = perform(here, _asking(judge, here), lambda done, total: None)
         if isinstance(found, Failure):
             return "failed", json.dumps([found.error, found.log]), {}
         names = [f"{COMPUTED}/{name}" for name in (PREDICTIONS, HISTORY, CHECKPOINT)] + ["log.txt"]

@@ -25,7 +25,7 @@ _KILLED_WITH_PARENT, _ADOPTS_ORPHANS = 1, 36
 
 
 def serve(pipe: Connection) -> None:
-    """Answer each order from `pipe` with "computed", "failed" or "unable"; before come "begin", "moved", "judge"."""
+    """Answer each order from `pipe` with "computed" or "failed"; before come "begin", "moved", "judge"."""
     _belong_to_parent()
     state: ProcessState | None = None
     while True:
@@ -49,15 +49,12 @@ def _compute(pipe: Connection, order: Order, state: ProcessState | None) -> Proc
     _send(pipe, kind="begin")
     settle(order.spec.threads)
     state = state or ProcessState()
-    try:
-        found = perform(order, _judge(pipe, order), _teller(pipe))
-        # The process of a third party's method ends with its run anyway.
-        changes = state.changes() if is_ours(order.spec.method) else []
-        if changes:
+    found = perform(order, _judge(pipe, order), _teller(pipe))
+    # The process of a third party's method ends with its run anyway.
+    changes = state.changes() if is_ours(order.spec.method) else []
+    if changes:
+        with contextlib.suppress(Unwritable):  # which the parent meets when it publishes
             append_log(order.workspace, f"left its process changed, which is replaced: {', '.join(changes)}")
-    except Unwritable as error:
-        _send(pipe, kind="unable", text=str(error))
-        return state
     if isinstance(found, Failure):
         _send(pipe, kind="failed", error=found.error, log=found.log)
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +13,12 @@ from harness.data.bank import Bank, bank_path
 from harness.data.card import DatasetCard
 from harness.data.cards import find_card, known_names, open_bank
 from harness.errors import UserError
+from harness.names import is_card_name
 from harness.predictions import Predictions
 from harness.scored_rows import misfits
 from harness.spec import RunResult
 from harness.submission.archive import plain
 from harness.truth import GroundTruth
-
-# A run's names become folders here; the run is a stranger's.
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,8 @@ def own_test(
             cannot tell whether the run's test videos are the right ones.
     """
     base, _, variant = result.dataset.partition("@")
-    if not all(_NAME.fullmatch(word) for word in (base, result.features, variant or "none")):
+    # They become directories here; the run is a stranger's.
+    if not all(is_card_name(word) for word in (base, result.features, variant or "none")):
         raise Unverifiable("its data set or feature set has a name that no card may have")
     try:
         if card is None and base in known_names():
