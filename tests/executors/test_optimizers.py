@@ -1,0 +1,31 @@
+"""A worker's optimizers do not import torch's compiler."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+CODE = """
+import sys, torch
+from harness.executors.optimizers import without_compiler
+from methods.adam import Adam
+
+without_compiler()
+layer = torch.nn.Linear(4, 1)
+optimizer = Adam(layer.parameters())
+for _ in range(2):
+    optimizer.zero_grad(set_to_none=True)
+    layer(torch.ones(2, 4)).sum().backward()
+    optimizer.step()
+    optimizer.load_state_dict(optimizer.state_dict())
+    torch.optim.lr_scheduler.LambdaLR(optimizer, float)
+sys.exit("torch._dynamo" in sys.modules)
+"""
+
+
+@pytest.mark.skipif(not hasattr(torch.optim.Optimizer.zero_grad, "__wrapped__"), reason="this torch hides nothing")
+def test_training_imports_no_compiler() -> None:
+    assert subprocess.run([sys.executable, "-c", CODE], check=False).returncode == 0
