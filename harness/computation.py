@@ -75,11 +75,14 @@ class Outcome:
     tested: Tested
 
 
-def settle(threads: int) -> None:
+def settle(threads: int, compiled: bool = False) -> None:
     """Let this process compute as a run does: with `threads` threads and deterministic algorithms."""
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    if compiled:
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    else:  # the same, but does not tell torch's compiler, which it would import for a second
+        torch.set_deterministic_debug_mode("warn")
 
 
 def task_of(bank: Bank, text: TextTower | None) -> Task:

@@ -21,7 +21,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Several test processes take modules in the order below; xdist itself would keep those of one long test for last."""
+    """Several test processes take modules in the order below; xdist would keep those of one long test for last."""
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False
 

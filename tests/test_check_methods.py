@@ -12,6 +12,7 @@ from harness.registry import method_names
 SHORT = {"snippets": 2_000, "memory": 320 << 20}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", method_names())
 def test_every_registered_method_passes(name: str) -> None:
     check_method(name, **SHORT)

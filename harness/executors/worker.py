@@ -48,7 +48,7 @@ def _compute(pipe: Connection, order: Order, state: ProcessState | None) -> Proc
     from harness.registry import is_ours
 
     _send(pipe, kind="begin")
-    settle(order.spec.threads)
+    settle(order.spec.threads, order.spec.compiled)
     if not order.spec.compiled:
         without_compiler()
     state = state or ProcessState()

@@ -1,4 +1,4 @@
-"""A worker's optimizers do not import torch's compiler."""
+"""A worker that trains imports no compiler, which would take as long as torch itself."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import torch
 
 CODE = """
 import sys, torch
+from harness.computation import settle
 from harness.executors.optimizers import without_compiler
 from methods.adam import Adam
 
+settle(1)
 without_compiler()
 layer = torch.nn.Linear(4, 1)
 optimizer = Adam(layer.parameters())
@@ -22,6 +24,7 @@ for _ in range(2):
     optimizer.step()
     optimizer.load_state_dict(optimizer.state_dict())
     torch.optim.lr_scheduler.LambdaLR(optimizer, float)
+assert torch.get_deterministic_debug_mode() == 1
 sys.exit("torch._dynamo" in sys.modules)
 """
 
