@@ -9,6 +9,7 @@ and where its result is written is `harness.execute`'s business, which changes n
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -81,7 +82,9 @@ def settle(threads: int, compiled: bool = False) -> None:
         torch.set_num_threads(threads)
     if compiled:
         torch.use_deterministic_algorithms(True, warn_only=True)
-    else:  # the same, but does not tell torch's compiler, which it would import for a second
+    else:
+        # The same, but importing torch's compiler to tell it takes a second; one that a method imports finds it said.
+        os.environ.setdefault("TORCHINDUCTOR_DETERMINISTIC", "1")
         torch.set_deterministic_debug_mode("warn")
 
 
