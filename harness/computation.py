@@ -9,6 +9,7 @@ and where its result is written is `harness.execute`'s business, which changes n
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -75,11 +76,16 @@ class Outcome:
     tested: Tested
 
 
-def settle(threads: int) -> None:
+def settle(threads: int, compiled: bool = False) -> None:
     """Let this process compute as a run does: with `threads` threads and deterministic algorithms."""
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    if compiled:
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    else:
+        # The same, but importing torch's compiler to tell it takes a second; one that a method imports finds it said.
+        os.environ.setdefault("TORCHINDUCTOR_DETERMINISTIC", "1")
+        torch.set_deterministic_debug_mode("warn")
 
 
 def task_of(bank: Bank, text: TextTower | None) -> Task:

@@ -73,7 +73,7 @@ def job_of(order: Order, bank: Bank) -> Job:
         HarnessError: they are others here than where the order was made, or the bank is.
     """
     spec = order.spec
-    settle(spec.threads)
+    settle(spec.threads, spec.compiled)
     if spec.capability and torch.backends.cpu.get_cpu_capability().lower() != spec.capability:
         raise HarnessError(f"{spec.run_id}: this process did not start with ATEN_CPU_CAPABILITY={spec.capability}")
     cls = method_class(spec.method)

@@ -20,6 +20,18 @@ MAKE_STORE = store._prepare_sqlite
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Several test processes take modules in the order below; xdist would keep those of one long test for last."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with modules that hold a slow test: the short ones at the end keep all processes busy until it is over."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder `../shared`; tests that need it are skipped where it is absent."""
@@ -75,6 +87,12 @@ def _ready_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
     if "empty_store" not in request.fixturenames:
         monkeypatch.setattr(store, "_prepare_sqlite", prepare)
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody pulls the plug on a test, and some write thousands of files."""
+    monkeypatch.setattr("harness.files.sync", lambda path: None)
 
 
 @pytest.fixture(autouse=True)

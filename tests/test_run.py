@@ -63,9 +63,9 @@ def test_main_job_writes_runs_leaderboard_and_report(harness: Call, tmp_path: Pa
 def test_same_seed_same_bytes_other_seed_others(
     harness: Call, tmp_path: Path, method: str, settings: tuple[str, ...]
 ) -> None:
-    arguments = ("--methods", method, "--seeds", "3,4", *settings)
-    one = _run(harness, tmp_path / "one", *arguments)["runs"]
-    two = _run(harness, tmp_path / "two", *arguments)["runs"]
+    arguments = ("--methods", method, *settings)
+    one = _run(harness, tmp_path / "one", *arguments, "--seeds", "3,4")["runs"]
+    two = _run(harness, tmp_path / "two", *arguments, "--seeds", "3")["runs"]
     for name in ("predictions.npz", "checkpoint.safetensors"):
         assert _file(one[0], name) == _file(two[0], name)
         assert _file(one[0], name) != _file(one[1], name)

@@ -51,9 +51,9 @@ def generate(card: DatasetCard) -> Bank:
         bank = Bank(path, again=again)
         if (bank.info["card_hash"], bank.info["origin"], bank.info["format"]) == (card.digest, origin, FORMAT):
             return bank
-    world = _World(card)
     truth: dict[str, VideoTruth] = {}
     with replacing_directory(path) as directory, BankWriter(directory, card, name) as writer:
+        world = _World(card)  # after the directory, which may be one that cannot be
         for split in ("train", "test"):
             for video, labels, features, frames, events in world.videos(split):
                 writer.add(split, Item(video, 0, len(features), labels if split == "train" else ()), features)

@@ -42,12 +42,15 @@ def _compute(pipe: Connection, order: Order, state: ProcessState | None) -> Proc
     from harness.computation import settle
     from harness.errors import Unwritable
     from harness.execute import append_log
+    from harness.executors.optimizers import without_compiler
     from harness.executors.perform import Failure, perform
     from harness.process_state import ProcessState
     from harness.registry import is_ours
 
     _send(pipe, kind="begin")
-    settle(order.spec.threads)
+    settle(order.spec.threads, order.spec.compiled)
+    if not order.spec.compiled:
+        without_compiler()
     state = state or ProcessState()
     found = perform(order, _judge(pipe, order), _teller(pipe))
     # The process of a third party's method ends with its run anyway.

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.method import Batch, Method, MethodCard, MethodConfig, Prediction, Sampling, Schedule, Task, TrainingPlan
+from methods.adam import Adam  # whose step does without torch's compiler, which takes a second to import
 
 # What one run could leave for the next one of the same process.
 KEPT: list[Tensor] = []
@@ -48,7 +49,7 @@ class Hostile(Method):
         return Sampling("pairs", 4, 16, epochs=1, steps_per_epoch=1)
 
     def schedules(self, plan: TrainingPlan) -> list[Schedule]:
-        return [Schedule(torch.optim.Adam(self.parameters(), lr=0.01))]
+        return [Schedule(Adam(self.parameters(), lr=0.01))]
 
     def training_loss(self, batch: Batch) -> dict[str, Tensor]:
         deed = getattr(self, f"train_{self.config.deed.replace('-', '_')}", None)

@@ -9,10 +9,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 Command = Callable[..., "subprocess.Popen[str]"]
 MATRIX = ("--methods", "faulty,random", "--seeds", "0,1", "--set", "faulty.pause=0.3")
 
 
+@pytest.mark.slow
 def test_no_run_is_computed_twice_and_a_dead_one_is_taken_over(command: Command, tmp_path: Path) -> None:
     one = command(tmp_path, *MATRIX)
     claims = tmp_path / ".claims"

@@ -24,10 +24,10 @@ Run = Callable[..., tuple[int, dict, str]]
 
 
 def test_a_stopped_worker_is_named_and_ended(run: Run, tmp_path: Path) -> None:
-    arguments = ("--methods", "hostile", "--sweep", "hostile.deed=stop,babble", "--timeout", "30", "--jobs", "2")
+    arguments = ("--methods", "hostile", "--sweep", "hostile.deed=stop,babble", "--timeout", "12", "--jobs", "2")
     code, document, stderr = run(tmp_path, *arguments)
     assert code == 1
-    assert {each["error"] for each in document["runs"]} == {"no end after 30 s (--timeout); its process was killed"}
+    assert {each["error"] for each in document["runs"]} == {"no end after 12 s (--timeout); its process was killed"}
     assert stderr.count("was stopped by a signal; it goes on after kill -CONT, --timeout ends it") == 1
 
 

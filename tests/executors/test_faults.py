@@ -23,6 +23,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 def test_every_fault_fails_alone(run: Run, tmp_path: Path) -> None:
     sweep = f"faulty.fault={','.join(FAULTS)},print"
     arguments = ("--methods", "faulty,random", "--sweep", sweep, "--jobs", "2", "--timeout", "20")
@@ -98,6 +99,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", place], check=True)  # this process still holds the store open
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_matrix_in_one_line_and_loses_nothing(run: Run, tmp_path: Path, small_disk: Path) -> None:
     arguments = ("--methods", "linear-probe,faulty,deepmil", "--seeds", "0,1", "--jobs", "2", "--set", "faulty.at=7")
     arguments = (*arguments, "--set", "deepmil.epochs=2", "--set", "faulty.fault=fill", "--set")

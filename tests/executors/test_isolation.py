@@ -27,6 +27,7 @@ DEEDS = (
 )
 OURS = ("deepmil,linear-probe", "--set", "deepmil.epochs=1", "--set", "deepmil.steps_per_epoch=3")
 FILES = ("predictions.npz", "checkpoint.safetensors")
+pytestmark = pytest.mark.slow
 
 
 @dataclass(frozen=True)

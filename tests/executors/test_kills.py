@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from harness.track import Tracker
 
 Command = Callable[..., "subprocess.Popen[str]"]
@@ -31,6 +33,7 @@ MATRIX = (
 KILLS = 100 if SCALE else 3
 
 
+@pytest.mark.slow
 def test_killed_at_random(command: Command, tmp_path: Path) -> None:
     rng = random.Random(0)
     whole, cut = tmp_path / "whole", tmp_path / "cut"

@@ -114,6 +114,7 @@ def test_only_rules_that_look_are_answered(demo: Bank, tmp_path: Path) -> None:
             judge(predictions)
 
 
+@pytest.mark.slow
 def test_killed_between_computing_and_publishing(command: Command, tmp_path: Path) -> None:
     """What waits for its score is neither a run yet nor in the way of the next attempt."""
     arguments = ("--methods", "faulty", "--set", "faulty.pause=0.05", "--set", "faulty.epochs=3")

@@ -19,6 +19,7 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "RAY_AUTH_MODE", "disabled")
 
 
+@pytest.mark.slow
 def test_the_same_bits_and_a_killed_worker_is_started_again(run: Run, tmp_path: Path) -> None:
     struck = tmp_path / "struck"
     arguments = ("--methods", "faulty,linear-probe", "--sweep", "faulty.fault=none,kill", "--set", "faulty.at=5")

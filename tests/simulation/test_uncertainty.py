@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from scipy.stats import binom
 
 from tests.simulation.uncertainty import simulate
@@ -9,6 +10,7 @@ from tests.simulation.uncertainty import simulate
 REPETITIONS = 60
 
 
+@pytest.mark.slow
 def test_equal_methods_are_rarely_called_different_and_intervals_hold() -> None:
     for (_, spread), cell in simulate(REPETITIONS, seed=1, seeds=(3,), spreads=(1.0, 5.0)).items():
         # More than the limit of 6% only as often as 1 in 1,000 such trials would.
