@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from harness.ending import ending
+from harness.cli.ending import ending
 
 
 def main() -> None:
-    """Run the command line and exit, see `harness.cli.main`."""
+    """Run the command line and exit, see `harness.cli.app.main`."""
     with ending("--debug" in sys.argv):
-        from harness.cli import main as command
+        from harness.cli.app import main as command
 
         command()
 

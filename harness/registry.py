@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from harness.errors import BrokenMethod, UserError
-from harness.method_card import MethodCard, card_in_source
 from harness.names import METHOD_NAMES, is_method_name
-from harness.plugins import entries, loaded
+from harness.plugin.card import MethodCard, card_in_source
+from harness.plugin.entry_points import entries, loaded
 from harness.printable import shortened
 
 if TYPE_CHECKING:
-    from harness.method import Method
+    from harness.plugin.method import Method
 
 GROUP = "harness.methods"
 _OURS = ("methods.",)
@@ -53,10 +53,10 @@ def method_class(name: str) -> type[Method]:
 
     Raises:
         KeyError: nothing is registered under that name.
-        BrokenMethod: it cannot be imported, is no `harness.method.Method`, or its attributes are of wrong types.
+        BrokenMethod: it cannot be imported, is no `harness.plugin.method.Method`, or its attributes are of wrong types.
     """
-    from harness.contract import check_class
-    from harness.process_state import ProcessState
+    from harness.plugin.contract import check_class
+    from harness.plugin.process_state import ProcessState
 
     entry = _entries()[name]
     before = None if is_ours(name) else ProcessState()

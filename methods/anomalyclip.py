@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from harness.errors import Unsupported
-from harness.method import (
+from harness.plugin import (
     Batch,
     Method,
     MethodCard,
@@ -32,7 +32,7 @@ from harness.method import (
     TrainingPlan,
     TrainingVideo,
 )
-from harness.text import TextTower
+from harness.text.encoder import TextTower
 from methods.adam import AdamW
 from methods.layers.axial import AxialTransformer, axial_names
 from methods.layers.clip import depth, renamed, unit

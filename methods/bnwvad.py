@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.method import (
+from harness.plugin import (
     Batch,
     Looks,
     Method,

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness.errors import Unsupported
-from harness.method import Method, MethodCard, MethodConfig, Prediction, Task
+from harness.plugin import Method, MethodCard, MethodConfig, Prediction, Task
 
 
 class ClipZeroShotConfig(MethodConfig):

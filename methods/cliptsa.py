@@ -14,17 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.method import (
-    Batch,
-    Looks,
-    Method,
-    MethodCard,
-    Prediction,
-    Sampling,
-    Schedule,
-    Task,
-    TrainingPlan,
-)
+from harness.plugin import Batch, Looks, Method, MethodCard, Prediction, Sampling, Schedule, Task, TrainingPlan
 from methods.adam import Adam
 from methods.layers.clip import renamed
 from methods.layers.magnitude import BagLossConfig, BagLosses, by_crops, random_masks

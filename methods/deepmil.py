@@ -13,17 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.method import (
-    Batch,
-    Method,
-    MethodCard,
-    MethodConfig,
-    Prediction,
-    Sampling,
-    Schedule,
-    Task,
-    TrainingPlan,
-)
+from harness.plugin import Batch, Method, MethodCard, MethodConfig, Prediction, Sampling, Schedule, Task, TrainingPlan
 from methods.adam import Adam
 from methods.layers.dropout import dropout
 from methods.layers.time import valid_mask

@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.errors import Unsupported
-from harness.method import Method, MethodCard, MethodConfig, Prediction, Task
-from harness.text import TextTower
+from harness.plugin import Method, MethodCard, MethodConfig, Prediction, Task
+from harness.text.encoder import TextTower
 from methods.layers.clip import (
     MLP,
     VADCLIP_NAMES,

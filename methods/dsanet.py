@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
 
 from harness.errors import Unsupported
-from harness.method import (
+from harness.plugin import (
     Batch,
     Looks,
     Method,
@@ -28,7 +28,7 @@ from harness.method import (
     Task,
     TrainingPlan,
 )
-from harness.text import TextTower
+from harness.text.encoder import TextTower
 from methods.adam import AdamW
 from methods.layers.clip import (
     MLP,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from harness.method import Method, MethodCard, Prediction
+from harness.plugin import Method, MethodCard, Prediction
 
 
 class FeatureNorm(Method):

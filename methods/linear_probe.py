@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from harness.errors import HarnessError
-from harness.method import Method, MethodCard, MethodConfig, Prediction, Task, TrainingVideo
+from harness.plugin import Method, MethodCard, MethodConfig, Prediction, Task, TrainingVideo
 
 
 class LinearProbeConfig(MethodConfig):

@@ -15,17 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.errors import Unsupported
-from harness.method import (
-    Batch,
-    Method,
-    MethodCard,
-    MethodConfig,
-    Prediction,
-    Sampling,
-    Schedule,
-    Task,
-    TrainingPlan,
-)
+from harness.plugin import Batch, Method, MethodCard, MethodConfig, Prediction, Sampling, Schedule, Task, TrainingPlan
 from methods.adam import Adam
 from methods.layers.clip import depth, renamed
 from methods.layers.convolution import TimeConv, TimeNorm, convolved

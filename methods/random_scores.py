@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from harness.method import Method, MethodCard, MethodConfig, Prediction, Task
+from harness.plugin import Method, MethodCard, MethodConfig, Prediction, Task
 
 _BITS = 24
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import MultiStepLR
 
 from harness.errors import Unsupported
-from harness.method import (
+from harness.plugin import (
     Batch,
     Looks,
     Method,

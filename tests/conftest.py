@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import store
 from harness.data.bank import Bank
 from harness.data.cards import find_card, open_bank
+from harness.tracking import client as store
 
 MAKE_STORE = store._prepare_sqlite
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -92,7 +92,7 @@ def _ready_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 @pytest.fixture(autouse=True)
 def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody pulls the plug on a test, and some write thousands of files."""
-    monkeypatch.setattr("harness.files.sync", lambda path: None)
+    monkeypatch.setattr("harness.io.atomic.sync", lambda path: None)
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +105,7 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def harness(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
     """Run the command line in this process; returns (exit code, standard output, standard error)."""
-    from harness.cli import main
+    from harness.cli.app import main
 
     def call(*arguments: str) -> tuple[int, str, str]:
         # In this process, where tests can replace parts; what workers do has tests of its own.

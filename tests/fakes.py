@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from harness.alignment import Alignment
-from harness.files import write_json
+from harness.io.atomic import write_json
 from harness.metrics.protocol import evaluate
-from harness.predictions import Predictions
-from harness.spec import Cost, RunResult, RunSpec, Selection
-from harness.truth import Event, GroundTruth, VideoTruth
+from harness.records.alignment import Alignment
+from harness.records.predictions import Predictions
+from harness.records.spec import Cost, RunResult, RunSpec, Selection
+from harness.records.truth import Event, GroundTruth, VideoTruth
 
 ALIGNMENT = Alignment(kind="stride", stride=16)
 CLASSES = ("Normal", "Fight", "Road Accident")

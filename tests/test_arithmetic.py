@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.arithmetic import arithmetic
 from harness.check.subject import Options, Subject
-from harness.data.sampling import Batches
-from harness.method import Batch, TrainingPlan
+from harness.plugin.method import Batch, TrainingPlan
+from harness.records.spec import Precision
 from harness.registry import method_cards, method_class
-from harness.spec import Precision
+from harness.training.arithmetic import arithmetic
+from harness.training.sampling import Batches
 from tests.tiny import Tiny, TinyConfig, split, task
 
 Call = Callable[..., tuple[int, str, str]]

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import code_identity, registry
+from harness import registry
 from harness.data.bank import Bank
 from harness.errors import BrokenMethod, UserError
+from harness.identity import code as code_identity
 from harness.registry import broken_methods, method_cards, method_class, resolve
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,8 +23,8 @@ Install = Callable[[dict[str, str], str], None]
 
 HEAD = """
 import torch
-from harness.method import *
-from harness.method_card import MethodCard
+from harness.plugin import *
+from harness.plugin.card import MethodCard
 """
 CARD = 'card = MethodCard(name="{0}", title="Plain", family="mil", training="none")'
 BODY = """
@@ -82,7 +83,7 @@ BAD = {
     "missing import": ("import no_such_package", "cannot be imported (ModuleNotFoundError: No module named"),
     "syntax": ("def (", "cannot be imported (SyntaxError: "),
     "no such class": (HEAD, "cannot be imported (AttributeError: "),
-    "a function": ("def Plain(): pass", "must be a subclass of harness.method.Method, got a function"),
+    "a function": ("def Plain(): pass", "must be a subclass of harness.plugin.Method, got a function"),
     "Config of another type": (
         source(CARD.format("bad"), "    Config = dict\n"),
         "`Config` must be a subclass of MethodConfig, got the class dict",

@@ -11,16 +11,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness import checked, code_identity
-from harness.code_identity import method_files
 from harness.errors import UserError
-from harness.files import read_json
+from harness.identity import check_record as checked
+from harness.identity import code as code_identity
+from harness.identity.code import method_files
+from harness.io.atomic import read_json
 from harness.registry import is_ours, method_class, method_names
-from harness.report import leaderboard
+from harness.report.leaderboard import build as leaderboard
 from harness.report.tables import comma_separated, latex, markdown
 from harness.report.terminal import print_leaderboard
 from harness.report.write import write_report
-from harness.track import TrackedRun
+from harness.tracking.tracker import TrackedRun
 from tests.fakes import fake_result, fake_run
 from tests.test_code_identity import read_as, with_a_number_changed, with_words_changed
 

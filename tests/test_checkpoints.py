@@ -16,14 +16,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from harness import convert as conversion
-from harness.checkpoints import Header, read_header, save_checkpoint, weights_hash
-from harness.convert import convert
-from harness.digests import file_digest
 from harness.errors import Unsupported, UserError
-from harness.method import Method, MethodCard, MethodConfig, Task
+from harness.io.digests import file_digest
+from harness.plugin.method import Method, MethodCard, MethodConfig, Task
 from harness.registry import method_names
-from harness.weights import read_weights
+from harness.weights import convert as conversion
+from harness.weights.checkpoints import Header, read_header, save_checkpoint, weights_hash
+from harness.weights.convert import convert
+from harness.weights.readers import read_weights
 from methods.deepmil import DeepMIL
 
 Call = Callable[..., tuple[int, str, str]]

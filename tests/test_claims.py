@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.claims import Claims
 from harness.errors import Unwritable
-from harness.locks import alone
+from harness.io.locks import alone
+from harness.runs.claims import Claims
 
 
 def test_one_holder_at_a_time(tmp_path: Path) -> None:
@@ -29,7 +29,8 @@ def test_one_holder_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_dead_process_holds_nothing(tmp_path: Path) -> None:
-    code = "import sys; from pathlib import Path; from harness.claims import Claims; c = Claims(Path(sys.argv[1])); "
+    code = "import sys; from pathlib import Path; from harness.runs.claims import Claims; "
+    code += "c = Claims(Path(sys.argv[1])); "
     subprocess.run([sys.executable, "-c", code + "c.take('a')", str(tmp_path)], check=True)
     assert (tmp_path / "a").exists()
     with Claims(tmp_path) as claims:
@@ -68,7 +69,7 @@ def test_what_was_taken_over_does_not_live_on_its_old_owners_heart(tmp_path: Pat
 _HOLD = """
 import sys, time
 from pathlib import Path
-from harness.claims import Claims
+from harness.runs.claims import Claims
 with Claims(Path(sys.argv[1]), dead_after=2) as claims:
     print(claims.take("a"), flush=True)
     time.sleep(600)
@@ -141,7 +142,7 @@ def test_a_directory_without_locks_works(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_lock_file_of_a_dead_process_is_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fcntl.flock", _no_locks)
-    monkeypatch.setattr("harness.locks.DEAD_AFTER", 0.3)
+    monkeypatch.setattr("harness.io.locks.DEAD_AFTER", 0.3)
     (tmp_path / "lock.held").touch()
     began = time.monotonic()
     with alone(tmp_path / "lock"):

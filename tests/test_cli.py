@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.method_card import card_in_source
+from harness.plugin.card import card_in_source
 from harness.registry import method_cards, method_class
 
 Call = Callable[..., tuple[int, str, str]]
@@ -96,7 +96,7 @@ def test_what_only_shows_imports_nothing_heavy(arguments: list[str]) -> None:
     heavy |= {"numpy"} if "--help" in arguments else set()
     code = (
         f"import sys; sys.argv = ['harness', *{arguments}]\n"
-        "from harness.cli import main\n"
+        "from harness.cli.app import main\n"
         "try:\n    main()\nexcept SystemExit as done:\n    assert not done.code\n"
         f"heavy = {heavy} & set(sys.modules)\n"
         "assert not heavy, heavy\n"

@@ -7,15 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from harness import code_identity
-from harness.code_identity import code_hash, computing_files, method_files, method_hash
+from harness.identity import code as code_identity
+from harness.identity.code import code_hash, computing_files, method_files, method_hash
 from harness.registry import method_class, method_names
 
 ROOT = Path(__file__).resolve().parents[1]
 HARNESS = {
-    *("alignment", "arithmetic", "averaging", "computation", "contract", "method", "method_card", "method_config"),
-    *("predict", "predictions", "seeds", "selection", "steps", "text", "train", "truth", "withheld"),
-    *("data", "data.bank", "data.card", "data.card_parts", "data.fitting", "data.sampling", "data.shares"),
+    *("data", "data.bank", "data.card", "data.card_parts", "data.shares"),
+    *("plugin", "plugin.card", "plugin.config", "plugin.contract", "plugin.method", "runs", "runs.computation"),
+    *("text", "text.encoder"),
+    *("records", "records.alignment", "records.label_access", "records.predictions", "records.truth"),
+    *("training", "training.arithmetic", "training.averaging", "training.fitting", "training.loop", "training.predict"),
+    *("training.sampling", "training.seeds", "training.selection", "training.steps"),
     *("metrics", "metrics.alarms", "metrics.frame", "metrics.protocol", "metrics.segments"),
 }
 METHODS = {
@@ -112,10 +115,10 @@ def test_methods_share_what_the_harness_computes_and_nothing_of_each_other() -> 
 def test_a_badge_is_of_the_methods_own_code(monkeypatch: pytest.MonkeyPatch) -> None:
     cls = method_class("dsanet")
     files, before = method_files(cls), method_hash(cls)
-    assert "harness.text" in files
-    assert "harness.text" not in method_files(method_class("deepmil"))
-    assert not any(name.startswith(("harness.data", "harness.train", "methods.parity")) for name in files)
-    for name in ("methods.layers.prototypes", "harness.text", "harness.method"):
+    assert "harness.text.encoder" in files
+    assert "harness.text.encoder" not in method_files(method_class("deepmil"))
+    assert not any(name.startswith(("harness.data", "harness.training.loop", "methods.parity")) for name in files)
+    for name in ("methods.layers.prototypes", "harness.text.encoder", "harness.plugin.method"):
         source = files[name].read_text(encoding="utf-8")
         read_as(monkeypatch, files[name], with_words_changed(source))
         assert method_hash(cls) == before

@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.alignment import Alignment
-from harness.compare import Contestant, compare
+from harness.comparison.statistics import Contestant, compare
 from harness.errors import UserError
 from harness.metrics.frame import snippet_table
 from harness.metrics.paired import differences
 from harness.metrics.protocol import evaluate
-from harness.predictions import Predictions
-from harness.truth import Event, GroundTruth, VideoTruth
+from harness.records.alignment import Alignment
+from harness.records.predictions import Predictions
+from harness.records.truth import Event, GroundTruth, VideoTruth
 
 SNIPPETS = 10
 ALIGNMENT = Alignment(kind="stride")

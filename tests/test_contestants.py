@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from harness.data.cards import find_card, open_bank
-from harness.files import read_json, write_json
-from harness.predictions import Predictions
-from harness.truth import GroundTruth
+from harness.io.atomic import read_json, write_json
+from harness.records.predictions import Predictions
+from harness.records.truth import GroundTruth
 from tests.fakes import fake_run
 from tests.report.test_write import Page
 from tests.test_checkpoints import official

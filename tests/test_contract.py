@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.alignment import Alignment
-from harness.arithmetic import arithmetic
 from harness.check import check_method, run_checks
-from harness.data.sampling import Batches
 from harness.errors import BrokenMethod, UserError
-from harness.method import Batch, Method, Prediction, Sampling, Schedule, TrainingPlan
-from harness.predict import predict
-from harness.selection import Selector
-from harness.train import train
+from harness.plugin.method import Batch, Method, Prediction, Sampling, Schedule, TrainingPlan
+from harness.records.alignment import Alignment
+from harness.training.arithmetic import arithmetic
+from harness.training.loop import train
+from harness.training.predict import predict
+from harness.training.sampling import Batches
+from harness.training.selection import Selector
 from tests.test_check import FourClasses, Sound, WrongShape
 from tests.tiny import split, task
 

@@ -14,25 +14,25 @@ from harness.errors import Diverged, UserError
 Call = Callable[..., tuple[int, str, str]]
 # Each verb with something that it calls.
 VERBS = {
-    "list runs": "harness.listing.runs",
-    "list methods": "harness.listing.methods",
-    "run --methods random": "harness.matrix.plan",
+    "list runs": "harness.cli.listing.runs",
+    "list methods": "harness.cli.listing.methods",
+    "run --methods random": "harness.runs.matrix.plan",
     "report": "harness.report.publish.publish",
-    "audit": "harness.report.audit.audit",
+    "audit": "harness.report.audit.build.audit",
     "bench --methods random": "harness.bench.run.bench_all",
-    "convert a.pth --method deepmil --out b.safetensors": "harness.convert.convert",
-    "eval a --dataset demo": "harness.evaluate.evaluate_checkpoint",
-    "compare a b": "harness.contestants.line_up",
-    "score a.csv": "harness.score.score",
-    "submit a --out b.zip": "harness.submission.pack.find_runs",
-    "verify-submission a.zip": "harness.submission.bundle.read",
+    "convert a.pth --method deepmil --out b.safetensors": "harness.weights.convert.convert",
+    "eval a --dataset demo": "harness.runs.checkpoint_evaluation.evaluate_checkpoint",
+    "compare a b": "harness.comparison.contestants.line_up",
+    "score a.csv": "harness.scoring.score.score",
+    "submit a --out b.zip": "harness.boards.pack.find_runs",
+    "verify-submission a.zip": "harness.boards.bundle.read",
     "check-method random": "harness.check.run_checks",
-    "parity a": "harness.parity.case_directories",
+    "parity a": "harness.parity.cases.case_directories",
     "data import demo --root .": "harness.data.cards.find_card",
     "data verify demo": "harness.data.cards.find_card",
     "data info demo": "harness.data.cards.find_card",
     "data export demo --to a": "harness.data.cards.find_card",
-    "data list": "harness.listing.datasets",
+    "data list": "harness.cli.listing.datasets",
 }
 
 
@@ -78,7 +78,7 @@ def test_a_full_disk_in_every_verb(verb: str, harness: Call, monkeypatch: pytest
 def test_each_kind_of_error_is_one_line(
     error: Exception, code: int, line: str, harness: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.listing.methods", failing(error))
+    monkeypatch.setattr("harness.cli.listing.methods", failing(error))
     found, stdout, stderr = harness("list", "methods")
     assert (found, stdout) == (code, "")
     assert stderr.startswith(line)
@@ -93,7 +93,7 @@ def test_each_kind_of_error_is_one_line(
 def test_defects_of_the_harness_are_not_hidden(
     error: Exception, harness: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.listing.methods", failing(error))
+    monkeypatch.setattr("harness.cli.listing.methods", failing(error))
     with pytest.raises((ValueError, OSError, RuntimeError), match=r"defect|without a file|process .* went away"):
         harness("list", "methods")
 

@@ -17,7 +17,7 @@ class Interrupted(importlib.abc.MetaPathFinder):
     """Raises what Ctrl-C raises when the command line is imported."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        if name == "harness.cli":
+        if name == "harness.cli.app":
             raise KeyboardInterrupt
 
 
@@ -25,7 +25,7 @@ def test_ctrl_c_while_the_command_line_is_imported_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = signal.getsignal(signal.SIGINT)
-    monkeypatch.delitem(sys.modules, "harness.cli", raising=False)
+    monkeypatch.delitem(sys.modules, "harness.cli.app", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
     monkeypatch.setattr(sys, "argv", ["harness", "list", "methods"])
     try:

@@ -14,18 +14,18 @@ import yaml
 from safetensors.torch import save_file
 
 from harness import registry
-from harness.checkpoints import Header, save_checkpoint
 from harness.data.bank import Bank, Item, bank_path
 from harness.data.bank_writer import BankWriter
 from harness.data.card import DatasetCard
 from harness.errors import UserError
-from harness.evaluate import _features
-from harness.files import read_json, replacing_directory
-from harness.method import Task
+from harness.io.atomic import read_json, replacing_directory
+from harness.plugin.method import Task
+from harness.records.spec import RunResult, RunSpec
+from harness.records.truth import Event, GroundTruth, VideoTruth
 from harness.registry import method_names
-from harness.spec import RunResult, RunSpec
-from harness.text import load_text_tower
-from harness.truth import Event, GroundTruth, VideoTruth
+from harness.runs.checkpoint_evaluation import _features
+from harness.text.encoder import load_text_tower
+from harness.weights.checkpoints import Header, save_checkpoint
 from methods.deepmil import DeepMIL
 from methods.dsanet import DSANet
 from tests.fakes import fake_result, fake_run

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from harness import code_identity, fidelity
-from harness.code_identity import method_files
-from harness.files import read_json, write_json
-from harness.parity import CaseResult, Error, adapters
+from harness.identity import code as code_identity
+from harness.identity.code import method_files
+from harness.io.atomic import read_json, write_json
+from harness.parity import record as fidelity
+from harness.parity.cases import CaseResult, Error, adapters
 from harness.registry import method_class, method_names
-from harness.report.render import environment
+from harness.report.site.render import environment
 from tests.test_code_identity import read_as, with_a_number_changed, with_words_changed
 
 
@@ -82,7 +83,9 @@ def test_badge_of_other_code_is_dropped(record: Path) -> None:
     assert list(read_json(record)["deepmil"]["cases"]) == ["b"]
 
 
-@pytest.mark.parametrize("module", ["methods.dsanet", "methods.layers.clip", "harness.text", "harness.method"])
+@pytest.mark.parametrize(
+    "module", ["methods.dsanet", "methods.layers.clip", "harness.text.encoder", "harness.plugin.method"]
+)
 def test_badge_survives_words_and_falls_with_a_number(
     record: Path, monkeypatch: pytest.MonkeyPatch, module: str
 ) -> None:

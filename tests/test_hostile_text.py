@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from harness import code_identity, registry
+from harness import registry
+from harness.identity import code as code_identity
 from tests.data.trees import Tree, ucf_tree
 from tests.hostile import TEXTS, UNSHOWN, Page
 
@@ -26,8 +27,8 @@ VIDEO = "=1+1[red]<b>`\x1b[31m\u202eAbuse028_x264"
 EVERYTHING = " ".join(text for name, text in TEXTS.items() if name not in ("long", "half a character"))
 PLUGIN = """
 import torch
-from harness.method import Method, MethodConfig, Prediction
-from harness.method_card import MethodCard
+from harness.plugin import Method, MethodConfig, Prediction
+from harness.plugin.card import MethodCard
 
 TEXT = {text!r}
 

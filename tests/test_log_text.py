@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.conclude import publish
 from harness.data.bank import REMARKS
-from harness.execute import append_log
-from harness.executors.perform import log_tail
+from harness.runs.executors.perform import log_tail
+from harness.runs.method_side import append_log
+from harness.runs.truth_side import publish
 from tests.data.trees import ucf_tree
 from tests.fakes import fake_result, fake_truth
 

@@ -8,8 +8,8 @@ import pytest
 
 from harness.data.bank import Bank
 from harness.errors import UserError
-from harness.matrix import plan, read_matrix
-from harness.spec import Matrix
+from harness.records.spec import Matrix
+from harness.runs.matrix import plan, read_matrix
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -60,7 +60,7 @@ def test_many_runs_are_counted_not_listed(demo: Bank, harness: Call, tmp_path: P
 
 
 def test_sweeps_may_hold_tuples_and_repeat_nothing(demo: Bank) -> None:
-    from harness.options import sweeps
+    from harness.cli.options import sweeps
 
     found = sweeps(["mgfn.dims=[8, 16],[16, 32]", "mgfn.lr=1,2"])
     assert found == {"mgfn": {"dims": [[8, 16], [16, 32]], "lr": [1, 2]}}
@@ -113,7 +113,7 @@ def test_a_wrong_command_line_is_one_line(
 
 
 def test_estimates_come_from_the_most_similar_runs(tmp_path: Path) -> None:
-    from harness.estimate import Estimates
+    from harness.runs.estimate import Estimates
     from tests.fakes import fake_result
 
     def lasting(seconds: float, **fields: object):

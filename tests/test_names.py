@@ -15,13 +15,13 @@ from harness.data.bank import Bank
 from harness.data.card import DatasetCard
 from harness.data.cards import card_names, find_card
 from harness.errors import UserError
-from harness.files import replacing_directory, write_json
-from harness.matrix import LAST_SEED, plan
+from harness.io.atomic import replacing_directory, write_json
 from harness.names import LONGEST, is_card_name, is_method_name
+from harness.records.spec import Matrix
 from harness.registry import broken_methods, method_cards, method_names, resolve
-from harness.spec import Matrix
-from harness.track_format import escape
-from harness.waiting import UNSENT
+from harness.runs.matrix import LAST_SEED, plan
+from harness.tracking.format import escape
+from harness.tracking.unsent_runs import UNSENT
 from tests.fakes import fake_result
 
 Call = Callable[..., tuple[int, str, str]]

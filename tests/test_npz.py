@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness.errors import UserError
-from harness.npz import arrays_digest, read_npz, readable
+from harness.io.npz import arrays_digest, read_npz, readable
 
 
 @pytest.mark.parametrize("order", ["<", ">"])

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from harness.errors import UserError
-from harness.parity import Case, CaseResult, Computed, check, compare, read_case
-from harness.parity_case import kind_of
+from harness.parity.case import kind_of
+from harness.parity.cases import Case, CaseResult, Computed, check, compare, read_case
 from methods.parity.adapter import by_kind
 
 HERE = Path(__file__).parent / "parity"
@@ -208,7 +208,7 @@ def test_an_unknown_method_is_refused_before_anything_is_computed(
     shutil.copytree(HERE / "deepmil-pool", tmp_path / "b")
     content = json.loads((tmp_path / "b" / "case.json").read_text())
     (tmp_path / "b" / "case.json").write_text(json.dumps({**content, "method": "not-written-yet"}))
-    monkeypatch.setattr("harness.parity.compare", lambda *arguments: pytest.fail("computed"))
+    monkeypatch.setattr("harness.parity.cases.compare", lambda *arguments: pytest.fail("computed"))
     code, _, err = harness("parity", str(tmp_path))
     assert code == 2
     assert len(err.strip().splitlines()) == 1

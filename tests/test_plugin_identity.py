@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from harness import code_identity, execute, registry
-from harness.code_identity import code_hash, computing_files, method_hash
+from harness import registry
 from harness.data.bank import Bank
 from harness.errors import UserError
+from harness.identity import code as code_identity
+from harness.identity.code import code_hash, computing_files, method_hash
 from harness.registry import method_class
+from harness.runs import method_side as execute
 from tests.test_code_identity import with_a_number_changed, with_words_changed
 
 Call = Callable[..., tuple[int, str, str]]
@@ -30,7 +32,7 @@ from typing import TYPE_CHECKING
 
 import lab.constants as constants
 import thirdparty
-from harness.method import MethodCard, Prediction
+from harness.plugin import MethodCard, Prediction
 from lab import tables
 from peer.base import Base
 
@@ -60,7 +62,7 @@ class Mine(Base):
 '''
 BASE = '''"""A base class in another distribution, which registers a method as well."""
 
-from harness.method import Method, MethodCard, Prediction
+from harness.plugin import Method, MethodCard, Prediction
 
 from .numbers import NUMBER
 
@@ -211,7 +213,7 @@ def test_a_module_beside_a_module_counts(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "alone_method.py").write_text(
-        "from harness.method import Method\nfrom alone_helper import x\n\n\nclass Alone(Method):\n    pass\n"
+        "from harness.plugin import Method\nfrom alone_helper import x\n\n\nclass Alone(Method):\n    pass\n"
     )
     (tmp_path / "alone_helper.py").write_text("x = 1\n")
     (tmp_path / "alone_other.py").write_text("x = 1\n")

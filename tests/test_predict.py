@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from harness.alignment import Alignment
 from harness.errors import HarnessError
-from harness.method import Prediction
-from harness.predict import pieces, predict
+from harness.plugin.method import Prediction
+from harness.records.alignment import Alignment
+from harness.training.predict import pieces, predict
 from tests.tiny import Tiny, TinyConfig, split, task
 
 STRIDE = Alignment(kind="stride")
@@ -20,7 +20,7 @@ def test_scores_do_not_depend_on_batching(window: int | None, monkeypatch: pytes
     method = Tiny(TinyConfig(window=window), task())
     data = split([1, 3, 4, 8, 9, 30])
     together, _ = predict(method, data, STRIDE)
-    monkeypatch.setattr("harness.predict.SNIPPETS_PER_BATCH", {"cpu": 1})
+    monkeypatch.setattr("harness.training.predict.SNIPPETS_PER_BATCH", {"cpu": 1})
     alone, _ = predict(method, data, STRIDE)
     np.testing.assert_allclose(together.scores, alone.scores, atol=1e-7)
     with torch.no_grad():

@@ -19,7 +19,7 @@ import torch
 
 import methods.deepmil
 from harness.metrics import frame
-from harness.process_state import ProcessState
+from harness.plugin.process_state import ProcessState
 
 Change = Callable[[pytest.MonkeyPatch, Path], "Iterator[None] | None"]
 

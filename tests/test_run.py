@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from harness.data.bank import Bank
-from harness.predictions import Predictions
+from harness.records.predictions import Predictions
 
 Call = Callable[..., tuple[int, str, str]]
 SHORT = ("--set", "deepmil.epochs=2", "--set", "deepmil.steps_per_epoch=4")
@@ -91,7 +91,7 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(
 ) -> None:
     arguments = ("--methods", method, *settings)
     (whole,) = _run(harness, tmp_path / "whole", *arguments)["runs"]
-    import harness.train as loop
+    import harness.training.loop as loop
 
     original, calls = loop._save, []
 
@@ -137,7 +137,7 @@ def test_no_test_label_reaches_a_training(
     demo: Bank, harness: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the rule, the ground truth is withheld while a run is computed; who scores it has it afterwards."""
-    import harness.computation as computation
+    import harness.runs.computation as computation
     from harness.errors import HarnessError
 
     asked: list[str] = []

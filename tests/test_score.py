@@ -20,7 +20,7 @@ from harness.data.video_names import match_videos
 from harness.errors import UserError
 from harness.metrics.alarms import alarms
 from harness.metrics.protocol import evaluate
-from harness.predictions import Predictions
+from harness.records.predictions import Predictions
 from tests.data.trees import Tree, mask_tree, ucf_tree
 
 Harness = Callable[..., tuple[int, str, str]]
@@ -290,7 +290,7 @@ def test_scoring_imports_no_training_code(ucf: Tree, tmp_path: Path) -> None:
     arguments = ["harness", "score", file, "--dataset", card, "--root", str(ucf.root), "--json", "--fps", "30"]
     code = (
         f"import sys; sys.argv = {arguments!r}\n"
-        "from harness.cli import main\n"
+        "from harness.cli.app import main\n"
         "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code\n"
         "heavy = {'torch', 'mlflow', 'transformers', 'datasets', 'methods'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"

@@ -11,8 +11,8 @@ from sklearn.metrics import roc_auc_score
 from harness.data.bank import Bank
 from harness.metrics.frame import snippet_table
 from harness.metrics.variance import estimates
-from harness.own_labels import recognised
-from harness.predictions import Predictions
+from harness.records.predictions import Predictions
+from harness.scoring.own_labels import recognised
 from tests.test_score import Harness, _csv, _refused, _scored, _table
 
 

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from harness.alignment import Alignment
 from harness.errors import UserError
 from harness.metrics.protocol import evaluate
-from harness.scored_files import ScoredFile, read_scores
+from harness.records.alignment import Alignment
+from harness.scoring.files import ScoredFile, read_scores
 
 REAL = Path(__file__).parents[2] / "shared" / "real" / "predictions"
 

@@ -16,18 +16,18 @@ import numpy as np
 import pytest
 import torch
 
-from harness import parity
+from harness.boards import bundle
 from harness.data.bank import Bank, bank_path
 from harness.data.card import read_card
 from harness.data.hf import export_bank, import_exported
-from harness.digests import file_digest
 from harness.errors import HarnessError
-from harness.files import read_json, write_json
-from harness.matrix import read_matrix
-from harness.predictions import Predictions
-from harness.submission import bundle
-from harness.train import train
-from harness.weights import read_weights
+from harness.io.atomic import read_json, write_json
+from harness.io.digests import file_digest
+from harness.parity import cases as parity
+from harness.records.predictions import Predictions
+from harness.runs.matrix import read_matrix
+from harness.training.loop import train
+from harness.weights.readers import read_weights
 from tests.data.trees import DIM, Tree, ucf_tree
 from tests.submission.changes import write
 from tests.test_train import _last, _new
@@ -226,7 +226,7 @@ def _yaml(read: Callable[[Path], object]) -> Callable[[Path, Path], None]:
 
 
 def _scores(tmp: Path, marker: Path) -> None:
-    from harness.scored_files import read_scores
+    from harness.scoring.files import read_scores
 
     (tmp / "scores.csv").write_bytes(pickle.dumps(Payload(marker)))
     read_scores(tmp / "scores.csv")

@@ -123,8 +123,8 @@ def test_a_data_directory_that_cannot_be_is_one_line(home: str, tmp_path: Path) 
 
 SLOW = """
 import sys, time
-from harness import listing
-from harness.cli import main
+from harness.cli import listing
+from harness.cli.app import main
 
 def slow():
     print("started", flush=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.syntax import Import, syntax_of
+from harness.identity.syntax import Import, syntax_of
 
 SOURCE = '''"""A module."""
 from __future__ import annotations

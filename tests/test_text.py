@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.errors import UserError
-from harness.text import TextTower, from_openai_state, load_text_tower
+from harness.text.encoder import TextTower, from_openai_state, load_text_tower
 
 UCF = "normal abuse arrest arson assault burglary explosion fighting road_accidents robbery shooting shoplifting"
 PROMPTS = tuple(word.replace("_", " ") for word in (UCF + " stealing vandalism").split())
@@ -128,7 +128,7 @@ def test_openai_names_against_plain_torch() -> None:
 
 
 def test_local_directory(tower: TextTower, tmp_path: Path) -> None:
-    from harness.text import _byte_tokenizer
+    from harness.text.encoder import _byte_tokenizer
 
     folder = tmp_path / "my-clip"
     tower.model.save_pretrained(folder)

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from harness.errors import UserError
-from harness.files import write_json
-from harness.report.leaderboard import build
+from harness.io.atomic import write_json
+from harness.report.leaderboard.build import build
 from harness.report.sources import joined
 from harness.report.write import write_report
-from harness.track import Tracker, TrackingError
-from harness.track_format import escape, metric_key, metric_name, unescape
+from harness.tracking.format import escape, metric_key, metric_name, unescape
+from harness.tracking.tracker import Tracker, TrackingError
 from tests.fakes import fake_result, fake_run
 
 

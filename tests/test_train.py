@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from harness.averaging import Average
-from harness.data.sampling import Batches
 from harness.errors import Diverged, UserError
-from harness.method import Looks, Method, Schedule
-from harness.selection import Selector
-from harness.train import train
+from harness.plugin.method import Looks, Method, Schedule
+from harness.training.averaging import Average
+from harness.training.loop import train
+from harness.training.sampling import Batches
+from harness.training.selection import Selector
 from tests.tiny import Tiny, TinyConfig, split, task
 
 

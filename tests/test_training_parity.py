@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import StepLR
 
-from harness.method import Method, Schedule, TrainingPlan
-from harness.parity import Case, CaseResult, check, read_case
+from harness.parity.cases import Case, CaseResult, check, read_case
+from harness.plugin.method import Method, Schedule, TrainingPlan
 from harness.registry import method_class
 from methods.deepmil import DeepMIL
 

@@ -15,9 +15,9 @@ import yaml
 from harness.data.bank import Item, bank_path
 from harness.data.bank_writer import BankWriter
 from harness.data.card import DatasetCard
-from harness.files import read_json, replacing_directory
-from harness.spec import RunResult
-from harness.truth import Event, GroundTruth, VideoTruth
+from harness.io.atomic import read_json, replacing_directory
+from harness.records.spec import RunResult
+from harness.records.truth import Event, GroundTruth, VideoTruth
 from methods.deepmil import DeepMIL
 from tests.data.trees import ucf_tree
 
@@ -131,7 +131,7 @@ def test_rules_that_need_an_undefined_metric_are_refused_before_training(
 def test_validation_videos_of_one_kind_are_refused_before_training(
     harness: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import harness.computation as computation
+    import harness.runs.computation as computation
 
     monkeypatch.setattr(computation, "train", lambda *args: pytest.fail("trained"))
     card = bank(tmp_path, "mixed", train=(0,))
@@ -180,7 +180,7 @@ def test_scores_that_are_all_the_same_are_cautioned(
 
 def _flat(monkeypatch: pytest.MonkeyPatch) -> str:
     """Make every prediction 1, as a saturated sigmoid does."""
-    import harness.computation as computation
+    import harness.runs.computation as computation
 
     predict = computation.predict
 

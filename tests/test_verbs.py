@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from harness.cli import app
+from harness.cli.app import app
 
 Call = Callable[..., tuple[int, str, str]]
 

@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness import evaluate, execute
-from harness.checkpoints import Header, save_checkpoint
 from harness.data.bank import Bank
 from harness.errors import UserError
-from harness.method import Method, MethodCard, MethodConfig, Prediction, Task
-from harness.weights import read_weights, unwrapped
+from harness.plugin.method import Method, MethodCard, MethodConfig, Prediction, Task
+from harness.runs import checkpoint_evaluation as evaluate
+from harness.runs import method_side as execute
+from harness.weights.checkpoints import Header, save_checkpoint
+from harness.weights.readers import read_weights, unwrapped
 from tests.test_checkpoints import FORMS, official
 
 Call = Callable[..., tuple[int, str, str]]

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.arithmetic import arithmetic
 from harness.bench.subject import Subject
 from harness.bench.timing import Timing, timed
 from harness.check.process import peak_growth
 from harness.data.card import DatasetCard
-from harness.method import Size
-from harness.spec import Precision
+from harness.plugin.method import Size
+from harness.records.spec import Precision
+from harness.training.arithmetic import arithmetic
 
 # Snippets of a video of the throughput measurement, and of a batch at most.
 VIDEO, LARGEST_BATCH = 256, 8192
@@ -223,7 +223,7 @@ def _training(subject: Subject, plan: Plan) -> tuple[float | None, int | None]:
 
 def machine() -> dict[str, str]:
     """What the figures depend on besides the code."""
-    from harness.provenance import provenance
+    from harness.runs.provenance import provenance
 
     facts = provenance()
     kept = ("processor", "gpu", "platform", "python", "torch", "threads", "git_commit", "git_dirty", "harness")

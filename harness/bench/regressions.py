@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError
 
 from harness.errors import UserError
-from harness.files import read_json
+from harness.io.atomic import read_json
 
 # What a repeated measurement of the same code changes by on a quiet machine.
 NOISE = 0.1

@@ -13,9 +13,9 @@ from typing import Any
 
 from harness.data.cards import find_card
 from harness.errors import BrokenMethod, HarnessError, Unsupported, UserError
-from harness.files import check_room, write_json
-from harness.spec import Precision
-from harness.track import Tracker, TrackingError
+from harness.io.atomic import check_room, write_json
+from harness.records.spec import Precision
+from harness.tracking.tracker import Tracker, TrackingError
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness import contract
 from harness.data.bank import Item, Split
 from harness.data.card import DatasetCard
-from harness.data.sampling import Batches
-from harness.method import Method, Task, TrainingPlan
+from harness.plugin import contract
+from harness.plugin.method import Method, Task, TrainingPlan
 from harness.registry import check_preset, method_class, setting_errors
-from harness.seeds import derive
-from harness.selection import Selector
-from harness.text import load_text_tower
-from harness.train import train, training_videos
+from harness.text.encoder import load_text_tower
+from harness.training.loop import train, training_videos
+from harness.training.sampling import Batches
+from harness.training.seeds import derive
+from harness.training.selection import Selector
 
 # Mean norm of a made-up feature, that of CLIP's.
 NORM = 10.0

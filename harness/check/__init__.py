@@ -17,7 +17,7 @@ from harness.check.subject import Options, Subject
 from harness.check.types import types
 from harness.check.verdict import Failed, Skipped
 from harness.errors import BrokenMethod, UserError, one_line
-from harness.method import Method
+from harness.plugin.method import Method
 from harness.registry import method_class, one_method
 
 Status = Literal["ok", "failed", "skipped"]

@@ -7,10 +7,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from harness import contract
 from harness.check.subject import Subject
 from harness.check.verdict import Skipped, listed, require, same, same_predictions
-from harness.method import Method
+from harness.plugin import contract
+from harness.plugin.method import Method
 
 
 def losses(subject: Subject) -> str:

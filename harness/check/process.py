@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.random.mtrand import get_bit_generator
 
-from harness.process_state import numpy_generator
+from harness.plugin.process_state import numpy_generator
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from harness.check.subject import Subject
 from harness.check.verdict import Skipped, difference, listed, require, same_predictions
-from harness.method import Method
+from harness.plugin.method import Method
 
 # What another device may give, whose convolutions may round to 10 bits.
 DEVICE_ROUNDING = 1e-2

@@ -17,20 +17,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from harness import contract
 from harness.check.process import watched
 from harness.data.bank import Item, Split
-from harness.data.sampling import Batches
 from harness.errors import Unsupported
-from harness.method import Batch, Method, MethodConfig, Prediction, Task
-from harness.predict import batches as grouped
-from harness.predict import pieces
-from harness.process_state import ProcessState
+from harness.plugin import contract
+from harness.plugin.method import Batch, Method, MethodConfig, Prediction, Task
+from harness.plugin.process_state import ProcessState
 from harness.registry import check_preset, setting_errors
-from harness.seeds import derive
-from harness.selection import Selector
-from harness.text import TextTower, load_text_tower
-from harness.train import EpochRecord, train, training_videos
+from harness.text.encoder import TextTower, load_text_tower
+from harness.training.loop import EpochRecord, train, training_videos
+from harness.training.predict import batches as grouped
+from harness.training.predict import pieces
+from harness.training.sampling import Batches
+from harness.training.seeds import derive
+from harness.training.selection import Selector
 
 NAME = "check"
 # Snippets and label (0 normal) of each training video: more abnormal ones than normal ones, lengths of every kind.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from harness import contract
 from harness.check.subject import Subject
 from harness.check.verdict import require
-from harness.method import MethodConfig
+from harness.plugin import contract
+from harness.plugin.method import MethodConfig
 
 
 def types(subject: Subject) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from harness.method import Prediction
+from harness.plugin.method import Prediction
 
 
 class Failed(Exception):

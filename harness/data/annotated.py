@@ -16,7 +16,7 @@ from harness.data.lists import ListedFile, find_input, read_list, read_text
 from harness.data.sources import labels_of
 from harness.data.spelling import is_video_file, split_line, video_of
 from harness.errors import UserError
-from harness.truth import GroundTruth
+from harness.records.truth import GroundTruth
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from harness.data.card import DatasetCard
 from harness.data.lists import frame_number, read_table, read_text
 from harness.data.spelling import composed, listed_as, split_line, video_of, without
 from harness.errors import UserError
-from harness.truth import Event
+from harness.records.truth import Event
 
 Labels = Mapping[str, tuple[int, ...]]
 

@@ -23,15 +23,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from harness import seals
 from harness.data.card import DatasetCard, read_card
 from harness.data.shares import Share, label
-from harness.digests import digest, file_digest, intact
 from harness.errors import UserError
-from harness.files import read_json
+from harness.io import seals
+from harness.io.atomic import read_json
+from harness.io.digests import digest, file_digest, intact
 from harness.paths import banks_dir
-from harness.truth import GroundTruth
-from harness.withheld import check_reach
+from harness.records.label_access import check_reach
+from harness.records.truth import GroundTruth
 
 SplitName = Literal["train", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "test")

@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from harness.data.bank import FORMAT, REMARKS, SPLITS, Item, SplitName, content_files
 from harness.data.card import DatasetCard
 from harness.data.shares import Share
-from harness.digests import digest, file_digest, signed
-from harness.files import write_json, write_text
+from harness.io.atomic import write_json, write_text
+from harness.io.digests import digest, file_digest, signed
 from harness.printable import printable
-from harness.truth import GroundTruth
+from harness.records.truth import GroundTruth
 
 
 class BankWriter:
     """Write a bank into an empty directory.
 
-    Use as a context manager inside `harness.files.replacing_directory`; call `finish` at the end.
+    Use as a context manager inside `harness.io.atomic.replacing_directory`; call `finish` at the end.
     """
 
     def __init__(self, directory: Path, card: DatasetCard, features: str) -> None:

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from harness.alignment import Alignment
 from harness.data.card_errors import explain
 from harness.data.card_parts import (
     AnnotationCard,
@@ -23,8 +22,9 @@ from harness.data.card_parts import (
     expression,
 )
 from harness.data.spelling import composed
-from harness.digests import digest
 from harness.errors import UserError
+from harness.io.digests import digest
+from harness.records.alignment import Alignment
 
 # Fields that change no result, so that they are no part of a card's hash.
 PROSE = {"title", "preset", "licence", "source", "notes", "name_label", "fps"}

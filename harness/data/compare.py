@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from harness.data.arrays import read_array
 from harness.data.bank import Bank
 from harness.errors import UserError
-from harness.truth import GroundTruth, VideoTruth
+from harness.records.truth import GroundTruth, VideoTruth
 
 Mask = NDArray[np.bool_]
 # Label of a snippet, where the vector has one per snippet.

@@ -12,7 +12,7 @@ from harness.data.card import DatasetCard
 from harness.data.lists import find_input, frame_number, read_table
 from harness.data.spelling import video_of
 from harness.errors import UserError
-from harness.truth import Event, GroundTruth, VideoTruth
+from harness.records.truth import Event, GroundTruth, VideoTruth
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from harness.data.lists import read_text
 from harness.data.manifest import check_manifest, write_manifest
 from harness.data.shares import Share
 from harness.errors import UserError
-from harness.files import read_json, replacing_directory
-from harness.truth import GroundTruth
+from harness.io.atomic import read_json, replacing_directory
+from harness.records.truth import GroundTruth
 
 # Beside what `save_to_disk` writes: what a table of features cannot hold.
 _SIDE_FILES = ("bank.json", "card.yaml", "truth.json")

@@ -17,8 +17,8 @@ from harness.data.lists import find_input
 from harness.data.shares import Share, label, lines, share_of
 from harness.data.sources import ALL_CROPS, Crops, Lack, Listed, Source, read_sources
 from harness.errors import UserError
-from harness.files import replacing_directory
-from harness.truth import GroundTruth
+from harness.io.atomic import replacing_directory
+from harness.records.truth import GroundTruth
 
 Progress = Callable[[int, int], None]
 

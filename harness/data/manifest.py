@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.digests import DIGEST, file_digest, intact, signed
 from harness.errors import Damaged
-from harness.files import read_json, write_json
+from harness.io.atomic import read_json, write_json
+from harness.io.digests import DIGEST, file_digest, intact, signed
 
 MANIFEST = "hashes.json"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.data.card import PROSE, DatasetCard, read_card
 from harness.errors import UserError
-from harness.files import write_text
+from harness.io.atomic import write_text
 from harness.paths import banks_dir, own_cards_dir
 
 

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from harness.data.bank import FORMAT, Bank, Item, bank_path
 from harness.data.bank_writer import BankWriter
 from harness.data.card import DatasetCard
-from harness.digests import file_digest
-from harness.files import replacing_directory
-from harness.text import load_text_tower
-from harness.truth import Event, GroundTruth, VideoTruth
+from harness.io.atomic import replacing_directory
+from harness.io.digests import file_digest
+from harness.records.truth import Event, GroundTruth, VideoTruth
+from harness.text.encoder import load_text_tower
 
 SEED = 20251113
 SCENES = 6

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from harness.errors import UserError
 from harness.metrics.frame import Ints, SnippetFrames, snippet_frames
-from harness.predictions import Predictions
-from harness.truth import GroundTruth
+from harness.records.predictions import Predictions
+from harness.records.truth import GroundTruth
 
 # Above it is an alarm, unless somebody says otherwise.
 FALSE_ALARM_THRESHOLD = 0.5

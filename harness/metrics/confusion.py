@@ -6,8 +6,8 @@ import numpy as np
 
 from harness.errors import UserError
 from harness.metrics.frame import Ints
-from harness.predictions import Predictions
-from harness.truth import GroundTruth
+from harness.records.predictions import Predictions
+from harness.records.truth import GroundTruth
 
 
 def confusion(predictions: Predictions, truth: GroundTruth) -> Ints:

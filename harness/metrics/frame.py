@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UserError
-from harness.predictions import Predictions
-from harness.truth import GroundTruth
+from harness.records.predictions import Predictions
+from harness.records.truth import GroundTruth
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -6,8 +6,8 @@ import numpy as np
 
 from harness.metrics.frame import snippet_table
 from harness.metrics.variance import estimates
-from harness.predictions import Predictions
-from harness.truth import GroundTruth
+from harness.records.predictions import Predictions
+from harness.records.truth import GroundTruth
 
 
 def video_intervals(predictions: Predictions, truth: GroundTruth) -> dict[str, tuple[float, float]]:

@@ -14,8 +14,8 @@ from harness.errors import UserError
 from harness.metrics.alarms import FALSE_ALARM_THRESHOLD
 from harness.metrics.frame import Floats, SnippetTable, average_precision, pr_auc_trapezoid, roc_auc, snippet_table
 from harness.metrics.segments import THRESHOLDS, field_map, strict_map
-from harness.predictions import Predictions
-from harness.truth import GroundTruth
+from harness.records.predictions import Predictions
+from harness.records.truth import GroundTruth
 
 
 @dataclass(frozen=True)

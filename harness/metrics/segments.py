@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from harness.errors import UserError
 from harness.metrics.frame import Floats, Ints, SnippetFrames, snippet_frames
-from harness.predictions import Predictions
-from harness.truth import GroundTruth
+from harness.records.predictions import Predictions
+from harness.records.truth import GroundTruth
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
 # A run is above max - LEVEL * (max - min) of its track; its score adds CONTEXT times the track's top mean, which is

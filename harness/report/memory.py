@@ -14,8 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from harness.digests import digest, file_digest
-from harness.track import TrackedRun
+from harness.io.digests import digest, file_digest
+from harness.tracking.tracker import TrackedRun
 
 NAME = "statistics.db"
 # The file begins anew when it is larger than this; a board of 80 rows takes about 2 MB.

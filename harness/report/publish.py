@@ -8,12 +8,12 @@ from pathlib import Path
 
 from harness.errors import Damaged, UserError
 from harness.paths import cache_dir
-from harness.report.board import Leaderboard
+from harness.report.cache import fingerprint, keep, kept
 from harness.report.formats import FORMATS, check_formats
-from harness.report.kept import fingerprint, keep, kept
-from harness.report.uncertainty import Artifact
-from harness.spread import recorded
-from harness.track import TrackedRun, Tracker
+from harness.report.leaderboard.board import Leaderboard
+from harness.report.leaderboard.uncertainty import Artifact
+from harness.tracking.rounding_spread import recorded
+from harness.tracking.tracker import TrackedRun, Tracker
 
 
 def publish(
@@ -47,7 +47,7 @@ def _made(
     tracker: Tracker, formats: Sequence[str], also: Sequence[str], directory: Path | None
 ) -> tuple[Leaderboard, list[Path]]:
     # What takes seconds to import, and is not needed where nothing has changed.
-    from harness.report.leaderboard import build
+    from harness.report.leaderboard.build import build
     from harness.report.sources import joined
     from harness.report.write import write_report
 

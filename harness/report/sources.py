@@ -9,20 +9,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlparse
 
-from harness.checked import FIELD, here
-from harness.code_identity import code_hash
-from harness.digests import digest
+from harness.boards.archive import plain
+from harness.boards.bundle import Entry, read, truth_hash
+from harness.boards.judge import Judgement, judge
 from harness.errors import UserError
-from harness.fidelity import fidelity
-from harness.files import write_json
+from harness.identity.check_record import FIELD, here
+from harness.identity.code import code_hash
+from harness.io.atomic import write_json
+from harness.io.digests import digest
+from harness.parity.record import fidelity
+from harness.records.spec import RunSpec
 from harness.registry import method_class
-from harness.report.uncertainty import Artifact
-from harness.spec import RunSpec
-from harness.sqlite import sqlite_file, sqlite_uri
-from harness.submission.archive import plain
-from harness.submission.bundle import Entry, read, truth_hash
-from harness.submission.judge import Judgement, judge
-from harness.track import TrackedRun, Tracker
+from harness.report.leaderboard.uncertainty import Artifact
+from harness.tracking.sqlite import sqlite_file, sqlite_uri
+from harness.tracking.tracker import TrackedRun, Tracker
 
 # The field of a run's provenance that says where it comes from.
 SOURCE = "source"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import io
 
-from harness.report.board import Board, Figure, Leaderboard, Row
 from harness.report.figures import chosen, count, duration, is_main, label, percent
-from harness.report.open_pairs import settled
+from harness.report.leaderboard.board import Board, Figure, Leaderboard, Row
+from harness.report.leaderboard.open_pairs import settled
 from harness.report.quoting import csv_cell, md_text, tex_text
 
 

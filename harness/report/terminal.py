@@ -9,9 +9,9 @@ from rich.table import Table
 
 from harness.console import Screen
 from harness.printable import shortened
-from harness.report.board import Board, Figure, Row
 from harness.report.figures import chosen, count, percent
-from harness.report.open_pairs import settled
+from harness.report.leaderboard.board import Board, Figure, Row
+from harness.report.leaderboard.open_pairs import settled
 
 # Pairs at the top of a board that are spelled out.
 SETTLED = 3

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.files import write_json, write_text
+from harness.io.atomic import write_json, write_text
 from harness.report import tables
-from harness.report.board import Leaderboard
 from harness.report.formats import FORMATS, check_formats
-from harness.report.site import write_site
-from harness.report.uncertainty import Artifact
+from harness.report.leaderboard.board import Leaderboard
+from harness.report.leaderboard.uncertainty import Artifact
+from harness.report.site.pages import write_site
 
 
 def write_report(

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harness.method import Batch, MethodConfig
+from harness.plugin import Batch, MethodConfig
 from methods.layers.dropout import dropout
 
 

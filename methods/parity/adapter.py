@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from harness.errors import UserError
-from harness.method import Method, Task
-from harness.parity import Case, Computed
+from harness.parity.cases import Case, Computed
+from harness.plugin import Method, Task
 
 Model = TypeVar("Model", bound=Method)
 # Outputs by name, or those with gradients and the parameters' change.
@@ -17,7 +17,7 @@ Answer = Computed | dict[str, Any]
 
 
 def by_kind(**answers: Callable[[Case], Answer]) -> Callable[[Case], Computed]:
-    """Return an adapter that gives a case to the function for its kind (see `harness.parity_case.KINDS`)."""
+    """Return an adapter that gives a case to the function for its kind (see `harness.parity.case.KINDS`)."""
 
     def compute(case: Case) -> Computed:
         """Return what a case asks for.

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.method import Batch, Task
-from harness.parity import Case, Computed
-from harness.text import from_openai_state
+from harness.parity.cases import Case, Computed
+from harness.plugin import Batch, Task
+from harness.text.encoder import from_openai_state
 from methods.anomalyclip import AnomalyCLIP
 from methods.parity.adapter import by_kind
 from methods.parity.training import gradient_norms

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.data.fitting import pool_segments
-from harness.method import Batch
-from harness.parity import Case
+from harness.parity.cases import Case
+from harness.plugin import Batch
+from harness.training.fitting import pool_segments
 from methods.layers.magnitude import BagLossConfig
 from methods.parity.batches import normal_first
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from harness.method import Batch
-from harness.parity import Case
+from harness.parity.cases import Case
+from harness.plugin import Batch
 
 
 def padded(case: Case, name: str, lengths: Sequence[int]) -> tuple[Tensor, Tensor]:

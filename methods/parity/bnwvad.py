@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from harness.parity import Case, Computed
+from harness.parity.cases import Case, Computed
 from methods.bnwvad import BNWVAD
 from methods.parity.adapter import build, by_kind
 from methods.parity.batches import halves, whole

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor
 
-from harness.method import Batch, Task
-from harness.parity import Case
-from harness.text import TextTower, from_openai_state
+from harness.parity.cases import Case
+from harness.plugin import Batch, Task
+from harness.text.encoder import TextTower, from_openai_state
 from methods.layers.clip import TwoBranch
 from methods.parity.adapter import is_xd
 from methods.parity.batches import padded

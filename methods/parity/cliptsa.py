@@ -9,8 +9,8 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from harness.method import Batch
-from harness.parity import Case, Computed
+from harness.parity.cases import Case, Computed
+from harness.plugin import Batch
 from methods.cliptsa import CLIPTSA, HardAttention
 from methods.layers.magnitude import BagLosses, by_crops, magnitudes
 from methods.parity.adapter import build, by_kind

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.data.fitting import pool_segments
-from harness.parity import Case, Computed
+from harness.parity.cases import Case, Computed
+from harness.training.fitting import pool_segments
 from methods.deepmil import DeepMIL
 from methods.parity.adapter import build, by_kind
 from methods.parity.bags import pooled_pairs

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from harness.method import Task
-from harness.parity import Case
+from harness.parity.cases import Case
+from harness.plugin import Task
 from methods.desc import DeSC, Stream
 from methods.parity.adapter import by_kind
 from methods.parity.clip import text_tower

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.method import Batch
-from harness.parity import Case, Computed
+from harness.parity.cases import Case, Computed
+from harness.plugin import Batch
 from methods.hlnet import HLNet
 from methods.parity.adapter import build, by_kind
 from methods.parity.batches import padded, two_classes, whole

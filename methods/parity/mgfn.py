@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.parity import Case, Computed
+from harness.parity.cases import Case, Computed
 from methods.layers.magnitude import by_crops
 from methods.mgfn import MGFN
 from methods.parity.adapter import build, by_kind

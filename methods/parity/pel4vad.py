@@ -10,9 +10,9 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from harness.method import Batch, Task
-from harness.parity import Case, Computed
-from harness.text import load_text_tower
+from harness.parity.cases import Case, Computed
+from harness.plugin import Batch, Task
+from harness.text.encoder import load_text_tower
 from methods.parity.adapter import build, by_kind
 from methods.parity.batches import padded, two_classes
 from methods.parity.training import gradient_norms, train

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.parity import Case, Computed
+from harness.parity.cases import Case, Computed
 from methods.layers.magnitude import BagLosses, by_crops, magnitudes
 from methods.parity.adapter import build, by_kind
 from methods.parity.bags import bags, crops_of, fixed_masks, given_masks, magnitude_losses

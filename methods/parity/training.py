@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.method import Batch, Method, Schedule, TrainingPlan
-from harness.parity import Case, Computed
-from harness.steps import backward, end_epoch, update
+from harness.parity.cases import Case, Computed
+from harness.plugin import Batch, Method, Schedule, TrainingPlan
+from harness.training.steps import backward, end_epoch, update
 
 # Running statistics of more channels than `_WHOLE` are stored every 16th channel.
 _WHOLE, _STRIDE = 64, 16

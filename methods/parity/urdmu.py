@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.data.fitting import pool_segments
-from harness.parity import Case, Computed
+from harness.parity.cases import Case, Computed
+from harness.training.fitting import pool_segments
 from methods.parity.adapter import build, by_kind
 from methods.parity.bags import pooled_pairs
 from methods.parity.batches import halves, whole

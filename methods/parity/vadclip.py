@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.parity import Case, Computed
+from harness.parity.cases import Case, Computed
 from methods.parity.adapter import build, by_kind, is_xd
 from methods.parity.clip import clip_task, frame_metrics, labelled, test_logits, windows
 from methods.parity.training import gradient_norms, train

@@ -13,7 +13,7 @@ from harness.bench.subject import Subject
 from harness.bench.timing import Timing, timed
 from harness.data.cards import find_card
 from harness.errors import UserError
-from harness.track import BENCH, Tracker
+from harness.tracking.tracker import BENCH, Tracker
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -70,7 +70,7 @@ def test_other_machines_and_settings_are_not_compared() -> None:
 def test_reading_a_video_equals_the_harness(method: str) -> None:
     """In windows as well as whole."""
     from harness.data.bank import Item, Split
-    from harness.predict import predict
+    from harness.training.predict import predict
 
     subject = Subject(method, find_card("demo"), 512, "fast", {}, None, "cpu")
     video = subject.features(1, 300)

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from harness.spec import RunResult
-from harness.sqlite import ARTIFACTS, sqlite_uri
-from harness.store import created, open_store
-from harness.track_format import RUN_ID, escape, params, points, read_run, tags
+from harness.records.spec import RunResult
+from harness.tracking.client import created, open_store
+from harness.tracking.format import RUN_ID, escape, params, points, read_run, tags
+from harness.tracking.sqlite import ARTIFACTS, sqlite_uri
 from tests.fakes import fake_run
 
 METHODS, SEEDS, DATASETS = 16, 5, 5
@@ -30,7 +30,7 @@ METHODS, SEEDS, DATASETS = 16, 5, 5
 def make(out: Path, runs: int) -> None:
     """Write `runs` finished runs and their store: 16 methods, 5 seeds, 5 data sets, and as many configs as it takes."""
     client = open_store(sqlite_uri(out / "mlflow.db"), out)
-    with mock.patch("harness.files.sync"):
+    with mock.patch("harness.io.atomic.sync"):
         results = [fake_run(out, **fields) for fields in itertools.islice(_fields(), runs)]
     places = {name: out / ARTIFACTS / escape(name) for name in sorted({result.dataset for result in results})}
     numbers = {name: created(client, name, place.as_uri()) for name, place in places.items()}

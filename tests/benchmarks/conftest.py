@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from harness.predictions import Predictions
-from harness.truth import GroundTruth, VideoTruth
+from harness.records.predictions import Predictions
+from harness.records.truth import GroundTruth, VideoTruth
 from tests.metrics.reference import abnormal, normal, scene
 
 VIDEOS, SNIPPETS, CLASSES = 290, 69_634, 14

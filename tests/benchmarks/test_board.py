@@ -11,8 +11,8 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from harness.metrics.frame import roc_auc, snippet_table
-from harness.report.leaderboard import build
-from harness.track import TrackedRun
+from harness.report.leaderboard.build import build
+from harness.tracking.tracker import TrackedRun
 from tests.benchmarks.conftest import TestSet
 from tests.fakes import fake_result
 

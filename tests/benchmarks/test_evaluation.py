@@ -17,11 +17,11 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from harness.data.bank import Split
-from harness.method import Method
 from harness.metrics.protocol import evaluate
-from harness.predict import predict
-from harness.predictions import Predictions
-from harness.truth import GroundTruth
+from harness.plugin.method import Method
+from harness.records.predictions import Predictions
+from harness.records.truth import GroundTruth
+from harness.training.predict import predict
 from tests.benchmarks.conftest import TestSet
 from tests.benchmarks.workload import both, card, names, report, size, split
 from tests.metrics.reference import reference_map

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from harness.predict import predict
+from harness.training.predict import predict
 from tests.benchmarks.workload import FULL, both, card, names, split
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -24,9 +24,9 @@ import tests.benchmarks.plain
 from harness.data.bank import Item, Split
 from harness.data.card import DatasetCard
 from harness.data.cards import find_card
-from harness.method import Batch, Method, Schedule, Task, TrainingPlan, TrainingVideo
+from harness.plugin.method import Batch, Method, Schedule, Task, TrainingPlan, TrainingVideo
 from harness.registry import method_class
-from harness.text import TextTower, from_openai_state
+from harness.text.encoder import TextTower, from_openai_state
 from methods.adam import Adam
 
 DIM, NORM = 512, 10.0

@@ -12,9 +12,9 @@ import yaml
 from harness.data.bank import Bank
 from harness.data.cards import card_names, find_card, open_bank
 from harness.data.verify import describe, verify
-from harness.digests import signed
 from harness.errors import UserError
-from harness.files import read_json, write_json
+from harness.io.atomic import read_json, write_json
+from harness.io.digests import signed
 from tests.data.trees import Tree, ucf_tree
 
 # Hashes that results already carry: a card may gain feature sets, protocols and prose, and keep them.

@@ -13,7 +13,7 @@ from harness.data.bank import Bank
 from harness.data.cards import find_card
 from harness.data.compare import compare
 from harness.data.importers import import_features
-from harness.truth import GroundTruth
+from harness.records.truth import GroundTruth
 from tests.data.community import listed_videos, narrow, pickled_rows, save_snippets, snippets_of
 from tests.data.trees import quiet
 

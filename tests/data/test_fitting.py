@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.data import fitting
-from harness.data.fitting import FittedVideos, fit_length, fitted_bytes
-from harness.data.sampling import Batches, ahead
 from harness.errors import Unwritable
-from harness.method import Sampling
+from harness.plugin.method import Sampling
+from harness.training import fitting
+from harness.training.fitting import FittedVideos, fit_length, fitted_bytes
+from harness.training.sampling import Batches, ahead
 from tests.tiny import split
 
 SAMPLING = Sampling("pairs", 2, 8, 3, fit="pool-or-pad")

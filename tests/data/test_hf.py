@@ -15,7 +15,7 @@ from harness.data.bank import Bank
 from harness.data.hf import export_bank, import_exported, is_exported
 from harness.data.manifest import write_manifest
 from harness.errors import UserError
-from harness.files import read_json, write_json
+from harness.io.atomic import read_json, write_json
 from tests.data.trees import Tree, content, mask_tree, ucf_tree
 
 

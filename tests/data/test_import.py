@@ -12,7 +12,7 @@ from harness.data.card_parts import FeatureCard
 from harness.data.cards import open_bank
 from harness.data.feature_files import FeatureFiles, split_name
 from harness.data.lists import ListedFile
-from harness.truth import Event
+from harness.records.truth import Event
 from tests.data.trees import Tree, content, features, mask_tree, quiet, ucf_tree
 
 

@@ -12,7 +12,7 @@ from harness.data.bank import Bank
 from harness.data.importers import import_features
 from harness.data.sources import ALL_CROPS
 from harness.errors import UserError
-from harness.truth import Event
+from harness.records.truth import Event
 from tests.data.layouts import STALE, UCF_TEST, UCF_TRAIN, WIDTH, XD_TEST, XD_TRAIN, array, items, small
 from tests.data.trees import Tree, quiet, ucf_tree
 

@@ -13,7 +13,7 @@ from harness.data.bank import Bank
 from harness.data.hf import export_bank, import_exported
 from harness.data.importers import ImportReport, import_features
 from harness.errors import UserError
-from harness.execute import spec_of
+from harness.runs.method_side import spec_of
 from tests.data.layouts import array
 from tests.data.trees import Tree, content, features, quiet, ucf_tree
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from harness.data.fitting import draw_stretches, fit_length, pool_segments
-from harness.data.sampling import Batches, validation_items
 from harness.errors import UserError
-from harness.method import Sampling
+from harness.plugin.method import Sampling
+from harness.training.fitting import draw_stretches, fit_length, pool_segments
+from harness.training.sampling import Batches, validation_items
 from tests.tiny import split
 
 

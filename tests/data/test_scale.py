@@ -32,7 +32,7 @@ MEAN = {"ucf-crime": 48, "xd-violence": 26}
 PEAK = 2 << 30
 CODE = """
 import json, resource, sys
-from harness.cli import main
+from harness.cli.app import main
 sys.argv = ["harness", *json.loads(sys.argv[1])]
 try:
     main()

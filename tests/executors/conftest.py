@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from harness import code_identity, registry
+from harness import registry
 from harness.data.bank import Bank
+from harness.identity import code as code_identity
 
 ROOT = Path(__file__).resolve().parents[2]
 Document = dict

@@ -11,7 +11,17 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from harness.method import Batch, Method, MethodCard, MethodConfig, Prediction, Sampling, Schedule, Task, TrainingPlan
+from harness.plugin.method import (
+    Batch,
+    Method,
+    MethodCard,
+    MethodConfig,
+    Prediction,
+    Sampling,
+    Schedule,
+    Task,
+    TrainingPlan,
+)
 from methods.adam import Adam  # whose step does without torch's compiler, which takes a second to import
 
 

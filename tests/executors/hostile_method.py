@@ -15,7 +15,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness.method import Batch, Method, MethodCard, MethodConfig, Prediction, Sampling, Schedule, Task, TrainingPlan
+from harness.plugin.method import (
+    Batch,
+    Method,
+    MethodCard,
+    MethodConfig,
+    Prediction,
+    Sampling,
+    Schedule,
+    Task,
+    TrainingPlan,
+)
 from methods.adam import Adam  # whose step does without torch's compiler, which takes a second to import
 
 # What one run could leave for the next one of the same process.

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.executors.death import cause, kills
-from harness.executors.handle import without_interrupts
-from harness.executors.memory import held, stopped, tree
-from harness.options import memory_size
+from harness.cli.options import memory_size
+from harness.runs.executors.death import cause, kills
+from harness.runs.executors.handle import without_interrupts
+from harness.runs.executors.memory import held, stopped, tree
 
 Command = Callable[..., "subprocess.Popen[str]"]
 Run = Callable[..., tuple[int, dict, str]]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.track import Tracker
+from harness.tracking.tracker import Tracker
 
 Run = Callable[..., tuple[int, dict, str]]
 FAULTS = {

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.track import Tracker
+from harness.tracking.tracker import Tracker
 
 Command = Callable[..., "subprocess.Popen[str]"]
 # HARNESS_SCALE=1 kills a hundred times over 40 runs, which takes half an hour.

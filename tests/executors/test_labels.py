@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.alignment import Alignment
-from harness.conclude import Grounds
 from harness.data.bank import Bank
 from harness.data.cards import find_card, open_bank
 from harness.errors import HarnessError
-from harness.matrix import plan
-from harness.predictions import Predictions
-from harness.spec import Matrix
-from harness.truth import GroundTruth
-from harness.withheld import withheld
+from harness.records.alignment import Alignment
+from harness.records.label_access import withheld
+from harness.records.predictions import Predictions
+from harness.records.spec import Matrix
+from harness.records.truth import GroundTruth
+from harness.runs.matrix import plan
+from harness.runs.truth_side import Grounds
 
 Command = Callable[..., "subprocess.Popen[str]"]
 Run = Callable[..., tuple[int, dict, str]]
@@ -42,14 +42,14 @@ STAIN = """
 import sys
 if "--multiprocessing-fork" in sys.orig_argv:
     import torch
-    import harness.execute
-    original = harness.execute.leave
+    import harness.runs.method_side
+    original = harness.runs.method_side.leave
     def leave(directory, method, *rest):
         original(directory, method, *rest)
         if method.card.name == "deepmil":
             torch.set_default_dtype(torch.float64)
             torch.nn.functional.relu = torch.nn.functional.gelu
-    harness.execute.leave = leave
+    harness.runs.method_side.leave = leave
 """
 SHORT = ("--set", "deepmil.epochs=2", "--set", "deepmil.steps_per_epoch=2")
 

@@ -10,7 +10,7 @@ import torch
 
 CODE = """
 import sys, torch
-from harness.computation import settle
+from harness.runs.computation import settle
 from harness.executors.optimizers import without_compiler
 from methods.adam import Adam
 

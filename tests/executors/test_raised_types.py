@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
-from harness import code_identity, files, registry
+from harness import registry
 from harness.data.bank import Bank
-from harness.executors import perform
-from harness.matrix import plan
-from harness.spec import Matrix
+from harness.identity import code as code_identity
+from harness.io import atomic as files
+from harness.records.spec import Matrix
+from harness.runs.executors import perform
+from harness.runs.matrix import plan
 
 ROOT = Path(__file__).resolve().parents[2]
 Call = Callable[..., tuple[int, str, str]]
@@ -24,8 +26,8 @@ Call = Callable[..., tuple[int, str, str]]
 SOURCE = """
 import torch
 from harness.errors import *
-from harness.method import *
-from harness.method_card import MethodCard
+from harness.plugin import *
+from harness.plugin.card import MethodCard
 
 class Own(BaseException):
     pass
@@ -164,7 +166,7 @@ def test_a_store_that_takes_nothing_ends_the_command(
     install()
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(files.shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
-    monkeypatch.setattr("harness.execute._check_space", lambda job, method: None)
+    monkeypatch.setattr("harness.runs.method_side._check_space", lambda job, method: None)
     code, stdout, stderr = harness(
         *("run", "--methods", "raising,random", "--set", "raising.raised=ValueError('first')"),
         *("--out", str(tmp_path / "runs"), "--json"),

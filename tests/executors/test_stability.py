@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UserError
-from harness.report.leaderboard import build
+from harness.report.leaderboard.build import build
 from harness.report.tables import comma_separated, markdown
-from harness.spread import LIMIT, Spread, key_of, record, recorded
-from harness.stability import Grid, levels_here
-from harness.track import TrackedRun, Tracker
+from harness.runs.stability import Grid, levels_here
+from harness.tracking.rounding_spread import LIMIT, Spread, key_of, record, recorded
+from harness.tracking.tracker import TrackedRun, Tracker
 from tests.fakes import fake_result, fake_run
 
 Run = Callable[..., tuple[int, dict, str]]

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.manifest import MANIFEST, write_manifest
-from harness.digests import file_digest, intact, signed
 from harness.errors import HarnessError
-from harness.files import read_json
+from harness.io.atomic import read_json
+from harness.io.digests import file_digest, intact, signed
 
 
 @contextlib.contextmanager

@@ -8,29 +8,29 @@ from pathlib import Path
 import numpy as np
 from safetensors.torch import save_file
 
-from harness import seals
-from harness.convert import convert
+from harness.boards import bundle
+from harness.boards.judge import judge
+from harness.boards.pack import pack
 from harness.data.bank import Bank, bank_path
 from harness.data.card import read_card
 from harness.data.cards import find_card
 from harness.data.hf import export_bank, import_exported
 from harness.data.manifest import MANIFEST, check_manifest, write_manifest
-from harness.digests import file_digest
-from harness.estimate import Estimates
-from harness.evaluate import Request as Evaluation
-from harness.evaluate import _loaded
-from harness.execute import spec_of
-from harness.history import read_history
+from harness.io import seals
+from harness.io.digests import file_digest
 from harness.paths import seal_dirs
-from harness.predictions import Predictions
+from harness.records.history import read_history
+from harness.records.predictions import Predictions
+from harness.records.run_directory import open_run
+from harness.records.truth import GroundTruth
 from harness.registry import method_class
-from harness.run_directory import open_run
-from harness.score import Request, score
-from harness.submission import bundle
-from harness.submission.judge import judge
-from harness.submission.pack import pack
-from harness.track_format import params, points, read_run, tags
-from harness.truth import GroundTruth
+from harness.runs.checkpoint_evaluation import Request as Evaluation
+from harness.runs.checkpoint_evaluation import _loaded
+from harness.runs.estimate import Estimates
+from harness.runs.method_side import spec_of
+from harness.scoring.score import Request, score
+from harness.tracking.format import params, points, read_run, tags
+from harness.weights.convert import convert
 from tests.data.trees import Tree, ucf_tree
 from tests.fuzz.signing import sign, sign_manifest, unsign_checkpoint
 from tests.submission.changes import run_of

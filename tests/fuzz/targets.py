@@ -14,21 +14,21 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from harness import parity
 from harness.bench import regressions
-from harness.claims import Claims
-from harness.convert import convert
 from harness.data.card import read_card
 from harness.data.cards import find_card
-from harness.fidelity import fidelity, own_record
-from harness.files import write_json
-from harness.matrix import plan, read_matrix
+from harness.io.atomic import write_json
+from harness.parity import cases as parity
+from harness.parity.record import fidelity, own_record
 from harness.registry import method_class, method_names
-from harness.score import Request, score
-from harness.scored_files import read_scores
-from harness.selection import Selector
-from harness.text import load_text_tower
-from harness.train import train
+from harness.runs.claims import Claims
+from harness.runs.matrix import plan, read_matrix
+from harness.scoring.files import read_scores
+from harness.scoring.score import Request, score
+from harness.text.encoder import load_text_tower
+from harness.training.loop import train
+from harness.training.selection import Selector
+from harness.weights.convert import convert
 from tests.data.trees import Tree, ucf_tree
 from tests.fuzz import stored
 from tests.fuzz.stored import Paths, quiet
@@ -191,7 +191,7 @@ def _checked(root: Path) -> object:
 
 
 def _tower(root: Path) -> Paths:
-    from harness.text import _byte_tokenizer
+    from harness.text.encoder import _byte_tokenizer
 
     load_text_tower(None).model.save_pretrained(root / "tower")
     _byte_tokenizer().save_pretrained(root / "tower")

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from harness.digests import digest
 from harness.errors import HarnessError
+from harness.io.digests import digest
 from tests.fuzz.targets import Target
 
 # A reader of a file of some kilobytes needs neither.

@@ -11,9 +11,9 @@ from random import Random
 
 import pytest
 
-from harness import seals
 from harness.data.bank import Bank, bank_path
-from harness.files import read_json, write_json
+from harness.io import seals
+from harness.io.atomic import read_json, write_json
 from tests.data.trees import ucf_tree
 
 Harness = Callable[..., tuple[int, str, str]]

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from harness.checkpoints import Header, read_header, save_checkpoint
+from harness.boards import bundle
 from harness.data.bank import SPLITS, Bank
 from harness.data.hf import export_bank, import_exported
-from harness.digests import digest
 from harness.errors import HarnessError
-from harness.predictions import Predictions
-from harness.run_directory import open_run
-from harness.submission import bundle
-from harness.text import load_text_tower
-from harness.weights import read_weights
+from harness.io.digests import digest
+from harness.records.predictions import Predictions
+from harness.records.run_directory import open_run
+from harness.text.encoder import load_text_tower
+from harness.weights.checkpoints import Header, read_header, save_checkpoint
+from harness.weights.readers import read_weights
 from tests.data.trees import Tree, ucf_tree
 from tests.integrity.flips import survey
 from tests.submission.changes import run_of
@@ -179,7 +179,7 @@ def test_an_export(bank: Bank, tree: Tree, tmp_path: Path) -> None:
 
 
 def test_a_submission(bank: Bank, tmp_path: Path) -> None:
-    from harness.submission.pack import pack
+    from harness.boards.pack import pack
 
     path = tmp_path / "s.zip"
     pack([run_of(bank, tmp_path / "runs")], path)
@@ -197,7 +197,7 @@ def test_a_submission(bank: Bank, tmp_path: Path) -> None:
 
 
 def test_a_text_tower(tmp_path: Path) -> None:
-    from harness.text import _byte_tokenizer
+    from harness.text.encoder import _byte_tokenizer
 
     folder = tmp_path / "tower"
     load_text_tower(None).model.save_pretrained(folder)

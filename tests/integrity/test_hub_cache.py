@@ -9,7 +9,7 @@ import huggingface_hub
 import pytest
 
 from harness.errors import Damaged
-from harness.tower_files import check_cached
+from harness.text.tower_files import check_cached
 from tests.integrity.flips import flipped
 
 

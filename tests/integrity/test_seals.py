@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import paths, seals
+from harness import paths
 from harness.data.bank import Bank
-from harness.digests import file_digest
 from harness.errors import UserError
-from harness.files import read_json, write_json
+from harness.io import seals
+from harness.io.atomic import read_json, write_json
+from harness.io.digests import file_digest
 from harness.paths import seal_dirs
 from tests.data.trees import ucf_tree
 

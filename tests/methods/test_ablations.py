@@ -7,9 +7,9 @@ import functools
 import pytest
 import torch
 
-from harness.method import Batch, Method, Task, TrainingVideo
+from harness.plugin.method import Batch, Method, Task, TrainingVideo
 from harness.registry import method_class, method_names
-from harness.text import load_text_tower
+from harness.text.encoder import load_text_tower
 
 PARTS = [(name, part) for name in method_names() for part in method_class(name).ablations]
 

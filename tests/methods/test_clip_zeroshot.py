@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from harness.errors import Unsupported
-from harness.method import Size, Task
-from harness.text import TextTower, load_text_tower
+from harness.plugin.method import Size, Task
+from harness.text.encoder import TextTower, load_text_tower
 from methods.clip_zeroshot import ClipZeroShot, ClipZeroShotConfig
 
 CLASSES = ("normal", "riot", "car accident")

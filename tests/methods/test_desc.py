@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness.errors import Unsupported
-from harness.method import Task
-from harness.text import TextTower, load_text_tower
+from harness.plugin.method import Task
+from harness.text.encoder import TextTower, load_text_tower
 from methods.desc import _OFFICIAL, CausalBlock, DeSC, DeSCConfig, Stream, resample
 
 CLASSES = ("normal", "riot", "abuse")

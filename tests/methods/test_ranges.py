@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from harness.data.bank import Bank
 from harness.errors import UserError
-from harness.matrix import plan
-from harness.method_config import RANGES, MethodConfig, Range
+from harness.plugin.config import RANGES, MethodConfig, Range
+from harness.records.spec import Matrix
 from harness.registry import method_class, method_names, setting_errors
-from harness.spec import Matrix
+from harness.runs.matrix import plan
 
 Call = Callable[..., tuple[int, str, str]]
 # By name: values that are refused, then what is said of them.

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from harness.errors import Unsupported
-from harness.method import Batch, Size, Task, TrainingPlan
-from harness.text import TextTower, load_text_tower
+from harness.plugin.method import Batch, Size, Task, TrainingPlan
+from harness.text.encoder import TextTower, load_text_tower
 from methods.layers.clip import VADCLIP_NAMES, unit
 from methods.layers.prompts import ClassPrompts
 from methods.vadclip import VadCLIP, VadCLIPConfig

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.alignment import Alignment
-from harness.predictions import Predictions
-from harness.truth import Event, GroundTruth, VideoTruth
+from harness.records.alignment import Alignment
+from harness.records.predictions import Predictions
+from harness.records.truth import Event, GroundTruth, VideoTruth
 
 STRIDE = Alignment(kind="stride")
 SEGMENTS = Alignment(kind="segments")

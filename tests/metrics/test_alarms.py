@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.alignment import Alignment
 from harness.errors import UserError
 from harness.metrics.alarms import alarms, threshold_at_rate
-from harness.predictions import Predictions
-from harness.truth import Event, GroundTruth, VideoTruth
+from harness.records.alignment import Alignment
+from harness.records.predictions import Predictions
+from harness.records.truth import Event, GroundTruth, VideoTruth
 
 FPS = 25.0
 TRUTH = GroundTruth(

@@ -3,13 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.alignment import Alignment
 from harness.errors import UserError
 from harness.metrics.calibration import calibration
 from harness.metrics.confusion import confusion
 from harness.metrics.frame import SnippetTable
-from harness.predictions import Predictions
-from harness.truth import Event, GroundTruth, VideoTruth
+from harness.records.alignment import Alignment
+from harness.records.predictions import Predictions
+from harness.records.truth import Event, GroundTruth, VideoTruth
 
 
 def table(scores: list[float], positives: list[int], negatives: list[int]) -> SnippetTable:

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_auc_score
 
-from harness.alignment import Alignment
 from harness.errors import UserError
 from harness.metrics.frame import average_precision, pr_auc_trapezoid, roc_auc, snippet_table
+from harness.records.alignment import Alignment
 from tests.metrics.reference import SEGMENTS, STRIDE, abnormal, expanded, normal, random_set, scene
 
 

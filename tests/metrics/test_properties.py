@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, kstest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from harness.alignment import Alignment
 from harness.metrics.bootstrap import multiplicities, resampled
 from harness.metrics.frame import SnippetTable, average_precision, roc_auc, snippet_table
 from harness.metrics.paired import differences, holm
 from harness.metrics.protocol import Evaluation, evaluate
 from harness.metrics.variance import estimates
-from harness.predictions import Predictions
-from harness.truth import GroundTruth
+from harness.records.alignment import Alignment
+from harness.records.predictions import Predictions
+from harness.records.truth import GroundTruth
 from tests.metrics.reference import STRIDE, random_set
 
 Scored = tuple[Predictions, GroundTruth]

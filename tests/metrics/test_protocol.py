@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from harness.errors import UserError
 from harness.metrics.protocol import evaluate, primary
 from harness.metrics.segments import field_map, strict_map
-from harness.truth import VideoTruth
+from harness.records.truth import VideoTruth
 from tests.metrics.reference import abnormal, expanded, normal, random_set, scene
 
 

@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from harness.data.cards import find_card
 from harness.data.importers import import_features
 from harness.metrics.protocol import evaluate
-from harness.predictions import Predictions
+from harness.records.predictions import Predictions
 
 
 @pytest.mark.parametrize("name", ["ucf-crime-r3d34", "shanghaitech-tracks"])

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.alignment import Alignment
 from harness.errors import UserError
 from harness.metrics.frame import snippet_frames
 from harness.metrics.segments import detections, field_map, strict_map
+from harness.records.alignment import Alignment
 from tests.metrics.reference import (
     SEGMENTS,
     STRIDE,

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.report.board import Leaderboard
-from harness.report.leaderboard import build
+from harness.records.spec import RunResult
+from harness.report.leaderboard.board import Leaderboard
+from harness.report.leaderboard.build import build
 from harness.report.write import FORMATS, write_report
-from harness.spec import RunResult
-from harness.track import TrackedRun
+from harness.tracking.tracker import TrackedRun
 from tests.fakes import fake_result, fake_run
 
 HOSTILE = "</script><img src=x onerror=alert(1)>|`*\"'{{ 7*7 }} 方法 " + "long" * 40

@@ -10,12 +10,12 @@ import pytest
 
 from harness.console import Screen
 from harness.errors import UserError
-from harness.files import write_json
-from harness.report.audit import Audit, AuditRow, audit_board
-from harness.report.audit_terminal import print_audits
-from harness.report.leaderboard import build
-from harness.spec import RunResult, Selection
-from harness.track import TrackedRun, Tracker
+from harness.io.atomic import write_json
+from harness.records.spec import RunResult, Selection
+from harness.report.audit.build import Audit, AuditRow, audit_board
+from harness.report.audit.terminal import print_audits
+from harness.report.leaderboard.build import build
+from harness.tracking.tracker import TrackedRun, Tracker
 from tests.fakes import fake_result, fake_run, fake_truth
 
 LOOKS = [{"epoch": 1, "step": 10, "value": 0.7}, {"epoch": 2, "step": 20, "value": 0.9}]
@@ -137,7 +137,7 @@ def test_command_reads_the_store_and_nothing_else(
     tracker = Tracker(None, tmp_path)
     tracker.prepare()
     assert tracker.sync() == []
-    monkeypatch.setattr("harness.predictions.Predictions.load", None)
+    monkeypatch.setattr("harness.records.predictions.Predictions.load", None)
     code, out, _ = harness("audit", "--out", str(tmp_path), "--json")
     (board,) = json.loads(out)["boards"]
     rows = {row["selection"]: row for row in board["rows"]}

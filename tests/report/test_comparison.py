@@ -9,13 +9,13 @@ import re
 import numpy as np
 import pytest
 
-from harness.compare import Contestant, compare
-from harness.comparison import Comparison
+from harness.comparison.overlays import overlays
+from harness.comparison.page import chance, deciding, headline, page, share
+from harness.comparison.result import Comparison
+from harness.comparison.statistics import Contestant, compare
+from harness.comparison.terminal import print_comparison
 from harness.console import Screen
-from harness.report.comparison import chance, deciding, headline, page, share
-from harness.report.comparison_terminal import print_comparison
-from harness.report.overlays import overlays
-from harness.truth import GroundTruth
+from harness.records.truth import GroundTruth
 from tests.fakes import fake_predictions, fake_truth
 from tests.report.test_write import CLASSES, HOSTILE, Page
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.files import write_json
+from harness.io.atomic import write_json
 from harness.paths import cache_dir, harness_home
 from harness.report import publish
 from harness.report.memory import NAME
-from harness.track import Tracker
+from harness.tracking.tracker import Tracker
 from tests.fakes import fake_run
 
 Call = Callable[..., tuple[int, str, str]]

@@ -11,20 +11,20 @@ import pytest
 
 from harness.console import Screen
 from harness.errors import UserError
-from harness.predictions import Predictions
-from harness.report import leaderboard
-from harness.report.board import Leaderboard
-from harness.report.critical import diagram
-from harness.report.leaderboard import build
-from harness.report.published import published
-from harness.report.ranking import grouped
-from harness.report.reproduce import command
+from harness.records.predictions import Predictions
+from harness.records.spec import RunResult
+from harness.records.truth import Event, GroundTruth, VideoTruth
+from harness.report.leaderboard import build as leaderboard
+from harness.report.leaderboard.board import Leaderboard
+from harness.report.leaderboard.build import build
+from harness.report.leaderboard.critical import diagram
+from harness.report.leaderboard.published import published
+from harness.report.leaderboard.ranking import grouped
+from harness.report.site.reproduce import command
+from harness.report.site.timelines import timelines
 from harness.report.tables import comma_separated, latex, markdown
 from harness.report.terminal import print_leaderboard
-from harness.report.timelines import timelines
-from harness.spec import RunResult
-from harness.track import TrackedRun
-from harness.truth import Event, GroundTruth, VideoTruth
+from harness.tracking.tracker import TrackedRun
 from tests.fakes import ALIGNMENT, CLASSES, fake_result, fake_run
 
 

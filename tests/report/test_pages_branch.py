@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UserError
-from harness.report.board import Failure, Leaderboard
-from harness.report.pages_branch import publish_branch, publish_directory, publish_site, published_files
+from harness.report.leaderboard.board import Failure, Leaderboard
+from harness.report.site.pages_branch import publish_branch, publish_directory, publish_site, published_files
 
 BOARDS = Leaderboard((), (Failure("run-1", "alpha", "toy", 0, "last", "loss became NaN"),))
 

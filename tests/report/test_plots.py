@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from harness.method import MethodCard
-from harness.report.citation import bibtex
-from harness.report.links import slug
-from harness.report.plots import LEFT, Axis, Plot, Series, labelled
+from harness.plugin.method import MethodCard
+from harness.report.site.citation import bibtex
+from harness.report.site.links import slug
+from harness.report.site.plots import LEFT, Axis, Plot, Series, labelled
 
 
 @pytest.mark.parametrize(

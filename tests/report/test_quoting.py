@@ -13,8 +13,8 @@ from markdown_it import MarkdownIt
 from harness.console import Screen
 from harness.paths import report_assets_dir
 from harness.printable import printable, shortened
-from harness.report import links
 from harness.report.quoting import bibtex_text, csv_cell, html_environment, line, md_text, script_json, tex_text
+from harness.report.site import links
 from tests.hostile import TEXTS, UNSHOWN, Page
 
 every_text = pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)

@@ -12,15 +12,15 @@ import pytest
 from harness.console import Screen
 from harness.metrics.frame import snippet_table
 from harness.metrics.variance import estimates
-from harness.predictions import Predictions
-from harness.report.board import Board, Leaderboard, OpenPair, board_dict
+from harness.records.predictions import Predictions
+from harness.records.truth import GroundTruth
 from harness.report.figures import percent
-from harness.report.leaderboard import build
-from harness.report.open_pairs import settled
+from harness.report.leaderboard.board import Board, Leaderboard, OpenPair, board_dict
+from harness.report.leaderboard.build import build
+from harness.report.leaderboard.open_pairs import settled
 from harness.report.tables import comma_separated, latex, markdown
 from harness.report.terminal import print_leaderboard
 from harness.report.write import write_report
-from harness.truth import GroundTruth
 from tests.fakes import fake_run
 from tests.report.test_leaderboard import tracked
 

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from harness import checked
+from harness.boards.pack import pack
 from harness.data.bank import Bank, bank_path
 from harness.errors import UserError
+from harness.identity import check_record as checked
 from harness.metrics.protocol import evaluate
-from harness.predictions import Predictions
-from harness.report.leaderboard import build
+from harness.records.predictions import Predictions
+from harness.records.truth import GroundTruth
+from harness.report.leaderboard.build import build
 from harness.report.sources import Sources, joined
-from harness.submission.pack import pack
-from harness.track import Tracker
-from harness.truth import GroundTruth
+from harness.tracking.tracker import Tracker
 from tests.data.trees import ucf_tree
 from tests.submission.changes import contents, edit_json, edit_scores, one_score, rehash, run_of, write
 

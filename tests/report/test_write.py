@@ -17,18 +17,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.alignment import Alignment
 from harness.errors import UserError
 from harness.metrics.protocol import Evaluation, evaluate
 from harness.metrics.variance import Estimate
-from harness.predictions import Predictions
-from harness.report import leaderboard as boards
-from harness.report.board import Leaderboard
+from harness.records.alignment import Alignment
+from harness.records.predictions import Predictions
+from harness.records.truth import GroundTruth, VideoTruth
 from harness.report.figures import percent
-from harness.report.uncertainty import Resamples
+from harness.report.leaderboard import build as boards
+from harness.report.leaderboard.board import Leaderboard
+from harness.report.leaderboard.uncertainty import Resamples
 from harness.report.write import write_report
-from harness.track import TrackedRun
-from harness.truth import GroundTruth, VideoTruth
+from harness.tracking.tracker import TrackedRun
 from tests.fakes import fake_result
 from tests.report.conftest import CLASSES, HOSTILE, Site
 

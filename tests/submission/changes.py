@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from harness.boards.archive import stored
 from harness.data.bank import Bank
-from harness.digests import digest
-from harness.execute import spec_of
-from harness.files import write_json
+from harness.io.atomic import write_json
+from harness.io.digests import digest
 from harness.metrics.protocol import evaluate
-from harness.predictions import Predictions
+from harness.records.predictions import Predictions
+from harness.records.run_directory import write_run as write_record
+from harness.records.spec import RunResult, RunSpec
+from harness.records.truth import GroundTruth
 from harness.registry import method_class
-from harness.run_directory import write_run as write_record
-from harness.spec import RunResult, RunSpec
-from harness.submission.archive import stored
-from harness.truth import GroundTruth
+from harness.runs.method_side import spec_of
 
 Harness = Callable[..., tuple[int, str, str]]
 Files = dict[str, bytes]

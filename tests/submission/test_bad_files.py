@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.submission.archive import StoredZip, stored
+from harness.boards.archive import StoredZip, stored
 from tests.submission.changes import COST, Files, Harness, contents, edit_scores, name_of, write
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from harness.data.bank import Bank, bank_path
-from harness.digests import signed
-from harness.files import write_json
+from harness.io.atomic import write_json
+from harness.io.digests import signed
 from tests.data.trees import Tree, mask_tree
 from tests.submission.changes import (
     Harness,

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.track import Tracker
+from harness.tracking.tracker import Tracker
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITERS, EACH, AWAY = (8, 25, 60) if os.environ.get("HARNESS_SCALE") else (3, 3, 4)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.files import write_json
-from harness.store import pages
-from harness.track import Tracker
+from harness.io.atomic import write_json
+from harness.tracking.client import pages
+from harness.tracking.tracker import Tracker
 from tests.fakes import fake_run
 
 Call = Callable[..., tuple[int, str, str]]
@@ -160,7 +160,7 @@ def test_reading_leaves_no_trace(words: str, tmp_path: Path, harness: Call, monk
 
 _EACH = """
 import contextlib, io, json, sys
-from harness.cli import main
+from harness.cli.app import main
 where, commands = sys.argv[1:]
 found = {}
 for words in json.loads(commands):

@@ -12,9 +12,9 @@ import pytest
 
 from harness.errors import UserError
 from harness.report.sources import joined
-from harness.sqlite import sqlite_file, sqlite_uri
-from harness.store import open_store
-from harness.track import Tracker, TrackingError
+from harness.tracking.client import open_store
+from harness.tracking.sqlite import sqlite_file, sqlite_uri
+from harness.tracking.tracker import Tracker, TrackingError
 from tests.conftest import MAKE_STORE
 from tests.fakes import fake_run
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.store import pages
-from harness.track import Tracker
+from harness.tracking.client import pages
+from harness.tracking.tracker import Tracker
 from tests.benchmarks.big_store import make
 
 _OWN = ("mlflow.user", "mlflow.source.name", "mlflow.source.type")

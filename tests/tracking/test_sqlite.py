@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import sqlite
-from harness.spread import EXPERIMENT, TAG
-from harness.store import searched
-from harness.track import Tracker
-from harness.track_format import CONTENT, RESULT, RUN_ID, Stored
+from harness.tracking import sqlite
+from harness.tracking.client import searched
+from harness.tracking.format import CONTENT, RESULT, RUN_ID, Stored
+from harness.tracking.rounding_spread import EXPERIMENT, TAG
+from harness.tracking.tracker import Tracker
 from tests.fakes import fake_result, fake_run
 
 

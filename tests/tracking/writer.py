@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from harness.track import Tracker
+from harness.tracking.tracker import Tracker
 from tests.fakes import fake_run
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harness.text import TextTower
+from harness.text.encoder import TextTower
 from methods.layers.prompts import ClassPrompts
 
 

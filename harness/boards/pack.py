@@ -1,0 +1,97 @@
+"""From finished run directories to one file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness import __version__
+from harness.boards.archive import stored
+from harness.boards.bundle import FILES, FORMAT, Manifest, Packed, parse_entry, truth_hash
+from harness.boards.judge import differences
+from harness.data.bank import Bank, bank_path
+from harness.errors import UserError
+from harness.io.atomic import replacing
+from harness.io.digests import digest
+from harness.metrics.protocol import evaluate
+from harness.records.run_directory import open_run
+from harness.records.spec import RunResult
+from harness.registry import one_method
+from harness.tracking.format import read_run
+
+
+def find_runs(words: Sequence[str], runs: Path) -> list[Path]:
+    """Return the directories of the runs that are meant: directories, run ids below `runs`, or a method's runs there.
+
+    Raises:
+        UserError: a word names no finished run.
+    """
+    found: dict[Path, None] = {}
+    for word in words:
+        named = [directory for directory in (Path(word), runs / word) if (directory / "run.json").is_file()]
+        for directory in named[:1] or _of_method(word, runs):
+            found[directory.resolve()] = None
+    return sorted(found, key=lambda directory: directory.name)
+
+
+def pack(directories: Sequence[Path], path: Path) -> list[str]:
+    """Write the runs in `directories` to one file, atomically; return their ids. Equal runs give equal bytes.
+
+    Raises:
+        UserError: a run did not finish, a file of it is missing or damaged, the features that it says it was computed
+            with are here but damaged, or its metrics are not those of its scores.
+    """
+    banks = set[Path]()
+    entries, runs = dict[str, bytes](), dict[str, Packed]()
+    for directory in directories:
+        run = read_run(directory)
+        result = run.result
+        run.check()
+        _check_features(result, banks)
+        if result.id in runs:
+            raise UserError(f"{directory}: a second run {result.id}; submit one of them")
+        # Where it lay is nobody's business.
+        own = result.model_copy(update={"directory": ""}).model_dump_json(indent=1).encode() + b"\n"
+        data = {name: own if name == "run.json" else _bytes(directory / name) for name in FILES}
+        truth = run.truth()
+        runs[result.id] = Packed(truth=truth_hash(truth), files={name: digest(data[name]) for name in FILES})
+        # Whatever a verifier would refuse is refused here.
+        entry = parse_entry(result.id, data, runs[result.id], str(directory))
+        if wrong := differences(entry.result, evaluate(entry.predictions, truth), truth):
+            raise UserError(f"{directory}: {wrong[0]}; compute it again with `harness run --rerun`")
+        entries |= {f"runs/{result.id}/{name}": data[name] for name in FILES}
+    manifest = Manifest(format=FORMAT, harness=__version__, runs=dict(sorted(runs.items())))
+    entries["manifest.json"] = manifest.model_dump_json(indent=1).encode() + b"\n"
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        stored(entries, stream)
+    return list(manifest.runs)
+
+
+def _check_features(result: RunResult, banks: set[Path]) -> None:
+    """Raise UserError where the features of a run lie here and are damaged; `banks` were looked at before."""
+    path = bank_path(result.dataset.partition("@")[0], result.features)
+    if path not in banks and (path / "bank.json").exists():
+        Bank(path).check(full=True)
+        banks.add(path)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _of_method(word: str, runs: Path) -> list[Path]:
+    try:
+        name = one_method(word)
+    except UserError:
+        name = word
+    found = []
+    for path in sorted(runs.glob("*/run.json")):
+        result = open_run(path.parent).result
+        if (result.method, result.status) == (name, "ok"):
+            found.append(path.parent)
+    if not found:
+        raise UserError(f"{word}: no run directory, no run id below {runs}, and no method with finished runs there")
+    return found

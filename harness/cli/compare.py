@@ -1,0 +1,81 @@
+"""`harness compare`: what separates two or more contestants on one test set, and how sure that is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli import options
+from harness.cli.options import Device, Json, Out, TextTower
+from harness.errors import UserError
+
+
+def compare(
+    contestants: Annotated[
+        list[str],
+        typer.Argument(
+            help="Two or more of: run id or directory, method (all its runs in --out), checkpoint, METHOD:FILE "
+            "(official weights), prediction file. ONE+OTHER joins the seeds of one contestant.",
+            show_default=False,
+        ),
+    ],
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Dataset card: a name or a YAML file; default: the ground truth that runs and files bring."),
+    ] = None,
+    features: Annotated[str | None, typer.Option(help="Feature set of the card; default: that of the runs.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Of a method's runs, those of this preset.")] = None,
+    selection: Annotated[str | None, typer.Option(help="Of a method's runs, those of this selection rule.")] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option(help="Directory of the card's annotation files: compare prediction files without importing."),
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write one self-contained page to this file.")] = None,
+    resamples: Annotated[
+        int, typer.Option(help="Resamples of the test videos, and permutations.", min=100, max=1_000_000)
+    ] = 1000,
+    text_tower: TextTower = None,
+    device: Device = "cpu",
+    out: Out = Path("runs"),
+    json: Json = False,
+) -> None:
+    """Compare contestants: differences with intervals and verdicts, class by class and video by video."""
+    from harness.comparison.contestants import line_up
+    from harness.comparison.page import coverage, write_page
+    from harness.comparison.sources import Invitation
+    from harness.comparison.statistics import compare as compared
+    from harness.comparison.terminal import print_comparison
+    from harness.console import out as screen
+    from harness.console import print_json, progress, say, tell
+
+    if len(contestants) < 2:
+        raise UserError(f"compare {' '.join(contestants)}: expected two or more contestants")
+    if root is not None and dataset is None:
+        raise UserError("--root: holds the annotation files of a data set; name it with --dataset")
+    if html is not None and html.is_dir():
+        raise UserError(f"--html {html}: is a directory; name the file to write")
+    if selection is not None:
+        options.one_of("--selection", selection, ("last", "val", "oracle", "paper", "given"))
+    invitation = Invitation(
+        tuple(contestants), dataset, features, root, text_tower, options.device(device), out, preset, selection
+    )
+    lineup = line_up(invitation, say, progress)
+    truth = lineup.truth
+    found = compared(lineup.contestants, truth, resamples, permutations=resamples)
+    if html is not None:
+        write_page(html, found, lineup.contestants, lineup.sources, truth, lineup.cautions)
+    if json:
+        sources = [
+            {**standing, "sources": list(source)}
+            for standing, source in zip(found.as_json()["contestants"], lineup.sources, strict=True)
+        ]
+        test = {"dataset": truth.dataset, "videos": len(truth.videos), "frames": truth.frames}
+        cautions = [*lineup.cautions, *coverage(found.standings, truth)]
+        tested = {**test, "excluded": list(truth.excluded)}
+        print_json({**found.as_json(), "contestants": sources, "test": tested, "cautions": cautions})
+        return
+    print_comparison(found, truth, lineup.cautions, screen)
+    if html is not None:
+        tell(f"wrote {html}")

@@ -1,0 +1,246 @@
+"""`harness run`: a matrix from the command line or a YAML file."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.cli import options
+from harness.cli.options import Device, Json, Out, Precision, Set, TextTower, TrackingUri
+from harness.errors import Damaged, UserError
+
+if TYPE_CHECKING:
+    from harness.records.spec import Matrix
+    from harness.runs.matrix import Plan
+    from harness.runs.runner import Open
+    from harness.tracking.rounding_spread import Spread
+
+
+def run(
+    context: typer.Context,
+    methods: Annotated[
+        str | None, typer.Option(help="Names, aliases or groups (all, mil, clip, floor), comma-separated.")
+    ] = None,
+    dataset: Annotated[str, typer.Option(help="Dataset cards: names or YAML files, comma-separated.")] = "demo",
+    features: Annotated[
+        str | None, typer.Option(help="Feature sets of the cards, comma-separated; default: each card's first.")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Comma-separated seeds.")] = "0",
+    selection: Annotated[str, typer.Option(help="last, val, oracle or paper; several comma-separated.")] = "last",
+    set_: Set = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option("--sweep", help="METHOD.key=value,value,...; may be repeated: every combination is run."),
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="fast or paper; default: the card's.")] = None,
+    ablations: Annotated[
+        bool, typer.Option("--ablations", help="Also run each method with one of its parts switched off at a time.")
+    ] = False,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="A matrix as YAML, in place of the options above.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the runs with the time that earlier ones took, and stop.")
+    ] = False,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Runs at a time; the cores are shared out evenly.")] = 1,
+    executor: Annotated[
+        str, typer.Option(help="local (worker processes), ray, or inline (this process, for debuggers).")
+    ] = "local",
+    ray_address: Annotated[
+        str | None, typer.Option("--ray-address", help="A running Ray cluster; default: one on this machine.")
+    ] = None,
+    gpus: Annotated[
+        float, typer.Option(min=0, help="GPUs of one run under --executor ray; fractions share one.")
+    ] = 1.0,
+    timeout: Annotated[
+        float | None, typer.Option(min=0.1, help="Seconds after which a run is ended as failed.")
+    ] = None,
+    memory_limit: Annotated[
+        str | None,
+        typer.Option("--memory-limit", help="Memory of one run with all its processes (4GB); a larger one is ended."),
+    ] = None,
+    device: Device = "cpu",
+    precision: Precision = "fp32",
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile training steps with torch.compile; rounds otherwise.")
+    ] = False,
+    fused: Annotated[bool, typer.Option("--fused", help="Fused steps of Adam and AdamW; rounds otherwise.")] = False,
+    text_tower: TextTower = None,
+    stability: Annotated[
+        bool,
+        typer.Option("--stability", help="Also each run's variants that only round otherwise: how far its AUC goes."),
+    ] = False,
+    grid: Annotated[
+        str, typer.Option("--stability-grid", help="full: eight variants of a run on most processors; quick: four.")
+    ] = "full",
+    rerun: Annotated[
+        bool, typer.Option("--rerun/--resume", help="Compute finished runs again, or skip them and go on.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="First hash every file of the data sets and of finished runs in full.")
+    ] = False,
+    out: Out = Path("runs"),
+    tracking_uri: TrackingUri = None,
+    json: Json = False,
+) -> None:
+    """Train, evaluate, track and publish: one run per method, data set and seed, then leaderboard and report."""
+    from harness.records.spec import Matrix
+    from harness.runs.inputs import check_inputs
+    from harness.runs.matrix import plan, read_matrix
+
+    if file is not None:
+        sources = {name: getattr(context.get_parameter_source(name), "name", "") for name in _MATRIX}
+        given = [name for name, source in sources.items() if source == "COMMANDLINE"]
+        if given:
+            option = "--compile" if given[0] == "compiled" else "--" + given[0].rstrip("_").replace("_", "-")
+            raise UserError(f"{option} and --file: the file holds the whole matrix; write {option} into it")
+        matrix = read_matrix(file)
+        options.precision(matrix.precision, options.device(matrix.device))
+    elif methods is None:
+        raise UserError("--methods or --file is missing; see `harness list methods`")
+    else:
+        matrix = Matrix(
+            methods=tuple(methods.split(",")),
+            datasets=tuple(options.words("--dataset", dataset)),
+            features=tuple(options.words("--features", features)) if features is not None else (),
+            seeds=options.seeds(seeds),
+            selection=tuple(
+                options.one_of("--selection", word, ("last", "val", "oracle", "paper"))
+                for word in options.words("--selection", selection)
+            ),
+            set=options.overrides(set_ or []),
+            sweep=options.sweeps(sweep or []),
+            preset=preset,
+            ablations=ablations,
+            device=options.device(device),
+            precision=options.precision(precision, device),
+            compiled=compiled,
+            fused=fused,
+            text_tower=text_tower,
+        )
+    options.one_of("--executor", executor, ("local", "ray", "inline"))
+    options.one_of("--stability-grid", grid, ("full", "quick"))
+    if stability and executor != "local":
+        raise UserError(f"--stability with --executor {executor}: variants need processes of their own; use local")
+    memory = options.memory_size("--memory-limit", memory_limit)
+    _check_executor(executor, jobs, timeout, memory)
+    planned = plan(matrix, out, _threads(jobs), fresh=rerun)
+    if dry_run:
+        _show(planned, jobs, json)
+        return
+    check_inputs(planned.orders, full=verify)
+    jobs = min(jobs, max(len(planned.orders), 1))
+    opener = _opener(executor, jobs, timeout, memory, ray_address, gpus, matrix)
+    _compute(planned, opener, jobs, tracking_uri, out, json, grid if stability else None)
+
+
+# Parameters of `run` that say what is run, not how.
+_MATRIX = (
+    *("methods", "dataset", "features", "seeds", "selection", "set_", "sweep", "preset", "ablations", "device"),
+    *("precision", "compiled", "fused", "text_tower"),
+)
+
+
+def _threads(jobs: int) -> int:
+    """Threads of one run: what OMP_NUM_THREADS says, else an equal share of the cores."""
+    import torch
+
+    return torch.get_num_threads() if os.environ.get("OMP_NUM_THREADS") else max(torch.get_num_threads() // jobs, 1)
+
+
+def _check_executor(executor: str, jobs: int, timeout: float | None, memory: int | None) -> None:
+    """Raise UserError where an option asks an executor for what it cannot do."""
+    if memory is not None and executor != "local":
+        raise UserError(f"--memory-limit with --executor {executor}: only the local executor watches it; use local")
+    if executor == "inline" and (jobs > 1 or timeout is not None):
+        raise UserError("--executor inline: one run at a time and no --timeout; use --executor local")
+
+
+def _opener(
+    executor: str,
+    jobs: int,
+    timeout: float | None,
+    memory: int | None,
+    address: str | None,
+    gpus: float,
+    matrix: Matrix,
+) -> Open:
+    if executor == "inline":
+        from harness.runs.executors.inline import InlineExecutor
+
+        return InlineExecutor
+    if executor == "ray":
+        from harness.runs.executors.ray import RayExecutor
+
+        return lambda tell: RayExecutor(tell, address, gpus if matrix.device == "cuda" else 0.0, timeout)
+    from harness.runs.executors.local import LocalExecutor
+
+    return lambda tell: LocalExecutor(tell, jobs, timeout, memory)
+
+
+def _show(planned: Plan, jobs: int, json: bool) -> None:
+    from harness.cli import dry_run
+    from harness.console import print_json, tell
+
+    if json:
+        print_json({"runs": dry_run.rows(planned.orders), "refused": [result.error for result in planned.refused]})
+        return
+    dry_run.show(planned.orders, jobs)
+    for line in (
+        *planned.left_out,
+        *planned.notes,
+        *dict.fromkeys(f"refused: {result.error}" for result in planned.refused),
+    ):
+        tell(line)
+
+
+def _compute(
+    planned: Plan, opener: Open, jobs: int, tracking_uri: str | None, out: Path, json: bool, grid: str | None
+) -> None:
+    from harness.cli import listing
+    from harness.cli.progress import Live
+    from harness.console import out as screen
+    from harness.console import print_json, say, tell
+    from harness.report.leaderboard.board import Board, board_dict
+    from harness.report.publish import publish
+    from harness.report.terminal import print_leaderboard
+    from harness.runs import runner
+    from harness.runs.estimate import Estimates
+    from harness.runs.stability import Grid, measure
+    from harness.tracking.tracker import Tracker, TrackingError
+
+    tracker = Tracker(tracking_uri, out)
+    with Live(planned.orders, Estimates(out), jobs) as live:
+        results = runner.run(planned, opener, tracker, live)
+    failed = [f"{result.method} seed {result.seed}: {result.error}" for result in results if result.status == "failed"]
+    boards: list[Board] = []
+    paths: list[Path] = []
+    spreads: list[Spread] = []
+    try:
+        if grid is not None:
+            shown = partial(Live, estimates=Estimates(out), jobs=jobs)
+            spreads = measure(planned.orders, Grid(grid == "quick"), opener, tracker, shown)
+        leaderboard, paths = publish(tracker, directory=out / "report")
+        failed += [f"missing from the leaderboard: {line}" for line in leaderboard.missing]
+        boards = [board for board in leaderboard.boards if board.dataset in {result.dataset for result in results}]
+    except (TrackingError, Damaged) as error:  # the runs are on disk, and the next command sends them
+        failed.append(str(error))
+    failed += [f"{spread.method} seed {spread.seed}: {spread.words}" for spread in spreads if not spread.stable]
+    if json:
+        runs: list[dict[str, Any]] = [result.model_dump(mode="json") for result in results]
+        measured = {} if grid is None else {"stability": [spread.as_json() for spread in spreads]}
+        print_json({"runs": runs, "leaderboard": [board_dict(board) for board in boards], **measured})
+    else:
+        print_leaderboard(boards, screen)
+        if spreads:
+            listing.show_spreads(spreads)
+        for path in paths:
+            tell(f"wrote {path}")
+    for line in failed:
+        say(f"failed: {line}")
+    if failed:
+        raise typer.Exit(1)

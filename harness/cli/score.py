@@ -1,0 +1,150 @@
+"""`harness score`: metrics of any prediction file."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli.options import Json
+from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from harness.scoring.score import Score
+
+
+def score(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="Predictions: npz of ours; csv, csv.gz, tsv or parquet with the columns video_id (or video), pred (or "
+            "score), perhaps gt and segment; or a directory with one text file of segment scores per video."
+        ),
+    ],
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Dataset card to score against: a name or a YAML file; default: the file's own column gt."),
+    ] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option(help="Directory of the card's annotation files, to score without importing features."),
+    ] = None,
+    features: Annotated[
+        str | None, typer.Option(help="Feature set whose import or lists count; default: the first that is there.")
+    ] = None,
+    rows: Annotated[
+        str | None,
+        typer.Option(
+            help="What a row stands for: frames, snippets, segments (uniform), or a number of frames such as 16; "
+            "default: what the counts say."
+        ),
+    ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Score the videos that file and data set share, and list the others.")
+    ] = False,
+    fps: Annotated[float | None, typer.Option(help="Frames per second, for alarms; default: the card's.")] = None,
+    threshold: Annotated[
+        list[float] | None, typer.Option(help="Score above which there is an alarm, may be repeated; default: 0.5.")
+    ] = None,
+    false_alarms_per_hour: Annotated[
+        list[float] | None,
+        typer.Option(help="Also alarms at the threshold that keeps this rate on normal videos, may be repeated."),
+    ] = None,
+    iou: Annotated[float, typer.Option(help="Overlap with an alarm at which an event counts as found.")] = 0.5,
+    json: Json = False,
+) -> None:
+    """Score any prediction file: against a data set (imported, or by its annotation files), or by its own labels."""
+    from harness.console import print_json, say
+    from harness.scoring.score import Request
+    from harness.scoring.score import score as score_file
+
+    if fps is not None and not 0 < fps < math.inf:
+        raise UserError(f"--fps {fps:g}: expected frames per second above 0")
+    if not 0 < iou <= 1:
+        raise UserError(f"--iou {iou:g}: expected a number above 0, at most 1")
+    if bad := [value for value in threshold or [] if not math.isfinite(value)]:
+        raise UserError(f"--threshold {bad[0]:g}: expected a finite number")
+    if bad := [value for value in false_alarms_per_hour or [] if not 0 <= value < math.inf]:
+        raise UserError(f"--false-alarms-per-hour {bad[0]:g}: expected a number, at least 0")
+    request = Request(
+        path=file,
+        dataset=dataset,
+        features=features,
+        root=root,
+        partial=partial,
+        rows=rows,
+        fps=fps,
+        thresholds=tuple(threshold or ()),
+        rates=tuple(false_alarms_per_hour or ()),
+        iou=iou,
+    )
+    result = score_file(request)
+    for line in result.warnings:
+        say(f"warning: {line}")
+    if json:
+        print_json(_document(file, dataset, result))
+    else:
+        _show(file, dataset, result)
+
+
+def _document(file: Path, dataset: str | None, result: Score) -> dict[str, object]:
+    from dataclasses import asdict
+
+    evaluation = result.evaluation
+    return {
+        "file": str(file),
+        "dataset": dataset,
+        "metrics": evaluation.metrics,
+        "intervals": {name: list(ends) for name, ends in result.intervals.items()},
+        "class_auc": evaluation.class_auc,
+        "undefined": list(evaluation.undefined),
+        "videos": evaluation.videos,
+        "counted": evaluation.frames,
+        "unit": result.unit,
+        "frames": evaluation.frames if result.unit == "frames" else None,
+        "excluded": list(result.excluded),
+        "ignored": list(result.ignored),
+        "rows": result.rows,
+        "warnings": [*result.warnings, *filter(None, [result.undefined])],
+        "fps": result.fps or None,
+        "alarms": [{**asdict(each.alarms), "false_alarms_per_hour": each.rate} for each in result.alarms],
+    }
+
+
+def _show(file: Path, dataset: str | None, result: Score) -> None:
+    from harness.cli import listing
+    from harness.console import tell
+
+    evaluation = result.evaluation
+    if evaluation.metrics:
+        listing.show_metrics(evaluation.metrics, evaluation.class_auc, evaluation.undefined, result.intervals)
+    if result.undefined:
+        tell(f"{file.name}: {result.undefined}")
+    if result.alarms:
+        _show_alarms(result)
+    facts = f"{evaluation.videos} videos, {evaluation.frames:,} {result.unit}, "
+    facts += f"rows are {result.rows}" if result.unit == "frames" else "which count once each"
+    for names, what in ((result.excluded, "test videos left out"), (result.ignored, "that are no test videos ignored")):
+        facts += f", {len(names)} {what}" if names else ""
+    tell(f"{file.name} on {dataset or 'its own labels'}: {facts}; percent")
+
+
+def _show_alarms(result: Score) -> None:
+    from rich.table import Table
+
+    from harness.console import out
+    from harness.report.figures import duration, percent
+
+    events, iou = result.alarms[0].alarms.events, result.alarms[0].alarms.iou
+    table = Table("threshold", "false alarms an hour", "events met", f"found (IoU {iou:g})", "median delay")
+    for each in result.alarms:
+        found = each.alarms
+        limit = "" if each.rate is None else f" (for {each.rate:g} an hour)"
+        rate = "-" if found.per_hour is None else f"{found.per_hour:.2f}"
+        table.add_row(
+            f"{found.threshold:.6g}{limit}", rate, percent(found.detected), percent(found.recall), duration(found.delay)
+        )
+    out.print(table)
+    out.print(f"{events} events, {result.fps:g} frames per second")

@@ -1,0 +1,96 @@
+"""`harness submit` and `harness verify-submission`: runs in one file, and whether they hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.cli.options import Json
+from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from harness.boards.judge import Judgement
+
+
+def submit(
+    run: Annotated[
+        list[str], typer.Argument(help="Run directory, run id, or method (all its finished runs).", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="The file to write, .zip.")],
+    runs: Annotated[Path, typer.Option(help="Directory of runs.")] = Path("runs"),
+    json: Json = False,
+) -> None:
+    """Pack finished runs into one file that another harness can verify: scores, settings, provenance."""
+    from harness.boards.pack import find_runs, pack
+    from harness.console import print_json, tell
+    from harness.io.digests import file_digest
+
+    if out.suffix != ".zip":
+        raise UserError(f"--out {out}: expected a name that ends in .zip")
+    names = pack(find_runs(run, runs), out)
+    size, sha256 = out.stat().st_size, file_digest(out)
+    if json:
+        print_json({"file": str(out), "runs": names, "bytes": size, "sha256": sha256})
+        return
+    for name in names:
+        tell(name)
+    tell(f"wrote {out}: {len(names)} run{'s' if len(names) != 1 else ''}, {size / 1e6:.1f} MB, sha256 {sha256}")
+
+
+def verify_submission(
+    file: Annotated[Path, typer.Argument(help="What `harness submit` wrote.")],
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Dataset card that the runs must be of: a name or a YAML file; default: the one they name."),
+    ] = None,
+    root: Annotated[
+        list[Path] | None,
+        typer.Option(help="Directory of annotation files, for data sets that are not imported; may be repeated."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Compute every metric of a submission again, from its scores and the ground truth that is here.
+
+    Exit code 0: every run holds; 1: one does not; 2: the file is no submission, or a run could not be verified here.
+    """
+    from harness.boards.bundle import read
+    from harness.boards.judge import judge
+    from harness.console import print_json, tell
+    from harness.data.cards import find_card
+
+    card = find_card(dataset) if dataset else None
+    judged = [judge(entry, card, root or ()) for entry in read(file)]
+    verdicts = [each.verdict for each in judged]
+    overall = next((word for word in ("rejected", "not verified") if word in verdicts), "accepted")
+    if json:
+        print_json({"file": str(file), "verdict": overall, "runs": [_document(each) for each in judged]})
+    else:
+        for each in judged:
+            _show(each)
+        tell(f"{file}: {overall} ({verdicts.count('accepted')} of {len(judged)} runs hold)")
+        if "not verified" in verdicts and not root:
+            tell("where features are not imported, annotation files alone can do: name their directory with --root")
+    if code := {"accepted": 0, "rejected": 1, "not verified": 2}[overall]:
+        raise typer.Exit(code)
+
+
+def _document(each: Judgement) -> dict[str, Any]:
+    return {
+        "run": each.entry.id,
+        "verdict": each.verdict,
+        "reasons": list(each.reasons),
+        "features_checked": each.features,
+        "metrics": dict(each.metrics),
+    }
+
+
+def _show(each: Judgement) -> None:
+    from harness.console import tell
+
+    if each.verdict == "accepted":
+        features = "" if each.features else "; features not checked, they are not imported here"
+        tell(f"{each.entry.id}: accepted, {len(each.metrics)} metrics computed again{features}")
+    for reason in each.reasons:
+        tell(f"{each.entry.id}: {each.verdict}: {reason}")

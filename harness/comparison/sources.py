@@ -1,0 +1,254 @@
+"""What one word of `harness compare` stands for: one set of predictions, or one for each seed."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from harness.data.card import DatasetCard
+from harness.data.cards import find_card
+from harness.errors import UserError
+from harness.records.predictions import Predictions
+from harness.records.run_directory import open_run
+from harness.records.spec import RunResult
+from harness.records.truth import GroundTruth
+from harness.runs.checkpoint_evaluation import Progress, Request, Say, evaluate_checkpoint
+from harness.scoring import score
+from harness.scoring.files import ScoredFile, read_scores
+from harness.scoring.own_labels import own_truth
+
+_WEIGHTS = (".safetensors", ".pt", ".pth", ".pkl", ".ckpt", ".bin", ".tar")
+# What the seeds of one contestant share; what follows from the data set may differ where one data set is named.
+_SETTING = ("method", "config", "preset", "selection", "text_tower", "scale", "checkpoint", "features", "feature_hash")
+_DATA = ("dataset", "dataset_hash", "protocol")
+# Which option of the command chooses among runs that differ in a field, and the field whose value it takes.
+_OPTIONS = {name: name for name in ("preset", "selection", "features")} | dict.fromkeys(_DATA, "dataset")
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """What `harness compare` was asked for; `root` holds annotation files in place of an imported bank.
+
+    `preset` and `selection` choose among the runs of a method.
+    """
+
+    words: tuple[str, ...]
+    dataset: str | None = None
+    features: str | None = None
+    root: Path | None = None
+    text_tower: str | None = None
+    device: str = "cpu"
+    out: Path = Path("runs")
+    preset: str | None = None
+    selection: str | None = None
+
+    @cached_property
+    def card(self) -> DatasetCard | None:
+        """The card of the data set that was named."""
+        return find_card(self.dataset) if self.dataset else None
+
+
+@dataclass(frozen=True)
+class Source:
+    """One set of predictions. `facts` name it, the shortest name first; `truth` is what it brings along.
+
+    `notes` are what a reader must know of it.
+    """
+
+    where: str
+    facts: tuple[str, ...]
+    scores: Predictions | ScoredFile
+    truth: GroundTruth | None
+    result: RunResult | None = None
+    notes: tuple[str, ...] = ()
+
+    def predictions(self, truth: GroundTruth) -> Predictions:
+        """The scores as predictions of the test set of `truth`."""
+        if not isinstance(self.scores, ScoredFile):
+            return self.scores
+        return self.scores.predictions(truth.alignment, truth.classes)
+
+
+def entrants(word: str, invitation: Invitation, say: Say, progress: Progress) -> list[Source]:
+    """Return the sets of predictions that a word stands for, by seed where it names a method.
+
+    Raises:
+        UserError: it names nothing, or the runs of a method with several settings.
+    """
+    # os.path: a word that is too long for a file name, such as many run ids joined, is not a file either.
+    path, recorded = Path(word), invitation.out / word
+    for directory in (path, recorded):
+        if os.path.isfile(directory / "run.json"):
+            return [_run(directory)]
+    method, colon, official = word.partition(":")
+    if os.path.isfile(path) and path.suffix in _WEIGHTS:
+        return [_evaluated(path, None, invitation, say, progress)]
+    if os.path.isfile(path):
+        return [_file(path, invitation)]
+    if found := _runs_of(word, invitation):
+        return found
+    if os.path.isdir(path):
+        return [_file(path, invitation)]
+    if colon and os.path.isfile(official):
+        return [_evaluated(Path(official), method, invitation, say, progress)]
+    parts = word.split("+")
+    if len(parts) > 1 and all(parts):
+        return [source for part in parts for source in entrants(part, invitation, say, progress)]
+    raise UserError(
+        f"{word}: no such file, no run below {invitation.out}, and no method; "
+        "expected a run id, a method with runs, a checkpoint, METHOD:FILE, or a prediction file"
+    )
+
+
+def _run(directory: Path) -> Source:
+    """A run directory's predictions."""
+    run = open_run(directory)
+    result = run.result
+    if result.status != "ok":
+        raise UserError(f"{directory}: this run {result.status}; compare needs finished ones")
+    spec = result.spec
+    method = f"{result.method} without {spec.ablation}" if spec and spec.ablation else result.method
+    preset = spec.preset if spec else ""
+    return Source(
+        where=str(directory),
+        facts=(method, result.selection, preset, result.features, f"seed {result.seed}", result.id.rpartition("-")[2]),
+        scores=run.predictions(),
+        truth=run.truth(),
+        result=result,
+        notes=(f"its data set is incomplete, {spec.partial}.",) if spec and spec.partial else (),
+    )
+
+
+def _runs_of(word: str, invitation: Invitation) -> list[Source]:
+    """The finished runs of a method below --out, seed by seed; of a seed run twice the newest. Empty if no method."""
+    results = {path.parent: open_run(path.parent).result for path in sorted(invitation.out.glob("*/run.json"))}
+    name = word if any(result.method == word for result in results.values()) else _method(word)
+    if name is None:
+        return []
+    card, newest = invitation.card, dict[tuple[str, int], Path]()
+    for directory, result in results.items():
+        fits = card is None or result.dataset.partition("@")[0] == card.base_name
+        fits &= invitation.features in (None, result.features) and invitation.selection in (None, result.selection)
+        fits &= invitation.preset in (None, result.spec.preset if result.spec else "")
+        if result.method != name or result.status != "ok" or not fits:
+            continue
+        key = (_setting(result, invitation), result.seed)
+        if key not in newest or _age(directory) >= _age(newest[key]):
+            newest[key] = directory
+    if not newest:
+        where = f" on {card.name}" if card else ""
+        asked = {name: getattr(invitation, name) for name in ("features", "preset", "selection")}
+        where += "".join(f", {name} {value}" for name, value in asked.items() if value)
+        raise UserError(
+            f"{word}: no finished run of {name}{where} below {invitation.out}; make one with `harness run "
+            f"--methods {name} --dataset {card.name if card else 'NAME'} --out {invitation.out}`"
+        )
+    settings = list(dict.fromkeys(setting for setting, _ in newest))
+    if len(settings) > 1:
+        choices = ["+".join(path.name for key, path in newest.items() if key[0] == setting) for setting in settings]
+        candidates = [results[path] for path in newest.values()]
+        raise UserError(
+            f"{word}: its runs below {invitation.out} have {len(settings)} settings (they differ in "
+            f"{', '.join(_differing(candidates, invitation))}); {_choices(candidates, invitation)}name those of one: "
+            f"{' or '.join(choices)}"
+        )
+    return [_run(directory) for (_, _), directory in sorted(newest.items(), key=lambda item: item[0][1])]
+
+
+def _method(word: str) -> str | None:
+    from harness.registry import one_method
+
+    try:
+        return one_method(word)
+    except UserError:
+        return None
+
+
+def _age(directory: Path) -> float:
+    return (directory / "run.json").stat().st_mtime
+
+
+def _evaluated(path: Path, method: str | None, invitation: Invitation, say: Say, progress: Progress) -> Source:
+    """What a checkpoint predicts on the data set."""
+    from harness.weights.checkpoints import read_header
+
+    header = read_header(path)
+    if header is None and method is None:
+        raise UserError(f"{path}: does not say whose weights these are; write METHOD:{path}")
+    if invitation.dataset is None:
+        raise UserError(f"{path}: name the data set to evaluate this checkpoint on with --dataset")
+    with tempfile.TemporaryDirectory() as scratch:
+        request = Request(
+            checkpoints=(str(path),),
+            dataset=invitation.dataset,
+            method=method,
+            features=invitation.features,
+            text_tower=invitation.text_tower,
+            device=invitation.device,
+            record=True,
+            out=Path(scratch),
+        )
+        result = evaluate_checkpoint(request, say, progress)
+        run = _run(Path(result.directory))
+    facts = (result.method, "given", "", result.features, path.stem, str(path.parent))
+    return replace(run, where=str(path), facts=facts, result=result)
+
+
+def _file(path: Path, invitation: Invitation) -> Source:
+    """A prediction file's scores, and the ground truth that it meets: that of the data set, else its own labels."""
+    stem = path.name.partition(".")[0] or path.name
+    facts = (stem, path.name, str(path.parent))
+    if invitation.dataset is not None:
+        asked = score.Request(path, invitation.dataset, invitation.features, invitation.root)
+        test = score.against_data_set(asked)
+        return Source(str(path), facts, test.predictions, test.truth, notes=test.warnings)
+    scores = read_scores(path)
+    if not isinstance(scores, ScoredFile) or scores.labels is None:
+        return Source(str(path), facts, scores, None)
+    truth, _ = own_truth(scores)
+    return Source(str(path), facts, scores, truth)
+
+
+def _setting(result: RunResult, invitation: Invitation) -> str:
+    return repr([getattr(result.spec, name, None) for name in _shared(invitation)])
+
+
+def _shared(invitation: Invitation) -> tuple[str, ...]:
+    return _SETTING if invitation.card else (*_SETTING, *_DATA)
+
+
+def _differing(results: Sequence[RunResult], invitation: Invitation) -> list[str]:
+    return [name.replace("_", " ") for name in _shared(invitation) if len(_values(results, name)) > 1]
+
+
+def _values(results: Sequence[RunResult], name: str) -> list[str]:
+    return list(dict.fromkeys(str(getattr(result.spec, name, None)) for result in results))
+
+
+def _choices(results: Sequence[RunResult], invitation: Invitation) -> str:
+    """The options that choose among runs, with what they may be, as the head of a sentence."""
+    options: dict[str, list[str]] = {}
+    for name in _shared(invitation):
+        option = _OPTIONS.get(name)
+        if option and len(_values(results, name)) > 1:
+            options[option] = sorted(_values(results, option))
+    parts = [f"--{option} {' or '.join(values)}" for option, values in options.items()]
+    return f"choose with {', '.join(parts)}, or " if parts else ""
+
+
+def check_one_setting(word: str, group: Sequence[Source], invitation: Invitation) -> None:
+    """Raise UserError unless the runs of one contestant differ in the seed alone and are of the data set."""
+    results = [source.result for source in group if source.result]
+    if different := _differing(results, invitation):
+        names = ", ".join(different)
+        raise UserError(f"{word}: joined by + are seeds of one setting; these differ in {names}; name them apart")
+    for result in results:
+        card = invitation.card
+        if card and result.dataset.partition("@")[0] != card.base_name:
+            raise UserError(
+                f"{word}: is a run on {result.dataset}; to evaluate its weights on {card.name}, name its checkpoint"
+            )

@@ -1,0 +1,54 @@
+"""All that the author of a method needs: the contract, its data types and the card, from one stable place.
+
+In comes a batch of features, out go losses and scores; `harness.plugin` says in which types. Names are imported when
+they are first asked for, so that a card can be read without torch. Imports only the text tower and errors.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.plugin.card import MethodCard
+    from harness.plugin.method import (
+        Batch,
+        Looks,
+        Method,
+        MethodConfig,
+        Prediction,
+        Reading,
+        Sampling,
+        Schedule,
+        Size,
+        Task,
+        TrainingPlan,
+        TrainingVideo,
+    )
+
+__all__ = [
+    "Batch",
+    "Looks",
+    "Method",
+    "MethodCard",
+    "MethodConfig",
+    "Prediction",
+    "Reading",
+    "Sampling",
+    "Schedule",
+    "Size",
+    "Task",
+    "TrainingPlan",
+    "TrainingVideo",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from harness.plugin import card
+
+    if hasattr(card, name):
+        return getattr(card, name)
+    from harness.plugin import method
+
+    return getattr(method, name)

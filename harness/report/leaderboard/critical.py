@@ -1,0 +1,83 @@
+"""The critical-difference diagram: average ranks of the methods that several data sets share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.metrics.ranks import average_ranks
+from harness.report.leaderboard.board import Board
+
+WIDTH, LEFT, ROW, AXIS = 720, 190, 20, 46
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method on the diagram: place on the axis, height of its name, side (-1 left, 1 right)."""
+
+    title: str
+    method: str
+    rank: float
+    x: float
+    y: float
+    side: int
+
+
+@dataclass(frozen=True)
+class Diagram:
+    """Average ranks from 1 at the left; `bars` join methods that are too close to tell apart: (x, x, y)."""
+
+    datasets: tuple[str, ...]
+    critical: float
+    entries: tuple[Entry, ...]
+    bars: tuple[tuple[float, float, float], ...]
+    ticks: tuple[tuple[float, int], ...]
+    reach: float
+    height: float
+
+
+def diagram(boards: Sequence[Board]) -> Diagram | None:
+    """Return the diagram over the data sets; None where fewer than two share at least three methods.
+
+    Of each data set the board with most methods counts, and of each method its trained, unablated row with selection
+    `last`; a method with several such rows on a board is left out, and one with a single seed, which makes no claim.
+    Methods that share a rank on a board, because seeds and test videos cannot tell them apart, share it here.
+    Incomplete data sets do not count.
+    """
+    values: dict[str, dict[str, float]] = {}
+    for board in boards:
+        if board.partial:
+            continue
+        rows = [row for row in board.rows if row.selection == "last" and not row.ablation and row.rank]
+        once = [row for row in rows if sum(other.method == row.method for other in rows) == 1]
+        if len(once) > len(values.get(board.dataset, ())):
+            values[board.dataset] = {row.method: -float(row.rank or 0) for row in once}
+    shared = {name: each for name, each in values.items() if len(each) >= 3}
+    ranks = average_ranks(shared) if len(shared) > 1 else None
+    if ranks is None or len(ranks.average) < 3:
+        return None
+    titles = {row.method: row.title for board in boards for row in board.rows if not row.ablation}
+    count = len(ranks.average)
+    x = {name: _across(rank, count) for name, rank in ranks.average.items()}
+    tops = AXIS + 14
+    bars = tuple((x[group[0]] - 4, x[group[-1]] + 4, tops + 7.0 * i) for i, group in enumerate(ranks.groups))
+    first, half = tops + 7.0 * len(bars) + 14, (count + 1) // 2
+    entries = []
+    for index, (name, rank) in enumerate(ranks.average.items()):
+        left = index < half
+        # The outermost names stand highest, so that no line crosses another.
+        y = first + ROW * (index if left else count - 1 - index)
+        entries.append(Entry(titles.get(name, name), name, rank, x[name], y, -1 if left else 1))
+    return Diagram(
+        tuple(shared),
+        ranks.critical,
+        tuple(entries),
+        bars,
+        tuple((_across(rank, count), rank) for rank in range(1, count + 1)),
+        ranks.critical * (WIDTH - 2 * LEFT) / max(count - 1, 1),
+        first + ROW * half,
+    )
+
+
+def _across(rank: float, count: int) -> float:
+    return LEFT + (rank - 1) / max(count - 1, 1) * (WIDTH - 2 * LEFT)

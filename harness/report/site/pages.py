@@ -1,0 +1,229 @@
+"""The site: an overview, and one page for each board, method and run. It works from disk and loads nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError, UserError
+from harness.identity.check_record import FIELD
+from harness.io.atomic import write_text
+from harness.parity.record import fidelity
+from harness.paths import report_assets_dir
+from harness.records.truth import GroundTruth
+from harness.report import quoting
+from harness.report.leaderboard.board import Board, Leaderboard, Row
+from harness.report.leaderboard.critical import diagram
+from harness.report.leaderboard.uncertainty import Artifact
+from harness.report.site import classes, links, pictures, render
+from harness.report.site.citation import bibtex
+from harness.report.site.reproduce import command
+from harness.report.site.timelines import timelines
+
+# Rows that the pictures show before anyone chooses.
+SHOWN = 5
+_ASSETS = ("report.css", "site.css", "theme.js", "table.js", "chart.js", "timeline.js")
+_FOLDERS = ("assets", "data", "boards", "methods", "runs")
+_VENDOR = ("uPlot.min.css", "uPlot.iife.min.js", "uPlot.LICENSE")
+
+
+@dataclass(frozen=True)
+class _Page:
+    """A board and its address."""
+
+    board: Board
+    slug: str
+    names: list[str]
+    scales: dict[str, tuple[float, float]]
+
+    @property
+    def url(self) -> str:
+        return f"boards/{self.slug}.html"
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Everything that its rows were computed with, and their seeds."""
+        found: dict[str, dict[str, None]] = {}
+        for row in self.board.rows:
+            for name, values in {"seeds": map(str, row.seeds), "code": row.code, **row.provenance}.items():
+                if name not in ("fidelity", FIELD):
+                    found.setdefault(name, {}).update(dict.fromkeys(value for value in values if value))
+        return {name: ", ".join(sorted(values)) for name, values in found.items()}
+
+    @property
+    def note(self) -> str:
+        """The first caution, if any."""
+        return self.board.cautions[0] if self.board.cautions else ""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A method's row on a board."""
+
+    page: _Page
+    row: Row
+    command: str
+    plots: list[Any]
+
+
+@dataclass
+class _Method:
+    """A method with what its card says; `card` is None where it is not installed."""
+
+    name: str
+    title: str
+    card: Any = None
+    fidelity: str = ""
+    entries: list[_Entry] = field(default_factory=list)
+
+    @property
+    def bibtex(self) -> str:
+        return bibtex(self.card) if self.card else ""
+
+
+def write_site(
+    leaderboard: Leaderboard, artifact: Artifact, directory: Path, formats: Sequence[str], cache: Path | None = None
+) -> Path:
+    """Write the site into `directory` and return its first page; pages of an earlier one are replaced or removed.
+
+    Costly statistics are kept in the directory `cache`, if one is given.
+
+    Raises:
+        Unwritable: the directory cannot be written.
+    """
+    files = set()
+    for name, text in pages(leaderboard, artifact, formats, cache):
+        _write(directory / name, text)
+        files.add(name)
+    for folder in _FOLDERS:
+        for path in (directory / folder).rglob("[!.]*"):
+            if path.is_file() and path.relative_to(directory).as_posix() not in files:
+                path.unlink(missing_ok=True)
+    return directory / "index.html"
+
+
+def _write(path: Path, text: str) -> None:
+    # Most pages of a growing site stay as they are.
+    with contextlib.suppress(OSError):
+        if path.read_bytes() == text.encode():
+            return
+    # Thousands of pages, and all of them can be written again: nobody waits for the disk.
+    write_text(path, text, lasting=False)
+
+
+def pages(
+    leaderboard: Leaderboard, artifact: Artifact, formats: Sequence[str], cache: Path | None = None
+) -> Iterator[tuple[str, str]]:
+    """Yield address from the root and text of every file of the site, one at a time: a site may be large."""
+    environment = render.environment(formats)
+    boards = [
+        _Page(board, slug, render.row_names(board), render.scales(board))
+        for board, slug in zip(leaderboard.boards, links.board_slugs(leaderboard.boards), strict=True)
+    ]
+    methods = _methods(boards, artifact)
+    yield from _assets().items()
+    for page in boards:
+        yield from _board(environment, page, artifact, cache)
+        yield from _runs(environment, page, methods, artifact)
+    template = environment.get_template("method.html.j2")
+    shared = {"root": "../", "metrics": ("frame_auc", "frame_ap", "abnormal_auc", "video_auc", "map_avg")}
+    for method in methods.values():
+        yield links.method(method.name), template.render(method=method, **shared)
+    index = environment.get_template("index.html.j2").render(
+        root="",
+        pages=boards,
+        methods=list(methods.values()),
+        runs=sum(len(row.runs) for page in boards for row in page.board.rows),
+        critical=diagram(leaderboard.boards),
+        failures=leaderboard.failures,
+        notices=leaderboard.notices,
+    )
+    yield "index.html", index
+
+
+def _board(environment: Any, page: _Page, artifact: Artifact, cache: Path | None) -> Iterator[tuple[str, str]]:
+    board, names = page.board, page.names
+    context: dict[str, Any] = {
+        "plots": [],
+        "confusions": [],
+        "timeline": "",
+        "data": f"data/{page.slug}",
+        "looks": pictures.looks_plot(board, names, artifact),
+        "speed": pictures.speed_plot(board, names),
+    }
+    truth = _truth(board, artifact)
+    if truth is not None:
+        try:
+            context["plots"] = pictures.score_plots(board, names, truth, artifact, cache)
+            context["confusions"] = classes.confusions(board, names, truth, artifact, cache)
+        except HarnessError:  # the board's cautions already say that predictions do not fit
+            pass
+        scores = timelines(board, names, truth, artifact)
+        if any(row["there"] for row in scores.index["rows"]):
+            context["timeline"] = quoting.script_json(scores.index)
+            for number, part in enumerate(scores.parts()):
+                yield f"data/{page.slug}/{number}.js", part
+    text = environment.get_template("board.html.j2").render(
+        root="../",
+        board=board,
+        names=names,
+        scales=page.scales,
+        shown=[key for key, row in enumerate(board.rows) if row.honest][:SHOWN],
+        class_names=classes.class_names(board),
+        commands=[command(board, row, row.seeds) for row in board.rows],
+        **context,
+    )
+    yield page.url, text
+
+
+def _runs(environment: Any, page: _Page, methods: dict[str, _Method], artifact: Artifact) -> Iterator[tuple[str, str]]:
+    template = environment.get_template("run.html.j2")
+    for row in page.board.rows:
+        for tracked in row.members:
+            run = tracked.result
+            text = template.render(
+                root="../",
+                page=page,
+                row=row,
+                run=run,
+                plots=pictures.training_plots([(f"seed {run.seed}", tracked)], artifact),
+                command=command(page.board, row, [run.seed]),
+                bibtex=methods[row.method].bibtex,
+            )
+            yield links.run(run.id), text
+
+
+def _methods(boards: Sequence[_Page], artifact: Artifact) -> dict[str, _Method]:
+    found: dict[str, _Method] = {}
+    for page in boards:
+        for row in page.board.rows:
+            seeds = [(f"seed {member.result.seed}", member) for member in row.members]
+            entry = _Entry(page, row, command(page.board, row, row.seeds), pictures.training_plots(seeds, artifact))
+            found.setdefault(row.method, _method(row)).entries.append(entry)
+    return dict(sorted(found.items(), key=lambda item: item[1].title.lower()))
+
+
+def _method(row: Row) -> _Method:
+    from harness.registry import method_class
+
+    try:
+        cls = method_class(row.method)
+        return _Method(row.method, cls.card.title, cls.card, fidelity(cls))
+    except (KeyError, UserError):
+        return _Method(row.method, row.method)
+
+
+def _truth(board: Board, artifact: Artifact) -> GroundTruth | None:
+    try:
+        return GroundTruth.load(artifact(board.rows[0].members[0], "truth.json"))
+    except HarnessError:
+        return None
+
+
+def _assets() -> dict[str, str]:
+    home = report_assets_dir()
+    paths = [*(home / name for name in _ASSETS), *(home / "vendor" / name for name in _VENDOR)]
+    return {f"assets/{path.name}": path.read_text(encoding="utf-8") for path in paths}

@@ -1,0 +1,57 @@
+"""The command that computes a row of a board again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from harness.errors import UserError
+from harness.report.leaderboard.board import Board, Row
+
+_SEEDED = "seeded-"
+
+
+def command(board: Board, row: Row, seeds: Sequence[int]) -> str:
+    """Return the shell command for the row's runs with these seeds, on data imported as on this board.
+
+    Weights that were given are named by hash: whoever has the file puts its path there.
+    """
+    spec = row.members[-1].result.spec
+    words = ["--dataset", board.dataset, "--features", board.features]
+    if row.checkpoint:
+        words = ["harness", "eval", f"CHECKPOINT-{row.checkpoint[:12]}", *words]
+    else:
+        words = ["harness", "run", "--methods", row.method, *words, "--seeds", ",".join(map(str, seeds))]
+        words += ["--selection", row.selection]
+        words += ["--preset", row.preset] if row.preset else []
+        for key, value in _changed(board.dataset, row).items():
+            words += ["--set", f"{row.method}.{key}={json.dumps(value)}"]
+    if row.text_tower and not row.text_tower.startswith(_SEEDED):
+        words += ["--text-tower", row.text_tower]
+    if spec is not None and spec.device != "cpu":
+        words += ["--device", spec.device]
+    if spec is not None and spec.precision != "fp32":
+        words += ["--precision", spec.precision]
+    if spec is not None and spec.compiled:
+        words.append("--compile")
+    if spec is not None and spec.fused:
+        words.append("--fused")
+    return shlex.join(words)
+
+
+def _changed(dataset: str, row: Row) -> dict[str, Any]:
+    """The settings of the row's config that its method, data set and preset do not imply."""
+    from harness.data.cards import find_card
+    from harness.registry import method_class
+
+    try:
+        family = find_card(dataset).settings_family
+    except UserError:  # a card from someone's own file
+        family = ""
+    try:
+        implied = method_class(row.method).configure(family, row.preset, {}).model_dump(mode="json")
+    except (KeyError, UserError, ValueError):
+        implied = {}
+    return {key: value for key, value in row.config.items() if key not in implied or implied[key] != value}

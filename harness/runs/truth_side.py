@@ -1,0 +1,168 @@
+"""The side of a run that holds the ground truth: score what was computed, and publish it at once.
+
+No method is built or asked here.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harness.data.bank import Bank
+from harness.data.cards import find_card, open_bank
+from harness.data.verify import mean_norm
+from harness.errors import HarnessError
+from harness.identity.check_record import FIELD, checked
+from harness.io.atomic import replacing_directory, write_json, write_text
+from harness.metrics.saturation import saturation
+from harness.parity.record import fidelity
+from harness.plugin.card import MethodCard
+from harness.plugin.method import Method
+from harness.printable import LINES, printable
+from harness.records.predictions import Predictions
+from harness.records.run_directory import write_run
+from harness.records.spec import Cost, RunResult, RunSpec
+from harness.records.truth import GroundTruth
+from harness.registry import method_class
+from harness.runs.computation import Judge, judge_by, score
+from harness.runs.method_side import CHECKPOINT, COMPUTED, HISTORY, PREDICTIONS, Computed, append_log
+from harness.runs.order import Order
+from harness.runs.provenance import provenance
+
+Say = Callable[[str], None]
+
+
+class Grounds:
+    """Banks with their ground truths, each read once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str, str], tuple[Bank, GroundTruth]] = {}
+
+    def of(self, order: Order) -> tuple[Bank, GroundTruth]:
+        """Return the bank and the ground truth of an order's test set.
+
+        Raises:
+            UserError: they are not here, or damaged.
+            HarnessError: the data set was imported anew since the run was planned.
+        """
+        key = (order.dataset, order.spec.features, order.spec.feature_hash)
+        if key not in self._known:
+            bank = open_bank(find_card(order.dataset), order.spec.features)
+            if bank.content_hash != order.spec.feature_hash:
+                raise HarnessError(f"{order.run}: feature_hash changed since the run was planned; start it again")
+            self._known[key] = bank, bank.truth()
+        return self._known[key]
+
+    def judge(self, order: Order) -> Judge:
+        """Return who values an order's predictions of the test set, for the rules that look at it and no other."""
+        if order.spec.selection not in ("oracle", "paper"):
+            return _no_judge
+        return judge_by(self.of(order)[1])
+
+
+def _no_judge(predictions: Predictions) -> float:
+    raise HarnessError("only the selection rules oracle and paper ask for the value of test predictions")
+
+
+def conclude(order: Order, computed: Computed, grounds: Grounds, say: Say) -> RunResult:
+    """Score and publish what a run left in its workspace; return its result.
+
+    Raises:
+        UserError: the predictions are damaged or not of this test set.
+        Unwritable: the output directory refused a write.
+    """
+    began = time.perf_counter()
+    place = order.workspace / COMPUTED
+    bank, truth = grounds.of(order)
+    result = finished(
+        order.spec,
+        method_class(order.spec.method),
+        bank,
+        truth,
+        Predictions.load(place / PREDICTIONS),
+        computed,
+        directory=str(order.directory),
+        selected=computed.selected,
+    )
+    for caution in result.cautions:
+        say(f"{order.run}: caution: {caution}")
+    value = result.metrics.get(truth.primary)
+    append_log(order.workspace, f"finished {truth.primary} {'undefined' if value is None else format(value, '.4f')}")
+    log = (order.workspace / "log.txt").read_text(encoding="utf-8", errors="replace")
+    if result.cost is not None:
+        wall = computed.wall_seconds + time.perf_counter() - began
+        result = result.model_copy(update={"cost": result.cost.model_copy(update={"wall_seconds": wall})})
+    publish(result, truth, place, log)
+    shutil.rmtree(order.workspace, ignore_errors=True)
+    return result
+
+
+def finished(
+    spec: RunSpec,
+    cls: type[Method],
+    bank: Bank,
+    truth: GroundTruth,
+    predictions: Predictions,
+    computed: Computed,
+    **facts: Any,
+) -> RunResult:
+    """Return the result of a run of the method `cls` that went through; `facts` are further fields of it.
+
+    Raises:
+        UserError: the predictions are not of this test set.
+    """
+    scored, seconds = score(predictions, truth), max(computed.predict_seconds, 1e-9)
+    return RunResult.of(
+        spec,
+        "ok",
+        metrics=scored.metrics,
+        class_auc=scored.class_auc,
+        undefined=list(scored.undefined),
+        cautions=_cautions(cls.card, bank, predictions),
+        videos=scored.videos,
+        frames=scored.frames,
+        excluded=list(truth.excluded),
+        cost=Cost(
+            train_seconds=computed.train_seconds,
+            predict_seconds=computed.predict_seconds,
+            test_snippets_per_second=len(predictions.scores) / seconds,
+            test_frames_per_second=scored.frames / seconds,
+            parameters=computed.parameters,
+            trainable_parameters=computed.trainable,
+            wall_seconds=computed.wall_seconds,
+        ),
+        provenance=(computed.provenance or provenance())
+        | {"threads": str(spec.threads), "fidelity": fidelity(cls), FIELD: checked(cls)},
+        **facts,
+    )
+
+
+def _cautions(card: MethodCard, bank: Bank, predictions: Predictions) -> list[str]:
+    """A sentence where scores hardly differ, with the usual reason: features of another size than expected."""
+    found = saturation(predictions.scores)
+    if not found:
+        return []
+    norm = mean_norm(bank.split("test"))
+    return [f"{found}; the features' mean norm is {norm:.3g}, {card.name} expects: {card.input_scale}"]
+
+
+def publish(result: RunResult, truth: GroundTruth, computed: Path, log: str) -> None:
+    """Write a finished run to its directory, all of it or nothing; what lies in `computed` moves there.
+
+    Raises:
+        Unwritable: the system refused; what lay there stays.
+    """
+    assert result.spec is not None
+    with replacing_directory(Path(result.directory)) as directory:
+        for name in (PREDICTIONS, HISTORY, CHECKPOINT):
+            # By name, and files alone: nothing else that a method may have put there is taken along.
+            if (computed / name).is_file() and not (computed / name).is_symlink():
+                os.replace(computed / name, directory / name)
+        truth.save(directory / "truth.json")
+        write_json(directory / "config.json", result.spec.config)
+        write_text(directory / "log.txt", printable(log, keep=LINES))  # a method may have written to it
+        write_run(directory, result)

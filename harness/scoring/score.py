@@ -1,0 +1,292 @@
+"""Metrics of any prediction file, against a data set or against the file's own labels. Nothing here trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from harness.data.annotated import read_annotated
+from harness.data.card import DatasetCard
+from harness.data.cards import find_card, imported_set, open_bank
+from harness.data.video_names import match_videos
+from harness.errors import UserError
+from harness.metrics.alarms import Rated, rated
+from harness.metrics.intervals import video_intervals
+from harness.metrics.protocol import Evaluation, evaluate
+from harness.metrics.saturation import saturation
+from harness.records.alignment import Alignment
+from harness.records.predictions import Predictions
+from harness.records.truth import GroundTruth
+from harness.scoring.files import ScoredFile, read_scores
+from harness.scoring.own_labels import own_truth
+from harness.scoring.rows import check_fit, describe, parse_rows, rows_of_videos
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `harness score` was asked for.
+
+    Without `dataset` the file's own labels count. `root` holds annotation files to score by in place of an imported
+    bank; `partial` scores what file and ground truth share; `rows` says what a row stands for. `fps` is needed for
+    alarms where the card has none: at `thresholds`, and where false alarms come down to `rates` per hour.
+    """
+
+    path: Path
+    dataset: str | None = None
+    features: str | None = None
+    root: Path | None = None
+    partial: bool = False
+    rows: str | None = None
+    fps: float | None = None
+    thresholds: tuple[float, ...] = ()
+    rates: tuple[float, ...] = ()
+    iou: float = 0.5
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a file scored, and what a reader must know of it.
+
+    `excluded`: test videos left out; `ignored`: videos of the file that are no test videos; `rows`: what its rows were
+    read as, `unit`: what was counted, frames unless nothing tells how many a row is. `intervals`: 95% intervals over
+    videos (low, high) of the metrics that have one. `undefined`: in a sentence, which metrics the labels leave
+    undefined and why. `alarms` is empty where frames per second are not known.
+    """
+
+    evaluation: Evaluation
+    intervals: dict[str, tuple[float, float]]
+    undefined: str
+    truth: str
+    rows: str
+    unit: str
+    excluded: tuple[str, ...]
+    ignored: tuple[str, ...]
+    warnings: tuple[str, ...]
+    fps: float
+    alarms: tuple[Rated, ...]
+
+
+@dataclass(frozen=True)
+class Test:
+    """Predictions and ground truth of the same videos."""
+
+    predictions: Predictions
+    truth: GroundTruth
+    ignored: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def score(request: Request) -> Score:
+    """Score a prediction file.
+
+    Raises:
+        UserError: the file or an annotation file cannot be read, the two disagree, or an option is missing.
+    """
+    found = read_scores(request.path)
+    if request.dataset is None:
+        fps = request.fps or 0.0
+        test = _by_own_labels(found, request)
+    else:
+        card = find_card(request.dataset)
+        fps = request.fps or card.fps
+        test = _by_data_set(found, card, request)
+    if (request.thresholds or request.rates) and not fps:
+        raise UserError(f"alarms per hour need the frames per second of {test.truth.dataset}; give --fps")
+    pair = (test.predictions, test.truth)
+    evaluation, unit, flat = evaluate(*pair), test.truth.unit, saturation(test.predictions.scores)
+    return Score(
+        evaluation=evaluation,
+        intervals=video_intervals(*pair),
+        undefined=test.truth.undefined,
+        truth=test.truth.dataset,
+        rows=describe(test.predictions.alignment) if unit == "frames" else unit,
+        unit=unit,
+        excluded=test.truth.excluded,
+        ignored=test.ignored,
+        warnings=(*test.warnings, *_uncovered(evaluation, test.truth), *filter(None, [flat])),
+        fps=fps,
+        alarms=rated(*pair, request.thresholds, request.rates, fps, request.iou) if fps else (),
+    )
+
+
+def against_data_set(request: Request) -> Test:
+    """Return a file's predictions and the ground truth that they meet; `request.dataset` is given.
+
+    Raises:
+        UserError: as `score`.
+    """
+    assert request.dataset is not None
+    return _by_data_set(read_scores(request.path), find_card(request.dataset), request)
+
+
+def _by_own_labels(found: ScoredFile | Predictions, request: Request) -> Test:
+    given = [f"--{name}" for name in ("features", "root", "partial") if getattr(request, name)]
+    if given:
+        raise UserError(f"{given[0]}: belongs to a data set; name it with --dataset")
+    if isinstance(found, Predictions):
+        raise UserError(f"{request.path}: has no labels of its own; name the data set to score against with --dataset")
+    truth, reason = own_truth(found, request.rows)
+    if request.fps and (request.rows is None or truth.unit != "frames"):
+        raise UserError("--fps: a row of a file with labels of its own may be any number of frames; add --rows NUMBER")
+    predictions = replace(found, alignment=truth.alignment).predictions(truth.alignment, truth.classes)
+    return Test(predictions, truth, warnings=tuple(filter(None, [reason])))
+
+
+def _by_data_set(found: ScoredFile | Predictions, card: DatasetCard, request: Request) -> Test:
+    where = str(request.path)
+    given = parse_rows(request.rows, card.alignment) if request.rows else None
+    if isinstance(found, Predictions):
+        if given not in (None, found.alignment):
+            raise UserError(f"--rows {request.rows}: {where} says that its rows are {describe(found.alignment)}")
+        given = found.alignment
+    else:
+        given = given or found.alignment
+    meet = _meet_bank if request.root is None else _meet_annotations
+    meeting = meet(found, card, request, given)
+    frames = {name: video.frames for name, video in meeting.truth.videos.items()}
+    rows = _lengths(found, meeting.places)
+    alignment = rows_of_videos(rows, frames, card.alignment, where, given)
+    check_fit(alignment, rows, frames, where, request.partial)
+    warnings = meeting.warnings
+    if isinstance(found, ScoredFile) and alignment.kind == "segments":
+        warnings += _uneven(rows)
+    truth = replace(meeting.truth, alignment=alignment)
+    return Test(_chosen(found, meeting.places, truth), truth, meeting.ignored, warnings)
+
+
+@dataclass(frozen=True)
+class _Meeting:
+    """Ground truth of the videos that a file has scores of, and where in the file each is (`places`)."""
+
+    truth: GroundTruth
+    places: Mapping[str, int]
+    ignored: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def _meet_bank(
+    found: ScoredFile | Predictions, card: DatasetCard, request: Request, given: Alignment | None
+) -> _Meeting:
+    """Ground truth as it was built when the data set was imported."""
+    features = request.features or imported_set(card)
+    if features is None and card.annotations is not None and not card.feature_set(None)[1].generated:
+        raise UserError(
+            f"dataset {card.name} has not been imported; scoring needs no features: name the directory of its "
+            f"annotation files ({_needed(card)}) with --root, or run `harness data import`"
+        )
+    bank = open_bank(card, features)
+    whole = bank.truth()
+    places, ignored = match_videos(card, found.videos, {*whole.videos, *whole.excluded}, str(request.path))
+    without = [video for video in whole.excluded if places.pop(video, None) is not None]
+    _check_videos(places, tuple(whole.videos), ignored, request, card)
+    warnings: tuple[str, ...] = ()
+    if without:
+        warnings = (
+            f"scores of {len(without)} videos are not used: {card.name} was imported without features of them; "
+            "--root with the annotation files scores all",
+        )
+    if "test" in bank.shares and not bank.shares["test"].whole:
+        warnings += (f"{card.name} was imported from an incomplete data set: {bank.partial}",)
+    left_out = tuple(video for video in whole.videos if video not in places)
+    videos = {video: truth for video, truth in whole.videos.items() if video in places}
+    truth = replace(whole, videos=videos, excluded=(*whole.excluded, *left_out))
+    return _Meeting(truth, places, tuple(ignored), warnings)
+
+
+def _meet_annotations(
+    found: ScoredFile | Predictions, card: DatasetCard, request: Request, given: Alignment | None
+) -> _Meeting:
+    """Ground truth from annotation files; where nothing counts frames, the file's rows do."""
+    assert request.root is not None
+    annotated = read_annotated(card, request.features, request.root)
+    places, ignored = match_videos(card, found.videos, annotated.videos, str(request.path))
+    _check_videos(places, tuple(annotated.videos), ignored, request, card)
+    rows = _lengths(found, places)
+    snippets: Mapping[str, int | None] = dict.fromkeys(rows)
+    if annotated.needs_snippets:
+        if given is None and annotated.may_be_frames(rows):
+            stride = card.alignment.stride
+            raise UserError(
+                f"{request.path}: its rows may be frames or snippets of {stride} frames, since all events lie within "
+                f"either; say which with --rows frames or --rows {stride}"
+            )
+        snippets = _snippets(card, rows, given or card.alignment, request.path)
+    truth, warnings = annotated.truth(snippets)
+    return _Meeting(truth, places, tuple(ignored), tuple(warnings))
+
+
+def _needed(card: DatasetCard) -> str:
+    """The files that scoring by annotations reads."""
+    assert card.annotations is not None
+    lists = [] if card.annotations.format == "ucf" else [card.splits["test"].list]
+    return ", ".join(dict.fromkeys(filter(None, [card.annotations.path, card.frame_counts, *lists])))
+
+
+def _check_videos(
+    places: Mapping[str, int], videos: tuple[str, ...], ignored: list[str], request: Request, card: DatasetCard
+) -> None:
+    """Raise UserError unless the file has exactly the test videos, or `--partial` allows others."""
+    if not places:
+        raise UserError(f"{request.path}: none of its videos, such as {ignored[0]!r}, is a test video of {card.name}")
+    if request.partial:
+        return
+    missing = [video for video in videos if video not in places]
+    if missing:
+        raise UserError(
+            f"{request.path}: {len(missing)} of the {len(videos)} test videos of {card.name} have no scores, such as "
+            f"{missing[0]!r}; `harness score --partial` scores the others"
+        )
+    if ignored:
+        raise UserError(
+            f"{request.path}: {len(ignored)} videos are no test videos of {card.name}, such as {ignored[0]!r}; "
+            "`harness score --partial` leaves them out"
+        )
+
+
+def _lengths(found: ScoredFile | Predictions, places: Mapping[str, int]) -> dict[str, int]:
+    counts = np.diff(found.offsets)
+    return {video: int(counts[place]) for video, place in places.items()}
+
+
+def _snippets(card: DatasetCard, rows: Mapping[str, int], alignment: Alignment, path: Path) -> dict[str, int]:
+    """Snippets of each video where they alone say how long it is."""
+    stride = card.alignment.stride
+    exact = [f"{card.base_name}@{name}" for name, other in card.protocol.variants.items() if other.rule == "exact"]
+    others = f", or score against {exact[0]}" if exact else ""
+    if alignment.kind == "segments":
+        raise UserError(
+            f"{path}: its rows are uniform segments, and the annotation files of {card.name} do not say how long a "
+            f"video is; import the data set{others}"
+        )
+    for video, count in rows.items():
+        frames = count * alignment.stride
+        if frames % stride:
+            raise UserError(
+                f"{path}: {video} has {frames} frames; {card.name} counts whole snippets of {stride}, so cut the rest"
+                f"{others}"
+            )
+    return {video: count * alignment.stride // stride for video, count in rows.items()}
+
+
+def _uneven(rows: Mapping[str, int]) -> tuple[str, ...]:
+    counts = sorted(set(rows.values()))
+    return (f"a video has {counts[0]} to {counts[-1]} segments, not always the same",) if len(counts) > 1 else ()
+
+
+def _uncovered(evaluation: Evaluation, truth: GroundTruth) -> tuple[str, ...]:
+    rest = truth.frames - evaluation.frames
+    return (f"{rest:,} frames at the ends of videos have no row and are not scored",) if rest else ()
+
+
+def _chosen(found: ScoredFile | Predictions, places: Mapping[str, int], truth: GroundTruth) -> Predictions:
+    """The scores of the videos in `places`, under the names of the data set."""
+    if isinstance(found, ScoredFile):
+        found = replace(found, alignment=truth.alignment).predictions(truth.alignment, truth.classes)
+    kept = [found.rows(place) for place in places.values()]
+    rows = np.concatenate([np.arange(own.start, own.stop) for own in kept])
+    offsets = np.cumsum([0, *(own.stop - own.start for own in kept)], dtype=np.int64)
+    probs = None if found.class_probs is None else found.class_probs[rows]
+    return replace(found, videos=tuple(places), offsets=offsets, scores=found.scores[rows], class_probs=probs)

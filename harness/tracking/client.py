@@ -1,0 +1,148 @@
+"""What stands between us and MLflow's stores: opening them safely, paging, batches. The only module that imports it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.io.atomic import replacing
+from harness.io.locks import alone
+from harness.tracking.format import Point, Stored
+from harness.tracking.sqlite import rebase, sqlite_file, sqlite_uri
+
+# MLflow refuses more than 1000 metrics, 100 params or 100 tags in one call, and 1000 of all together.
+_METRICS_PER_CALL, _PAIRS_PER_CALL = 800, 100
+
+
+def open_store(uri: str, out: Path) -> Any:
+    """Return MLflow's client of a store that exists, is up to date and writes artifacts where it says.
+
+    Those of a database file go below `out`, see `sqlite.rebase`. Raises whatever the store's backend raises.
+    """
+    if (path := sqlite_file(uri)) is not None:
+        _prepare_sqlite(path)
+        rebase(path, out)
+    return _client(uri)
+
+
+def _client(uri: str) -> Any:
+    client = _mlflow().MlflowClient(uri)
+    client.search_experiments(max_results=1)
+    return client
+
+
+def created(client: Any, name: str, location: str | None) -> str:
+    """Create an experiment; it is no error if another process does so at the same moment."""
+    try:
+        return str(client.create_experiment(name, artifact_location=location))
+    except Exception:
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            raise
+        return str(found.experiment_id)
+
+
+def busy(error: Exception) -> bool:
+    """Whether a store refused only because somebody else was writing."""
+    text = str(error).lower()
+    return any(phrase in text for phrase in ("database is locked", "deadlock", "could not serialize", "too many conn"))
+
+
+def searched(client: Any, status: str, tags: Collection[str], experiments: Collection[str] | None) -> list[Stored]:
+    """Return the runs that end in `status` and carry the first of `tags`, in the named (default: all) experiments.
+
+    Of their tags those that begin with one of `tags` are there. Raises whatever the store's backend raises.
+    """
+    token, chosen = None, []
+    while True:
+        page = client.search_experiments(page_token=token)
+        chosen += [e.experiment_id for e in page if experiments is None or e.name in experiments]
+        token = page.token
+        if not token:
+            break
+    if not chosen:  # refused by some stores
+        return []
+    first, begins = next(iter(tags)), tuple(tags)
+    return [
+        Stored(
+            run.info.run_id,
+            run.info.artifact_uri,
+            run.info.start_time,
+            {key: value for key, value in run.data.tags.items() if key.startswith(begins)},
+            dict(run.data.metrics),
+        )
+        for run in pages(client, chosen, f"tags.`{first}` != '' and attributes.status = '{status}'")
+    ]
+
+
+def pages(client: Any, experiments: list[str], chosen: str) -> Iterator[Any]:
+    """Yield every run of the experiments that a filter chooses."""
+    token = None
+    while True:
+        page = client.search_runs(experiments, chosen, max_results=1000, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def log(client: Any, run: str, metrics: list[Point], params: dict[str, str], tags: dict[str, str]) -> None:
+    """Write everything of a run in as few calls as MLflow allows."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    now = int(time.time() * 1000)
+    numbers = [Metric(key, value, now, step) for key, value, step in metrics]
+    fields = [Param(key, value) for key, value in params.items()]
+    labels = [RunTag(key, value) for key, value in tags.items()]
+    while numbers or fields or labels:
+        client.log_batch(run, numbers[:_METRICS_PER_CALL], fields[:_PAIRS_PER_CALL], labels[:_PAIRS_PER_CALL])
+        numbers, fields, labels = numbers[_METRICS_PER_CALL:], fields[_PAIRS_PER_CALL:], labels[_PAIRS_PER_CALL:]
+
+
+def _prepare_sqlite(path: Path) -> None:
+    """Create or migrate an SQLite store, one process at a time; a new one appears whole or not at all.
+
+    MLflow builds its tables step by step: two processes that meet a fresh file, or a kill in between, break it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with alone(path.with_name(f".{path.name}.lock")):
+        if path.exists():
+            _check_sqlite(path)
+            _mlflow().MlflowClient(sqlite_uri(path)).search_experiments(max_results=1)
+            return
+        with replacing(path) as temporary:
+            _mlflow().MlflowClient(sqlite_uri(temporary)).search_experiments(max_results=1)
+            with contextlib.closing(sqlite3.connect(temporary)) as connection:
+                # Readers and the writer do not wait for each other.
+                connection.execute("PRAGMA journal_mode=WAL")
+
+
+def _check_sqlite(path: Path) -> None:
+    """Raise sqlite3.Error at once if it is no database that can be opened; MLflow would try for minutes."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA schema_version")
+
+
+def _mlflow() -> Any:
+    for name, value in {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_CONFIGURE_LOGGING": "false",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        # The default is minutes of retries; an unreachable server must not hold up finished work.
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+        "GIT_PYTHON_REFRESH": "quiet",
+    }.items():
+        os.environ.setdefault(name, value)
+    import mlflow
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return mlflow

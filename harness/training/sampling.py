@@ -1,0 +1,154 @@
+"""Which training videos meet in which step, and the batches they make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from harness.data.bank import Split
+from harness.errors import UserError
+from harness.plugin.method import Batch, Sampling, TrainingPlan
+from harness.training.fitting import FittedVideos, draw_stretches
+from harness.training.seeds import derive
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The training batches of one run: what is drawn at a step depends on (seed, data set, step) alone.
+
+    So a resumed training needs no generator state, and every method meets the same shuffles at the same seed. `scratch`
+    is a file that may hold what was fitted once; without it, more than fits in memory is fitted anew each time.
+    """
+
+    split: Split
+    items: NDArray[np.int64]
+    sampling: Sampling
+    seed: int
+    dataset: str
+    scratch: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name, members in self._lists.items():
+            if not len(members):
+                raise UserError(f"dataset {self.dataset}: the training split has no {name} videos")
+
+    @cached_property
+    def _lists(self) -> dict[str, NDArray[np.int64]]:
+        """Each list's members as rows of items, `[members, crops]`."""
+        members = self._members
+        if self.sampling.mode == "mixed":
+            return {"any": members}
+        normal = self.split.labels[members[:, 0], 0] > 0
+        return {"normal": members[normal], "abnormal": members[~normal]}
+
+    @property
+    def _members(self) -> NDArray[np.int64]:
+        if self.sampling.crops == "apart":
+            return self.items[:, None]
+        by_video: dict[str, list[int]] = {}
+        for item in self.items.tolist():
+            by_video.setdefault(self.split.items[item].video, []).append(item)
+        counts = {len(items) for items in by_video.values()}
+        if len(counts) > 1:
+            raise UserError(
+                f"dataset {self.dataset}: training videos have {min(counts)} to {max(counts)} crops; a method that "
+                "learns from all crops of a video at once needs the same number everywhere: complete the data set, or "
+                "import a crop that all videos have (`harness data import --crops 0`)"
+            )
+        return np.array(list(by_video.values()), dtype=np.int64)
+
+    @property
+    def plan(self) -> TrainingPlan:
+        """Epochs, steps per epoch and batches per list."""
+        list_batches = tuple(self._batches_of(len(members)) for members in self._lists.values())
+        one_pass = max(list_batches) if self.sampling.epoch == "longer" else min(list_batches)
+        steps = self.sampling.steps_per_epoch or one_pass
+        return TrainingPlan(self.sampling.epochs, steps, list_batches)
+
+    def _batches_of(self, videos: int) -> int:
+        batch = min(self.sampling.batch, videos)
+        return videos // batch if self.sampling.drop_last else -(-videos // batch)
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """Yield the batches of an epoch (from 0)."""
+        steps = self.plan.steps_per_epoch
+        for step in range(steps):
+            drawn = [self._draw(name, members, epoch, step) for name, members in self._lists.items()]
+            normal = drawn[0].size if self.sampling.mode == "pairs" else 0
+            yield self._batch(np.concatenate(drawn), normal, epoch * steps + step)
+
+    def _draw(self, name: str, members: NDArray[np.int64], epoch: int, step: int) -> NDArray[np.int64]:
+        size = min(self.sampling.batch, len(members))
+        batches = self._batches_of(len(members))
+        overall = epoch * self.plan.steps_per_epoch + step
+        if self.sampling.restart == "step":
+            turn, position = overall, 0
+        elif self.sampling.restart == "exhausted":
+            turn, position = divmod(overall, batches)
+        else:
+            # More steps than batches in an epoch: the list starts over in a new order.
+            again, position = divmod(step, batches)
+            turn = epoch + self.sampling.epochs * again
+        chosen = slice(position * size, (position + 1) * size)
+        if self.sampling.restart == "never":
+            return members[chosen]
+        generator = np.random.default_rng(derive(self.seed, self.dataset, "sampling", name, turn))
+        return members[generator.permutation(len(members))[chosen]]
+
+    def _batch(self, drawn: NDArray[np.int64], normal: int, overall: int) -> Batch:
+        items = drawn.ravel()
+        if self.sampling.fit == "stretches":
+            generator = np.random.default_rng(derive(self.seed, self.dataset, "sampling", "stretches", overall))
+            fitted = [self._stretched(int(item), generator) for item in items]
+        else:
+            fitted = [self._fitted[int(item)] for item in items]
+        return Batch(
+            features=torch.from_numpy(np.stack([features for features, _ in fitted])),
+            lengths=torch.tensor([length for _, length in fitted]),
+            labels=torch.from_numpy(self.split.labels[items]),
+            normal=normal,
+            crops=drawn.shape[1],
+        )
+
+    def _stretched(self, item: int, generator: np.random.Generator) -> tuple[NDArray[np.float32], int]:
+        length = self.sampling.length
+        features = self.split.item_features(item)
+        return draw_stretches(features, length, self.sampling.stretch, generator), length
+
+    @cached_property
+    def _fitted(self) -> FittedVideos:
+        return FittedVideos(self.split, self.items, self.sampling, self.scratch)
+
+
+def ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Yield the same batches; the next one is made while one is in use."""
+    with ThreadPoolExecutor(1) as worker:
+        coming = worker.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = worker.submit(next, batches, None)
+            yield batch
+
+
+def validation_items(split: Split, seed: int, dataset: str, part: float = 0.15) -> NDArray[np.bool_]:
+    """Return which items `[items]` belong to the validation part: `part` of the videos of every label combination.
+
+    At least one video of each kind with two or more; all crops of a video go together. The part depends on
+    (seed, data set) alone.
+    """
+    first = {item.video: item.labels for item in reversed(split.items)}
+    by_label: dict[tuple[int, ...], list[str]] = {}
+    for video in sorted(first):
+        by_label.setdefault(first[video], []).append(video)
+    chosen: set[str] = set()
+    for labels, videos in sorted(by_label.items()):
+        generator = np.random.default_rng(derive(seed, dataset, "validation", *labels))
+        count = max(1, round(part * len(videos))) if len(videos) > 1 else 0
+        chosen.update(videos[i] for i in generator.permutation(len(videos))[:count])
+    return np.array([item.video in chosen for item in split.items])
