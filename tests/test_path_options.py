@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -144,16 +143,7 @@ def test_a_path_that_cannot_be_written(
     told(WRITTEN[option], kind(place, ""), place, harness)
 
 
-def test_a_text_tower_that_the_process_of_a_benchmark_cannot_read(
-    place: Path, harness: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """That process is of its own; here its answer is asked for in this one."""
-    from harness.bench import run
-
-    def alone(name: str, request: run.Request) -> dict[str, object]:
-        return run._answer({**asdict(request), "out": "", "methods": {name: True}})
-
-    monkeypatch.setattr(run, "_alone", alone)
+def test_a_text_tower_that_the_process_of_a_benchmark_cannot_read(place: Path, harness: Call) -> None:
     (place / "out").mkdir()
     words = f"bench --methods clip-zeroshot --text-tower {{p}} --out {place / 'out'}"
     line = told(words, missing(place, ""), place, harness)
