@@ -1,3 +1,60 @@
-"""Benchmark and evaluation harness for weakly supervised video anomaly detection."""
+"""Benchmark and evaluation harness for weakly supervised video anomaly detection.
 
-__version__ = "0.1.0"
+The names below are the public Python API; what they need is imported when they are first used. Everything that the
+author of a method needs is in `harness.plugin`, metrics on plain arrays are in `harness.metrics`. All else may change
+from one version to the next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from harness.version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from harness import metrics
+    from harness.api.checkpoints import Model, load_checkpoint
+    from harness.api.compare import Comparison, compare
+    from harness.api.run import Leaderboard, run
+    from harness.api.runs import Run, Runs, load_runs
+    from harness.api.score import Score, score
+    from harness.errors import HarnessError, UserError
+
+_HOMES = {
+    **{"Model": "checkpoints", "load_checkpoint": "checkpoints", "Comparison": "compare", "compare": "compare"},
+    **{"Leaderboard": "run", "run": "run", "Run": "runs", "Runs": "runs", "load_runs": "runs"},
+    **{"Score": "score", "score": "score"},
+}
+
+__all__ = [
+    "Comparison",
+    "HarnessError",
+    "Leaderboard",
+    "Model",
+    "Run",
+    "Runs",
+    "Score",
+    "UserError",
+    "compare",
+    "load_checkpoint",
+    "load_runs",
+    "metrics",
+    "run",
+    "score",
+]
+
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    if name in ("HarnessError", "UserError"):
+        return getattr(importlib.import_module("harness.errors"), name)
+    if name == "metrics":
+        return importlib.import_module("harness.metrics")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"harness.api.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -14,12 +14,12 @@ from harness.registry import method_class, method_names
 ROOT = Path(__file__).resolve().parents[1]
 HARNESS = {
     *("data", "data.bank", "data.card", "data.card_parts", "data.shares"),
-    *("plugin", "plugin.card", "plugin.config", "plugin.contract", "plugin.method", "runs", "runs.computation"),
+    *("plugin.card", "plugin.config", "plugin.contract", "plugin.method", "runs", "runs.computation"),
     *("text", "text.encoder"),
     *("records", "records.alignment", "records.label_access", "records.predictions", "records.truth"),
     *("training", "training.arithmetic", "training.averaging", "training.fitting", "training.loop", "training.predict"),
     *("training.sampling", "training.seeds", "training.selection", "training.steps"),
-    *("metrics", "metrics.alarms", "metrics.frame", "metrics.protocol", "metrics.segments"),
+    *("metrics.alarms", "metrics.frame", "metrics.protocol", "metrics.segments"),
 }
 METHODS = {
     *("__init__", "adam", "anomalyclip", "bnwvad", "clip_zeroshot", "cliptsa", "deepmil", "desc", "dsanet"),

@@ -99,7 +99,7 @@ def test_defects_of_the_harness_are_not_hidden(
 
 
 def test_the_version_and_the_help(harness: Call) -> None:
-    from harness import __version__
+    from harness.version import __version__
 
     assert harness("--version") == (0, f"{__version__}\n", "")
     assert harness("run", "-h") == harness("run", "--help")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import __version__
 from harness.boards.archive import stored
 from harness.boards.bundle import FILES, FORMAT, Manifest, Packed, parse_entry, truth_hash
 from harness.boards.judge import differences
@@ -18,6 +17,7 @@ from harness.records.run_directory import open_run
 from harness.records.spec import RunResult
 from harness.registry import one_method
 from harness.tracking.format import read_run
+from harness.version import __version__
 
 
 def find_runs(words: Sequence[str], runs: Path) -> list[Path]:

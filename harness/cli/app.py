@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 
-from harness import __version__
 from harness.cli import audit as cli_audit
 from harness.cli import bench as cli_bench
 from harness.cli import checkpoints as cli_checkpoints
@@ -26,6 +25,7 @@ from harness.cli.options import Json, Out, TrackingUri
 from harness.cli.streams import any_streams
 from harness.cli.verbs import Verbs
 from harness.errors import UserError
+from harness.version import __version__
 
 app = Verbs(
     name="harness",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,13 +9,11 @@ import typer
 
 from harness.cli import options
 from harness.cli.options import Device, Json, Out, Precision, Set, TextTower, TrackingUri
-from harness.errors import Damaged, UserError
+from harness.errors import UserError
 
 if TYPE_CHECKING:
-    from harness.records.spec import Matrix
+    from harness.api.execution import Executed
     from harness.runs.matrix import Plan
-    from harness.runs.runner import Open
-    from harness.tracking.rounding_spread import Spread
 
 
 def run(
@@ -88,6 +84,8 @@ def run(
     json: Json = False,
 ) -> None:
     """Train, evaluate, track and publish: one run per method, data set and seed, then leaderboard and report."""
+    from harness.api.execution import Execution, execute, threads_of_a_run
+    from harness.cli.progress import Live
     from harness.records.spec import Matrix
     from harness.runs.inputs import check_inputs
     from harness.runs.matrix import plan, read_matrix
@@ -124,18 +122,24 @@ def run(
         )
     options.one_of("--executor", executor, ("local", "ray", "inline"))
     options.one_of("--stability-grid", grid, ("full", "quick"))
-    if stability and executor != "local":
-        raise UserError(f"--stability with --executor {executor}: variants need processes of their own; use local")
-    memory = options.memory_size("--memory-limit", memory_limit)
-    _check_executor(executor, jobs, timeout, memory)
-    planned = plan(matrix, out, _threads(jobs), fresh=rerun)
+    execution = Execution(
+        out,
+        tracking_uri,
+        executor,  # type: ignore[arg-type]
+        jobs,
+        timeout,
+        options.memory_size("--memory-limit", memory_limit),
+        ray_address,
+        gpus if matrix.device == "cuda" else 0.0,
+        (grid if stability else None),  # type: ignore[arg-type]
+    )
+    execution.check()
+    planned = plan(matrix, out, threads_of_a_run(jobs), fresh=rerun)
     if dry_run:
         _show(planned, jobs, json)
         return
     check_inputs(planned.orders, full=verify)
-    jobs = min(jobs, max(len(planned.orders), 1))
-    opener = _opener(executor, jobs, timeout, memory, ray_address, gpus, matrix)
-    _compute(planned, opener, jobs, tracking_uri, out, json, grid if stability else None)
+    _show_executed(execute(planned, execution, Live), json, stability)
 
 
 # Parameters of `run` that say what is run, not how.
@@ -143,43 +147,6 @@ _MATRIX = (
     *("methods", "dataset", "features", "seeds", "selection", "set_", "sweep", "preset", "ablations", "device"),
     *("precision", "compiled", "fused", "text_tower"),
 )
-
-
-def _threads(jobs: int) -> int:
-    """Threads of one run: what OMP_NUM_THREADS says, else an equal share of the cores."""
-    import torch
-
-    return torch.get_num_threads() if os.environ.get("OMP_NUM_THREADS") else max(torch.get_num_threads() // jobs, 1)
-
-
-def _check_executor(executor: str, jobs: int, timeout: float | None, memory: int | None) -> None:
-    """Raise UserError where an option asks an executor for what it cannot do."""
-    if memory is not None and executor != "local":
-        raise UserError(f"--memory-limit with --executor {executor}: only the local executor watches it; use local")
-    if executor == "inline" and (jobs > 1 or timeout is not None):
-        raise UserError("--executor inline: one run at a time and no --timeout; use --executor local")
-
-
-def _opener(
-    executor: str,
-    jobs: int,
-    timeout: float | None,
-    memory: int | None,
-    address: str | None,
-    gpus: float,
-    matrix: Matrix,
-) -> Open:
-    if executor == "inline":
-        from harness.runs.executors.inline import InlineExecutor
-
-        return InlineExecutor
-    if executor == "ray":
-        from harness.runs.executors.ray import RayExecutor
-
-        return lambda tell: RayExecutor(tell, address, gpus if matrix.device == "cuda" else 0.0, timeout)
-    from harness.runs.executors.local import LocalExecutor
-
-    return lambda tell: LocalExecutor(tell, jobs, timeout, memory)
 
 
 def _show(planned: Plan, jobs: int, json: bool) -> None:
@@ -198,49 +165,26 @@ def _show(planned: Plan, jobs: int, json: bool) -> None:
         tell(line)
 
 
-def _compute(
-    planned: Plan, opener: Open, jobs: int, tracking_uri: str | None, out: Path, json: bool, grid: str | None
-) -> None:
+def _show_executed(done: Executed, json: bool, stability: bool) -> None:
     from harness.cli import listing
-    from harness.cli.progress import Live
     from harness.console import out as screen
     from harness.console import print_json, say, tell
-    from harness.report.leaderboard.board import Board, board_dict
-    from harness.report.publish import publish
+    from harness.report.leaderboard.board import board_dict
     from harness.report.terminal import print_leaderboard
-    from harness.runs import runner
-    from harness.runs.estimate import Estimates
-    from harness.runs.stability import Grid, measure
-    from harness.tracking.tracker import Tracker, TrackingError
 
-    tracker = Tracker(tracking_uri, out)
-    with Live(planned.orders, Estimates(out), jobs) as live:
-        results = runner.run(planned, opener, tracker, live)
-    failed = [f"{result.method} seed {result.seed}: {result.error}" for result in results if result.status == "failed"]
-    boards: list[Board] = []
-    paths: list[Path] = []
-    spreads: list[Spread] = []
-    try:
-        if grid is not None:
-            shown = partial(Live, estimates=Estimates(out), jobs=jobs)
-            spreads = measure(planned.orders, Grid(grid == "quick"), opener, tracker, shown)
-        leaderboard, paths = publish(tracker, directory=out / "report")
-        failed += [f"missing from the leaderboard: {line}" for line in leaderboard.missing]
-        boards = [board for board in leaderboard.boards if board.dataset in {result.dataset for result in results}]
-    except (TrackingError, Damaged) as error:  # the runs are on disk, and the next command sends them
-        failed.append(str(error))
-    failed += [f"{spread.method} seed {spread.seed}: {spread.words}" for spread in spreads if not spread.stable]
+    wanted = {result.dataset for result in done.results}
+    boards = [board for board in done.leaderboard.boards if board.dataset in wanted]
     if json:
-        runs: list[dict[str, Any]] = [result.model_dump(mode="json") for result in results]
-        measured = {} if grid is None else {"stability": [spread.as_json() for spread in spreads]}
+        runs: list[dict[str, Any]] = [result.model_dump(mode="json") for result in done.results]
+        measured = {"stability": [spread.as_json() for spread in done.spreads]} if stability else {}
         print_json({"runs": runs, "leaderboard": [board_dict(board) for board in boards], **measured})
     else:
         print_leaderboard(boards, screen)
-        if spreads:
-            listing.show_spreads(spreads)
-        for path in paths:
+        if stability:
+            listing.show_spreads(list(done.spreads))
+        for path in done.files:
             tell(f"wrote {path}")
-    for line in failed:
+    for line in done.problems:
         say(f"failed: {line}")
-    if failed:
+    if done.problems:
         raise typer.Exit(1)

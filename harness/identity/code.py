@@ -27,7 +27,8 @@ TEXT = "harness.text.encoder"
 # Reached by what computes, but they only carry: a version, errors and their words, files, their places and hashes, the
 # request.
 _CARRIERS = {
-    *("harness", "harness.errors", "harness.names", "harness.paths", "harness.printable", "harness.io"),
+    *("harness", "harness.errors", "harness.names", "harness.paths", "harness.printable", "harness.version"),
+    *("harness.io", "harness.metrics", "harness.plugin"),  # of the last two only what names those below
     *("harness.io.atomic", "harness.io.digests", "harness.io.npz", "harness.io.seals"),
     *("harness.records.spec", "harness.text.tower_files", "harness.data.card_errors", "harness.data.spelling"),
 }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.plugin.card import MethodCard
+    from harness.plugin.config import Range
     from harness.plugin.method import (
         Batch,
         Looks,
@@ -32,6 +33,7 @@ __all__ = [
     "MethodCard",
     "MethodConfig",
     "Prediction",
+    "Range",
     "Reading",
     "Sampling",
     "Schedule",
@@ -45,10 +47,11 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from harness.plugin import card
+    from harness.plugin import card, config
 
-    if hasattr(card, name):
-        return getattr(card, name)
+    for light in (card, config):
+        if hasattr(light, name):
+            return getattr(light, name)
     from harness.plugin import method
 
     return getattr(method, name)

@@ -36,6 +36,12 @@ class Predictions:
         """Rows of video `index`."""
         return slice(int(self.offsets[index]), int(self.offsets[index + 1]))
 
+    def __getitem__(self, video: str) -> NDArray[np.float32] | NDArray[np.float64]:
+        """Return the scores `[T]` of a video; raises KeyError if it is not there."""
+        if video not in self.videos:
+            raise KeyError(video)
+        return self.scores[self.rows(self.videos.index(video))]
+
     def save(self, path: Path) -> None:
         """Write an uncompressed npz, atomically; equal predictions give equal bytes."""
         arrays: dict[str, NDArray[np.generic]] = {

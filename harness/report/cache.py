@@ -13,7 +13,6 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from harness import __version__
 from harness.errors import UserError
 from harness.io.atomic import read_json, write_text
 from harness.io.digests import digest
@@ -23,6 +22,7 @@ from harness.report.leaderboard.board import Leaderboard
 from harness.tracking.sqlite import ARTIFACTS, sqlite_file
 from harness.tracking.tracker import Tracker
 from harness.tracking.unsent_runs import UNSENT, run_directories
+from harness.version import __version__
 
 # Reports of so many directories are remembered.
 MOST = 20

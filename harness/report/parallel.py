@@ -10,6 +10,8 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 from typing import TypeVar
 
+from harness.io.spawning import without_main
+
 _Thing = TypeVar("_Thing")
 _Result = TypeVar("_Result")
 # A process takes about half a second to start; what is done sooner is done here. More of them find little to do.
@@ -39,7 +41,8 @@ def _pool() -> ProcessPoolExecutor:
     try:
         workers = min(_cores(), MOST)
         pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
-        list(pool.map(abs, range(workers)))
+        with without_main():
+            list(pool.map(abs, range(workers)))
         return pool
     finally:
         if before is None:

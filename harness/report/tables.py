@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from typing import Any
 
 from harness.report.figures import chosen, count, duration, is_main, label, percent
 from harness.report.leaderboard.board import Board, Figure, Leaderboard, Row
@@ -116,19 +117,17 @@ def _tex_figure(figure: Figure | None, best: list[float]) -> str:
     return f"${text}{spread}{low}{videos}$"
 
 
-def comma_separated(leaderboard: Leaderboard) -> str:
-    """Return one CSV for all boards: fractions in full precision, one line per row."""
+def columns_and_rows(leaderboard: Leaderboard) -> tuple[list[str], list[list[Any]]]:
+    """Return one flat table of all boards: names of its columns, and a row per row, fractions in full precision."""
     metrics = list(dict.fromkeys(name for board in leaderboard.boards for name in board.metrics))
     identity = ("rank", "claim", "method", "family", "ablation", "preset", "selection", "origin", "checkpoint")
     facts = (*identity, "arithmetic", "text_tower", "scale", "config_hash", "fidelity", "unchecked")
     costs = ("stability", "oracle_gap", "parameters", "train_seconds", "test_frames_per_second")
     parts = ("mean", "sd", "low", "high", "videos_low", "videos_high")
     numbers = [name if part == "mean" else f"{name}_{part}" for name in metrics for part in parts]
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
     shared = ("dataset", "features", "feature_hash", "protocol", "videos", "frames")
     reference = ("published", "published_source", "unverified")
-    writer.writerow(map(csv_cell, [*shared, "excluded", *facts, "seeds", *numbers, *costs, *reference]))
+    rows: list[list[Any]] = []
     for board in leaderboard.boards:
         for row in board.rows:
             reported = row.published.get(board.primary)
@@ -141,7 +140,17 @@ def comma_separated(leaderboard: Leaderboard) -> str:
                 *(getattr(row, name) for name in costs),
                 *((reported.value, reported.source, reported.doubtful) if reported else (None, None, None)),
             ]
-            writer.writerow(map(csv_cell, cells))
+            rows.append(cells)
+    return [*shared, "excluded", *facts, "seeds", *numbers, *costs, *reference], rows
+
+
+def comma_separated(leaderboard: Leaderboard) -> str:
+    """Return one CSV for all boards, see `columns_and_rows`."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    columns, rows = columns_and_rows(leaderboard)
+    for cells in (columns, *rows):
+        writer.writerow(map(csv_cell, cells))
     return stream.getvalue()
 
 

@@ -66,7 +66,7 @@ def evaluate_checkpoint(request: Request, say: Say, progress: Progress) -> RunRe
     card = find_card(request.dataset)
     paths = [locate(text, request.out) for text in request.checkpoints]
     label = ", ".join(path.name for path in paths)
-    method, header = _loaded(request, paths, card, label, say)
+    method, header = load_method(request, paths, card, label, say)
     bank = open_bank(card, _features(card, request.features, header.dim, label))
     settle(torch.get_num_threads())
     spec = spec_of(
@@ -130,7 +130,7 @@ def locate(text: str, out: Path) -> Path:
     return open_run(directory).file(CHECKPOINT) if (directory / RECORD).exists() else directory / CHECKPOINT
 
 
-def _loaded(request: Request, paths: list[Path], card: DatasetCard, label: str, say: Say) -> tuple[Method, Header]:
+def load_method(request: Request, paths: list[Path], card: DatasetCard, label: str, say: Say) -> tuple[Method, Header]:
     wanted = one_method(request.method) if request.method else None
     header = read_header(paths[0])
     if header is None:

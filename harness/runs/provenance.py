@@ -8,7 +8,7 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from harness import __version__
+from harness.version import __version__
 
 _PACKAGES = ("torch", "numpy", "scikit-learn", "pandas", "mlflow", "datasets", "transformers", "safetensors")
 

@@ -77,9 +77,9 @@ def read_scores(path: Path) -> ScoredFile | Predictions:
     if name.endswith(".npz"):
         return Predictions.load(path)
     if name.endswith((".parquet", ".pq")):
-        return _table(path, _read(path, "parquet"), first_line=1)
+        return table_scores(path, _read(path, "parquet"), first_line=1)
     if name.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz")):
-        return _table(path, _read(path, "csv"), first_line=2)
+        return table_scores(path, _read(path, "csv"), first_line=2)
     raise UserError(f"{path}: unknown kind of prediction file; expected .npz, .parquet, .csv or .csv.gz")
 
 
@@ -114,7 +114,12 @@ def _separator(path: Path) -> str:
     return next((separator for separator in usual if separator in head), ",")
 
 
-def _table(path: Path, table: pd.DataFrame, first_line: int) -> ScoredFile:
+def table_scores(path: Path, table: pd.DataFrame, first_line: int) -> ScoredFile:
+    """Return the scores of a table; `path` and `first_line`, the number of its first row, are for messages.
+
+    Raises:
+        UserError: as `read_scores`.
+    """
     import pandas as pd
 
     video, score = _column(path, table, _VIDEO), _column(path, table, _SCORE)

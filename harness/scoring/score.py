@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +25,9 @@ from harness.scoring.files import ScoredFile, read_scores
 from harness.scoring.own_labels import own_truth
 from harness.scoring.rows import check_fit, describe, parse_rows, rows_of_videos
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 @dataclass(frozen=True)
 class Request:
@@ -31,7 +35,8 @@ class Request:
 
     Without `dataset` the file's own labels count. `root` holds annotation files to score by in place of an imported
     bank; `partial` scores what file and ground truth share; `rows` says what a row stands for. `fps` is needed for
-    alarms where the card has none: at `thresholds`, and where false alarms come down to `rates` per hour.
+    alarms where the card has none: at `thresholds`, and where false alarms come down to `rates` per hour. `given` are
+    scores that no file holds; `path` only names them then.
     """
 
     path: Path
@@ -44,6 +49,7 @@ class Request:
     thresholds: tuple[float, ...] = ()
     rates: tuple[float, ...] = ()
     iou: float = 0.5
+    given: ScoredFile | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,20 @@ class Score:
     fps: float
     alarms: tuple[Rated, ...]
 
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Metrics as fractions, by name."""
+        return dict(self.evaluation.metrics)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per metric: its value and, where it has one, its interval over videos, as fractions."""
+        import pandas as pd
+
+        ends = {name: self.intervals.get(name, (None, None)) for name in self.metrics}
+        rows = [(name, value, *ends[name]) for name, value in self.metrics.items()]
+        frame: pd.DataFrame = pd.DataFrame(rows, columns=["metric", "value", "low", "high"])
+        return frame
+
 
 @dataclass(frozen=True)
 class Test:
@@ -85,7 +105,7 @@ def score(request: Request) -> Score:
     Raises:
         UserError: the file or an annotation file cannot be read, the two disagree, or an option is missing.
     """
-    found = read_scores(request.path)
+    found = request.given or read_scores(request.path)
     if request.dataset is None:
         fps = request.fps or 0.0
         test = _by_own_labels(found, request)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.report.leaderboard.published import Published
 from harness.tracking.tracker import TrackedRun
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -160,6 +163,22 @@ class Leaderboard:
     failures: tuple[Failure, ...] = ()
     notices: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per row of every board, with the columns of `leaderboard.csv`; metrics as fractions."""
+        import pandas as pd
+
+        from harness.report.tables import columns_and_rows
+
+        columns, rows = columns_and_rows(self)
+        frame: pd.DataFrame = pd.DataFrame(rows, columns=columns)
+        return frame
+
+    def _repr_html_(self) -> str:
+        frame = self.to_frame()
+        primary = [f"{board.primary}{part}" for board in self.boards[:1] for part in ("", "_sd", "_low", "_high")]
+        shown = ["dataset", "features", "rank", "method", "preset", "selection", "seeds", *primary]
+        return str(frame[[name for name in shown if name in frame]].to_html(index=False))
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready form."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness import __version__
 from harness.report.quoting import bibtex_text
+from harness.version import __version__
 
 if TYPE_CHECKING:
     from harness.plugin.method import MethodCard

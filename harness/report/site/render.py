@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness import __version__
 from harness.parity.record import counts
 from harness.paths import report_assets_dir
 from harness.report import figures
@@ -15,6 +14,7 @@ from harness.report.leaderboard.open_pairs import settled
 from harness.report.quoting import html_environment
 from harness.report.site import classes, links, plots
 from harness.report.site.citation import harness_bibtex
+from harness.version import __version__
 
 STYLES = ("uPlot.min.css", "report.css", "site.css")
 

@@ -15,6 +15,7 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
+from harness.io.spawning import without_main
 from harness.runs.executors.death import cause, kills
 from harness.runs.executors.worker import serve
 from harness.runs.order import Order
@@ -43,7 +44,7 @@ class Worker:
         self._pipe, theirs = context.Pipe()
         self.process = context.Process(target=serve, args=(theirs,), name=f"harness worker {slot}")
         resource_tracker.ensure_running()  # it is ours, and must not carry the worker's mark
-        with _environment({**settings, MARK: self._mark}), without_interrupts():
+        with _environment({**settings, MARK: self._mark}), without_interrupts(), without_main():
             self.process.start()
         theirs.close()
         self._exit = _death_of(self.process.pid)

@@ -1,0 +1,97 @@
+"""`harness.compare`: what separates two or more contestants on one test set, and how sure that is."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.comparison import result
+from harness.comparison.contestants import Lineup, line_up
+from harness.comparison.page import write_page
+from harness.comparison.sources import Invitation
+from harness.comparison.statistics import compare as between
+from harness.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Verdicts on every pair of contestants. `cautions` are what a reader must know of them."""
+
+    result: result.Comparison
+    lineup: Lineup
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What a reader must know."""
+        return self.lineup.cautions
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per pair and metric: difference (a fraction), its interval, p-values, verdict."""
+        import pandas as pd
+
+        rows = []
+        for verdict in self.result.verdicts:
+            row: dict[str, Any] = verdict.as_json()
+            row["low"], row["high"] = row.pop("interval")
+            row["videos_low"], row["videos_high"] = row.pop("interval_videos")
+            rows.append(row)
+        frame: pd.DataFrame = pd.DataFrame(rows)
+        return frame
+
+    def write_page(self, path: str | Path) -> None:
+        """Write the comparison as one self-contained HTML page."""
+        lineup = self.lineup
+        write_page(Path(path), self.result, lineup.contestants, lineup.sources, lineup.truth, lineup.cautions)
+
+    def _repr_html_(self) -> str:
+        return str(self.to_frame().to_html(index=False))
+
+
+def compare(
+    *contestants: str | Path,
+    dataset: str | None = None,
+    features: str | None = None,
+    root: str | Path | None = None,
+    preset: str | None = None,
+    selection: str | None = None,
+    text_tower: str | None = None,
+    device: str = "cpu",
+    resamples: int = 1000,
+    out: str | Path = "runs",
+) -> Comparison:
+    """Compare contestants with intervals and verdicts, as `harness compare` does; nothing is written.
+
+    Args:
+        contestants: two or more, each a run directory, a run id or a method with runs below `out`, a checkpoint,
+            METHOD:FILE for official weights, or a prediction file; ONE+OTHER are the seeds of one contestant.
+        dataset: data set that checkpoints and files are of, where they do not say it.
+        features: its feature set.
+        root: directory of the card's annotation files, in place of an imported data set.
+        preset: chooses among the runs of a method.
+        selection: chooses among the runs of a method.
+        text_tower: for checkpoints that need text.
+        device: "cpu" or "cuda", for checkpoints.
+        resamples: of the test videos, and permutations.
+        out: directory of the runs.
+
+    Raises:
+        UserError: a contestant is not found, or they share no test set.
+    """
+    words = tuple(map(str, contestants))
+    if len(words) < 2:
+        raise UserError(f"compare {' '.join(words)}: expected two or more contestants")
+    place = None if root is None else Path(root)
+    invitation = Invitation(words, dataset, features, place, text_tower, device, Path(out), preset, selection)
+    lineup = line_up(invitation, lambda text: None, _silent)
+    return Comparison(between(lineup.contestants, lineup.truth, resamples, permutations=resamples), lineup)
+
+
+@contextlib.contextmanager
+def _silent(text: str) -> Iterator[Any]:
+    yield lambda done, total: None
