@@ -52,7 +52,9 @@ class Execution:
                 f"--stability with --executor {self.executor}: variants need processes of their own; use local"
             )
         if self.memory_limit is not None and self.executor != "local":
-            raise UserError(f"--memory-limit with --executor {self.executor}: only the local executor watches it")
+            raise UserError(
+                f"--memory-limit with --executor {self.executor}: only the local executor watches it; use local"
+            )
         if self.executor == "inline" and (self.jobs > 1 or self.timeout is not None):
             raise UserError("--executor inline: one run at a time and no --timeout; use --executor local")
 

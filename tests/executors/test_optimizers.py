@@ -11,7 +11,7 @@ import torch
 CODE = """
 import sys, torch
 from harness.runs.computation import settle
-from harness.executors.optimizers import without_compiler
+from harness.runs.executors.optimizers import without_compiler
 from methods.adam import Adam
 
 settle(1)
