@@ -15,8 +15,9 @@ from harness.errors import HarnessError
 from harness.io.digests import digest
 from tests.fuzz.targets import Target
 
-# A reader of a file of some kilobytes needs neither.
-SECONDS, MEMORY = 30, 2 << 30
+# A reader of a file of some kilobytes needs none of these: seconds of the processor, which a busy machine does not make
+# more of, seconds on the clock for one that only waits, and bytes.
+SECONDS, WAITING, MEMORY = 30, 600, 2 << 30
 
 
 class Hung(BaseException):
@@ -43,19 +44,23 @@ def _bounded() -> Iterator[None]:
     """Raise `Hung` after some seconds, and let allocations fail that no such file can need."""
 
     def hung(_: int, frame: FrameType | None) -> None:
-        raise Hung(f"no end after {SECONDS} s")
+        raise Hung(f"no end after {SECONDS} s of the processor, or {WAITING} s")
 
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    before = signal.signal(signal.SIGALRM, hung)
+    limits = {signal.ITIMER_PROF: (signal.SIGPROF, SECONDS), signal.ITIMER_REAL: (signal.SIGALRM, WAITING)}
+    before = {number: signal.signal(number, hung) for number, _ in limits.values()}
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, hard))
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    for timer, (_, seconds) in limits.items():
+        signal.setitimer(timer, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        for timer in limits:
+            signal.setitimer(timer, 0)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-        signal.signal(signal.SIGALRM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 FOUND = Path(__file__).resolve().parent / "found"
