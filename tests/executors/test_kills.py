@@ -85,8 +85,10 @@ def _forget(out: Path) -> None:
 
 
 def _children(pid: int) -> list[int]:
+    """Workers; not Python's own resource tracker, which prints a traceback of its own when it is started again."""
     with contextlib.suppress(OSError):
-        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        children = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [child for child in children if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes()]
     return []
 
 
