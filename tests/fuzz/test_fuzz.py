@@ -6,6 +6,7 @@ stumbles over is written to `found/` and read again by the suite ever after.
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections import Counter
@@ -108,6 +109,7 @@ def test_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_reader_that_stumbles_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the trials are worth."""
     monkeypatch.setattr(trial, "SECONDS", 0.2)
+    monkeypatch.setattr(trial, "WAITING", 1.0)
     marker = tmp_path / "marker"
 
     def wrong(read: Callable[[], object]) -> str | None:
@@ -121,6 +123,7 @@ def test_a_reader_that_stumbles_is_noticed(tmp_path: Path, monkeypatch: pytest.M
     assert "KeyError" in str(wrong(lambda: {}["missing"]))
     assert "MemoryError" in str(wrong(lambda: bytearray(1 << 40)))
     assert "Hung" in str(wrong(lambda: time.sleep(5)))
+    assert "Hung" in str(wrong(lambda: [None for _ in itertools.repeat(0)]))
     assert wrong(marker.mkdir) == "code was executed"
 
 
