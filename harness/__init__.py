@@ -20,10 +20,21 @@ if TYPE_CHECKING:
     from harness.api.score import Score, score
     from harness.errors import HarnessError, UserError
 
+# The modules that hold the public names.
 _HOMES = {
-    **{"Model": "checkpoints", "load_checkpoint": "checkpoints", "Comparison": "compare", "compare": "compare"},
-    **{"Leaderboard": "run", "run": "run", "Run": "runs", "Runs": "runs", "load_runs": "runs"},
-    **{"Score": "score", "score": "score"},
+    "Comparison": "harness.api.compare",
+    "HarnessError": "harness.errors",
+    "Leaderboard": "harness.api.run",
+    "Model": "harness.api.checkpoints",
+    "Run": "harness.api.runs",
+    "Runs": "harness.api.runs",
+    "Score": "harness.api.score",
+    "UserError": "harness.errors",
+    "compare": "harness.api.compare",
+    "load_checkpoint": "harness.api.checkpoints",
+    "load_runs": "harness.api.runs",
+    "run": "harness.api.run",
+    "score": "harness.api.score",
 }
 
 __all__ = [
@@ -47,13 +58,11 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     import importlib
 
-    if name in ("HarnessError", "UserError"):
-        return getattr(importlib.import_module("harness.errors"), name)
     if name == "metrics":
         return importlib.import_module("harness.metrics")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"harness.api.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from harness.check.subject import Options, Subject
-from harness.plugin.method import Batch, TrainingPlan
+from harness.plugin import Batch, TrainingPlan
 from harness.records.spec import Precision
 from harness.registry import method_cards, method_class
 from harness.training.arithmetic import arithmetic

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from harness.check import CHECKS, check_method, run_checks
 from harness.check.state import left_behind
 from harness.errors import UserError
-from harness.plugin.method import Batch, Method, MethodCard, Prediction, Sampling, Schedule, Task, TrainingPlan
+from harness.plugin import Batch, Method, MethodCard, Prediction, Sampling, Schedule, Task, TrainingPlan
 from tests.tiny import Tiny, TinyConfig, task
 
 SHORT = {"snippets": 5_000, "memory": 1 << 30}

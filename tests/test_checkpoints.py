@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from harness.errors import Unsupported, UserError
 from harness.io.digests import file_digest
-from harness.plugin.method import Method, MethodCard, MethodConfig, Task
+from harness.plugin import Method, MethodCard, MethodConfig, Task
 from harness.registry import method_names
 from harness.weights import convert as conversion
 from harness.weights.checkpoints import Header, read_header, save_checkpoint, weights_hash

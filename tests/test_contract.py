@@ -11,7 +11,7 @@ from torch import Tensor
 
 from harness.check import check_method, run_checks
 from harness.errors import BrokenMethod, UserError
-from harness.plugin.method import Batch, Method, Prediction, Sampling, Schedule, TrainingPlan
+from harness.plugin import Batch, Method, Prediction, Sampling, Schedule, TrainingPlan
 from harness.records.alignment import Alignment
 from harness.training.arithmetic import arithmetic
 from harness.training.loop import train

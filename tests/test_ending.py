@@ -22,7 +22,7 @@ VERBS = {
     "bench --methods random": "harness.bench.run.bench_all",
     "convert a.pth --method deepmil --out b.safetensors": "harness.weights.convert.convert",
     "eval a --dataset demo": "harness.runs.checkpoint_evaluation.evaluate_checkpoint",
-    "compare a b": "harness.comparison.contestants.line_up",
+    "compare a b": "harness.api.compare.line_up",
     "score a.csv": "harness.scoring.score.score",
     "submit a --out b.zip": "harness.boards.pack.find_runs",
     "verify-submission a.zip": "harness.boards.bundle.read",

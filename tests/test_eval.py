@@ -19,11 +19,11 @@ from harness.data.bank_writer import BankWriter
 from harness.data.card import DatasetCard
 from harness.errors import UserError
 from harness.io.atomic import read_json, replacing_directory
-from harness.plugin.method import Task
+from harness.plugin import Task
 from harness.records.spec import RunResult, RunSpec
 from harness.records.truth import Event, GroundTruth, VideoTruth
 from harness.registry import method_names
-from harness.runs.checkpoint_evaluation import _features
+from harness.runs.checkpoint_loading import fitting_features
 from harness.text.encoder import load_text_tower
 from harness.weights.checkpoints import Header, save_checkpoint
 from methods.deepmil import DeepMIL
@@ -225,14 +225,14 @@ def test_nan_in_weights_fails_with_exit_code_1(harness: Call, tmp_path: Path) ->
 
 def test_the_feature_set_of_the_right_width_is_taken(tmp_path: Path) -> None:
     card = DatasetCard.model_validate(yaml.safe_load(Path(bank(tmp_path, clip=8, i3d=24, twin=24, c3d=40)).read_text()))
-    assert _features(card, None, 40, "x") == "c3d"
-    assert _features(card, None, 8, "x") == "clip"
-    assert _features(card, "twin", 24, "x") == "twin"
+    assert fitting_features(card, None, 40, "x") == "c3d"
+    assert fitting_features(card, None, 8, "x") == "clip"
+    assert fitting_features(card, "twin", 24, "x") == "twin"
     for wanted in (None, "clip"):
         with pytest.raises(UserError, match="x is made for 24-d features; small/clip has 8-d; --features i3d or twin"):
-            _features(card, wanted, 24, "x")
+            fitting_features(card, wanted, 24, "x")
     with pytest.raises(UserError, match=r"x is made for 7-d features; small/clip has 8-d$"):
-        _features(card, None, 7, "x")
+        fitting_features(card, None, 7, "x")
 
 
 def test_another_text_tower_is_said(harness: Call, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from harness.check import CHECKS, check_method
-from harness.plugin.method import Method, Task, TrainingVideo
+from harness.plugin import Method, Task, TrainingVideo
 from harness.registry import _entries, method_class
 from tests.installed import installed
 

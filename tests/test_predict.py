@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from harness.errors import HarnessError
-from harness.plugin.method import Prediction
+from harness.plugin import Prediction
 from harness.records.alignment import Alignment
 from harness.training.predict import pieces, predict
 from tests.tiny import Tiny, TinyConfig, split, task

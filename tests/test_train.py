@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from harness.errors import Diverged, UserError
-from harness.plugin.method import Looks, Method, Schedule
+from harness.plugin import Looks, Method, Schedule
 from harness.training.averaging import Average
 from harness.training.loop import train
 from harness.training.sampling import Batches

@@ -12,7 +12,7 @@ import torch
 from torch.optim.lr_scheduler import StepLR
 
 from harness.parity.cases import Case, CaseResult, check, read_case
-from harness.plugin.method import Method, Schedule, TrainingPlan
+from harness.plugin import Method, Schedule, TrainingPlan
 from harness.registry import method_class
 from methods.deepmil import DeepMIL
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from harness.data.bank import Bank
 from harness.errors import UserError
-from harness.plugin.method import Method, MethodCard, MethodConfig, Prediction, Task
-from harness.runs import checkpoint_evaluation as evaluate
+from harness.plugin import Method, MethodCard, MethodConfig, Prediction, Task
+from harness.runs import checkpoint_loading as loading
 from harness.runs import method_side as execute
 from harness.weights.checkpoints import Header, save_checkpoint
 from harness.weights.readers import read_weights, unwrapped
@@ -68,8 +68,8 @@ def test_a_checkpoint_of_ours_keeps_its_names(
     method = Wrapped(MethodConfig(), Task("demo", ("a", "b"), ("a", "b"), DIM))
     path = tmp_path / "own.safetensors"
     save_checkpoint(path, Header(method="wrapped", config={}, dim=DIM), method.saved_state())
-    monkeypatch.setattr(evaluate, "one_method", lambda name: name)
-    for module in (evaluate, execute):
+    monkeypatch.setattr(loading, "one_method", lambda name: name)
+    for module in (loading, execute):
         monkeypatch.setattr(module, "method_class", lambda name: Wrapped)
     code, _, stderr = harness("eval", str(path), "--dataset", "demo", "--json")
     assert code == 0, stderr

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.data.bank import Item, Split
-from harness.plugin.method import (
+from harness.plugin import (
     Batch,
     Looks,
     Method,

@@ -14,6 +14,9 @@ from harness.comparison.page import write_page
 from harness.comparison.sources import Invitation
 from harness.comparison.statistics import compare as between
 from harness.errors import UserError
+from harness.runs.checkpoint_evaluation import Progress
+from harness.runs.checkpoint_loading import Say
+from harness.runs.devices import device as available
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,12 +86,28 @@ def compare(
     Raises:
         UserError: a contestant is not found, or they share no test set.
     """
-    words = tuple(map(str, contestants))
+    invitation = Invitation(
+        words=tuple(map(str, contestants)),
+        dataset=dataset,
+        features=features,
+        root=None if root is None else Path(root),
+        text_tower=text_tower,
+        device=available(device),
+        out=Path(out),
+        preset=preset,
+        selection=selection,
+    )
+    return comparison_of(invitation, resamples, lambda text: None, _silent)
+
+
+def comparison_of(invitation: Invitation, resamples: int, say: Say, progress: Progress) -> Comparison:
+    """Compare those who are invited, and tell what happens meanwhile; raises UserError as `compare`."""
+    words = invitation.words
     if len(words) < 2:
         raise UserError(f"compare {' '.join(words)}: expected two or more contestants")
-    place = None if root is None else Path(root)
-    invitation = Invitation(words, dataset, features, place, text_tower, device, Path(out), preset, selection)
-    lineup = line_up(invitation, lambda text: None, _silent)
+    if invitation.root is not None and invitation.dataset is None:
+        raise UserError("--root: holds the annotation files of a data set; name it with --dataset")
+    lineup = line_up(invitation, say, progress)
     return Comparison(between(lineup.contestants, lineup.truth, resamples, permutations=resamples), lineup)
 
 

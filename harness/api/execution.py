@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from harness.errors import Damaged, UserError
 from harness.records.spec import RunResult
@@ -23,8 +22,16 @@ from harness.runs.stability import Grid, measure
 from harness.tracking.rounding_spread import Spread
 from harness.tracking.tracker import Tracker, TrackingError
 
-# Shows the progress of some runs: what it is given are the runs, how long they should take, and how many go at a time.
-Shown = Callable[[tuple[Order, ...], Estimates, int], AbstractContextManager[Display]]
+ExecutorName = Literal["local", "ray", "inline"]
+Variants = Literal["full", "quick"]
+
+
+class Shown(Protocol):
+    """Makes what shows the progress of some runs, by how long they should take and how many go at a time."""
+
+    def __call__(
+        self, orders: tuple[Order, ...], estimates: Estimates, jobs: int
+    ) -> AbstractContextManager[Display]: ...
 
 
 @dataclass(frozen=True)
@@ -37,16 +44,18 @@ class Execution:
 
     out: Path = Path("runs")
     tracking_uri: str | None = None
-    executor: Literal["local", "ray", "inline"] = "local"
+    executor: ExecutorName = "local"
     jobs: int = 1
     timeout: float | None = None
     memory_limit: int | None = None
     ray_address: str | None = None
     gpus: float = 0.0
-    stability: Literal["full", "quick"] | None = None
+    stability: Variants | None = None
 
-    def check(self) -> None:
+    def __post_init__(self) -> None:
         """Raise UserError where an executor is asked for what it cannot do."""
+        if self.jobs < 1:
+            raise UserError(f"--jobs {self.jobs}: expected at least 1")
         if self.stability is not None and self.executor != "local":
             raise UserError(
                 f"--stability with --executor {self.executor}: variants need processes of their own; use local"
@@ -58,8 +67,8 @@ class Execution:
         if self.executor == "inline" and (self.jobs > 1 or self.timeout is not None):
             raise UserError("--executor inline: one run at a time and no --timeout; use --executor local")
 
-    def opener(self) -> Open:
-        """Return what opens the executor."""
+    def opener(self, jobs: int) -> Open:
+        """Return what opens the executor for at most so many runs at a time."""
         if self.executor == "inline":
             from harness.runs.executors.inline import InlineExecutor
 
@@ -70,7 +79,7 @@ class Execution:
             return lambda tell: RayExecutor(tell, self.ray_address, self.gpus, self.timeout)
         from harness.runs.executors.local import LocalExecutor
 
-        return lambda tell: LocalExecutor(tell, self.jobs, self.timeout, self.memory_limit)
+        return lambda tell: LocalExecutor(tell, jobs, self.timeout, self.memory_limit)
 
 
 @dataclass(frozen=True)
@@ -101,19 +110,17 @@ def execute(plan: Plan, execution: Execution, shown: Shown) -> Executed:
     and the next command sends them.
 
     Raises:
-        UserError: the execution asks an executor for what it cannot do.
         Unwritable: the output directory refused a write; what is finished stays.
     """
-    execution.check()
     out, jobs = execution.out, min(execution.jobs, max(len(plan.orders), 1))
-    tracker, opener = Tracker(execution.tracking_uri, out), execution.opener()
+    tracker, opener = Tracker(execution.tracking_uri, out), execution.opener(jobs)
     with shown(plan.orders, Estimates(out), jobs) as display:
         results = runner.run(plan, opener, tracker, display)
     problems = [f"{each.method} seed {each.seed}: {each.error}" for each in results if each.status == "failed"]
     leaderboard, files, spreads = Leaderboard(()), list[Path](), list[Spread]()
     try:
         if execution.stability is not None:
-            variants = partial(shown, estimates=Estimates(out), jobs=jobs)  # type: ignore[call-arg]
+            variants = partial(shown, estimates=Estimates(out), jobs=jobs)
             spreads = measure(plan.orders, Grid(execution.stability == "quick"), opener, tracker, variants)
         leaderboard, files = publish(tracker, directory=out / "report")
         problems += [f"missing from the leaderboard: {line}" for line in leaderboard.missing]

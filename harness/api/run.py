@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.api.execution import Execution, execute, threads_of_a_run
-from harness.records.spec import Matrix, RunResult
+from harness.records.spec import RunResult
 from harness.report.leaderboard.board import Leaderboard
+from harness.runs.devices import device as available
 from harness.runs.estimate import Estimates
 from harness.runs.inputs import check_inputs
-from harness.runs.matrix import plan
+from harness.runs.matrix import matrix_of, plan
 from harness.runs.order import Order
 from harness.runs.runner import Display
 
@@ -63,22 +64,22 @@ def run(
         UserError: a name, setting or value is wrong; the text names it.
         Unwritable: `out` refused a write.
     """
-    matrix = Matrix(
-        methods=_words(methods),
-        datasets=_words(dataset),
-        features=_words(features),
-        seeds=tuple(seeds),
-        selection=_words(selection),
-        set={name: dict(values) for name, values in (settings or {}).items()},
-        preset=preset,
-        text_tower=text_tower,
-        device=device,
-    )
-    place = Path(out)
-    planned = plan(matrix, place, threads_of_a_run(jobs), fresh=rerun)
+    execution = Execution(Path(out), tracking_uri, jobs=jobs, gpus=1.0 if device == "cuda" else 0.0)
+    fields = {
+        "methods": _words(methods),
+        "datasets": _words(dataset),
+        "features": _words(features),
+        "seeds": tuple(seeds),
+        "selection": _words(selection),
+        "set": settings or {},
+        "preset": preset,
+        "text_tower": text_tower,
+        "device": available(device),
+    }
+    matrix = matrix_of("run", fields)
+    planned = plan(matrix, execution.out, threads_of_a_run(jobs), fresh=rerun)
     check_inputs(planned.orders)
-    gpus = 1.0 if device == "cuda" else 0.0
-    done = execute(planned, Execution(place, tracking_uri, jobs=jobs, gpus=gpus), _silent)
+    done = execute(planned, execution, _silent)
     for problem in done.problems:
         warnings.warn(problem, RuntimeWarning, stacklevel=2)
     wanted = {result.dataset for result in done.results}

@@ -60,7 +60,7 @@ class Run:
             terms = {f"loss_{name}": value for name, value in epoch.terms.items()}
             rates = {f"lr_{index}": rate for index, rate in enumerate(epoch.lr)}
             facts = {"epoch": epoch.epoch, "step": epoch.step, "loss": epoch.loss}
-            rows.append({**facts, **terms, **rates, "seconds": epoch.seconds})
+            rows.append(facts | terms | rates | {"seconds": epoch.seconds})
         frame: pd.DataFrame = pd.DataFrame(rows)
         return frame
 
@@ -93,9 +93,9 @@ class Runs(Sequence[Run]):
         for run in self._runs:
             result = run.result
             preset = result.spec.preset if result.spec else ""
-            facts = {**{name: getattr(result, name) for name in names}, "preset": preset}
+            facts = {name: getattr(result, name) for name in names} | {"preset": preset}
             paid = result.cost.model_dump() if result.cost else {}
-            rows.append({**facts, **result.metrics, **paid, "directory": str(run.directory)})
+            rows.append(facts | result.metrics | paid | {"directory": str(run.directory)})
         frame: pd.DataFrame = pd.DataFrame(rows)
         return frame
 

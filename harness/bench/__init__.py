@@ -1,4 +1,8 @@
-"""How fast methods are and what they need: test pass, latency, growth with length, memory, training steps."""
+"""How fast methods are and what they need: test pass, latency, growth with length, memory, training steps.
+
+In come methods and a feature width, out goes the throughput table. Imports check, training, tracking and the drawing
+parts of `harness.report`.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 """The shared check: what every registered method must do, ours or a third party's.
 
+In comes a method, out goes a verdict on each point of its contract. Imports training, data and the contract of methods.
+
 In a test of your own: `check_method("my-method")`, or one test per check with
 `@pytest.mark.parametrize("check", CHECKS)` and `check_method("my-method", [check])`.
 """

@@ -42,18 +42,13 @@ def compare(
     json: Json = False,
 ) -> None:
     """Compare contestants: differences with intervals and verdicts, class by class and video by video."""
-    from harness.comparison.contestants import line_up
-    from harness.comparison.page import coverage, write_page
+    from harness.api.compare import comparison_of
+    from harness.comparison.page import coverage
     from harness.comparison.sources import Invitation
-    from harness.comparison.statistics import compare as compared
     from harness.comparison.terminal import print_comparison
     from harness.console import out as screen
     from harness.console import print_json, progress, say, tell
 
-    if len(contestants) < 2:
-        raise UserError(f"compare {' '.join(contestants)}: expected two or more contestants")
-    if root is not None and dataset is None:
-        raise UserError("--root: holds the annotation files of a data set; name it with --dataset")
     if html is not None and html.is_dir():
         raise UserError(f"--html {html}: is a directory; name the file to write")
     if selection is not None:
@@ -61,11 +56,10 @@ def compare(
     invitation = Invitation(
         tuple(contestants), dataset, features, root, text_tower, options.device(device), out, preset, selection
     )
-    lineup = line_up(invitation, say, progress)
-    truth = lineup.truth
-    found = compared(lineup.contestants, truth, resamples, permutations=resamples)
+    compared = comparison_of(invitation, resamples, say, progress)
+    found, lineup, truth = compared.result, compared.lineup, compared.lineup.truth
     if html is not None:
-        write_page(html, found, lineup.contestants, lineup.sources, truth, lineup.cautions)
+        compared.write_page(html)
     if json:
         sources = [
             {**standing, "sources": list(source)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,8 @@ import typer
 
 from harness.errors import UserError
 from harness.printable import shortened
+from harness.runs.devices import device as device
+from harness.runs.devices import precision as precision
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 Out = Annotated[
@@ -59,27 +60,6 @@ def one_of(option: str, value: str, allowed: tuple[str, ...]) -> Any:
     """Return `value`, which must be one of `allowed`; raises UserError."""
     if value not in allowed:
         raise UserError(f"{option} {value!r}: expected {', '.join(allowed[:-1])} or {allowed[-1]}")
-    return value
-
-
-def device(value: str) -> str:
-    """Return the device to compute on; raises UserError if it is unknown or not there."""
-    one_of("--device", value, ("cpu", "cuda"))
-    if value == "cuda":
-        import torch
-
-        if not torch.cuda.is_available():
-            raise UserError("--device cuda: this torch sees no CUDA device; use --device cpu")
-        # Without it cuBLAS may choose other sums from run to run.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    return value
-
-
-def precision(value: str, device: str) -> Any:
-    """Return the precision to compute in; raises UserError if it is unknown or the device has none such."""
-    one_of("--precision", value, ("fp32", "tf32", "bf16"))
-    if value == "tf32" and device != "cuda":
-        raise UserError("--precision tf32: only CUDA devices have it; add --device cuda or use fp32")
     return value
 
 

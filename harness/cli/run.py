@@ -12,7 +12,7 @@ from harness.cli.options import Device, Json, Out, Precision, Set, TextTower, Tr
 from harness.errors import UserError
 
 if TYPE_CHECKING:
-    from harness.api.execution import Executed
+    from harness.api.execution import Executed, Variants
     from harness.runs.matrix import Plan
 
 
@@ -120,20 +120,18 @@ def run(
             fused=fused,
             text_tower=text_tower,
         )
-    options.one_of("--executor", executor, ("local", "ray", "inline"))
-    options.one_of("--stability-grid", grid, ("full", "quick"))
+    variants: Variants = options.one_of("--stability-grid", grid, ("full", "quick"))
     execution = Execution(
-        out,
-        tracking_uri,
-        executor,  # type: ignore[arg-type]
-        jobs,
-        timeout,
-        options.memory_size("--memory-limit", memory_limit),
-        ray_address,
-        gpus if matrix.device == "cuda" else 0.0,
-        (grid if stability else None),  # type: ignore[arg-type]
+        out=out,
+        tracking_uri=tracking_uri,
+        executor=options.one_of("--executor", executor, ("local", "ray", "inline")),
+        jobs=jobs,
+        timeout=timeout,
+        memory_limit=options.memory_size("--memory-limit", memory_limit),
+        ray_address=ray_address,
+        gpus=gpus if matrix.device == "cuda" else 0.0,
+        stability=variants if stability else None,
     )
-    execution.check()
     planned = plan(matrix, out, threads_of_a_run(jobs), fresh=rerun)
     if dry_run:
         _show(planned, jobs, json)
@@ -180,7 +178,7 @@ def _show_executed(done: Executed, json: bool, stability: bool) -> None:
         print_json({"runs": runs, "leaderboard": [board_dict(board) for board in boards], **measured})
     else:
         print_leaderboard(boards, screen)
-        if stability:
+        if done.spreads:
             listing.show_spreads(list(done.spreads))
         for path in done.files:
             tell(f"wrote {path}")

@@ -21,7 +21,8 @@ from harness.errors import UserError
 from harness.metrics.saturation import saturation
 from harness.records.predictions import Predictions
 from harness.records.truth import GroundTruth
-from harness.runs.checkpoint_evaluation import Progress, Say
+from harness.runs.checkpoint_evaluation import Progress
+from harness.runs.checkpoint_loading import Say
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from harness.records.predictions import Predictions
 from harness.records.run_directory import open_run
 from harness.records.spec import RunResult
 from harness.records.truth import GroundTruth
-from harness.runs.checkpoint_evaluation import Progress, Request, Say, evaluate_checkpoint
+from harness.runs.checkpoint_evaluation import Progress, Request, evaluate_checkpoint
+from harness.runs.checkpoint_loading import Say
 from harness.scoring import score
 from harness.scoring.files import ScoredFile, read_scores
 from harness.scoring.own_labels import own_truth

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from harness.errors import UserError
 from harness.metrics.frame import Floats, Ints, SnippetFrames, SnippetTable, average_precision, roc_auc
-from harness.metrics.segments import THRESHOLDS, Detections, average_precisions, detections, field_mean
+from harness.metrics.segments import THRESHOLDS, detections, field_mean, strict_mean
 from harness.metrics.variance import estimates
 
 
@@ -60,10 +60,11 @@ def map_at_iou(
     classes = probs.shape[1]
     video = _videos(videos, len(probs))
     segments = _segments(_indicators(y_true, len(probs), classes), video)
-    if not len(segments):
-        raise UserError("y_true: no frame is abnormal, so mAP is not defined")
     found = detections(probs, _single_frames(video))
-    values = field_mean(found, segments, classes) if variant == "field" else _strict(found, segments, classes)
+    strict = strict_mean(found, segments, classes)
+    if strict is None:
+        raise UserError("y_true: no frame is abnormal, so mAP is not defined")
+    values = strict if variant == "strict" else field_mean(found, segments, classes)
     return dict(zip(THRESHOLDS, values.tolist(), strict=True))
 
 
@@ -95,7 +96,7 @@ def bootstrap_interval(
         raise UserError("videos: an interval needs at least two videos with abnormal frames and two without")
     found = estimates([SnippetTable(scores, truth, 1 - truth, video)], ~abnormal)
     if metric not in found:
-        raise UserError(f"metric {metric!r}: expected {' or '.join(sorted({'frame_auc', 'frame_ap'} & set(found)))}")
+        raise UserError(f"metric {metric!r}: expected {' or '.join(found)}")
     return found[metric].interval_in_odds(level)
 
 
@@ -160,8 +161,3 @@ def _segments(indicators: NDArray[np.bool_], video: Ints) -> Ints:
             origin = first[video[start]]
             found.append((video[start], label, start - origin, last + 1 - origin))
     return np.array(sorted(found), dtype=np.int64).reshape(-1, 4)
-
-
-def _strict(found: Detections, segments: Ints, classes: int) -> Floats:
-    present = np.unique(segments[:, 1])
-    return np.asarray(average_precisions(found, segments, classes, envelope=True)[:, present].mean(axis=1))

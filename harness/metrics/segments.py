@@ -120,6 +120,17 @@ def field_mean(found: Detections, segments: Ints, classes: int) -> Floats:
     return np.asarray(average_precisions(found, segments, classes, envelope=False).mean(axis=1))
 
 
+def strict_mean(found: Detections, segments: Ints, classes: int) -> Floats | None:
+    """Return the corrected mAP `[5]` in [0, 1] at IoU 0.1 to 0.5 over the abnormal classes in `segments`, None if none.
+
+    Arguments as in `average_precisions`.
+    """
+    present = np.unique(segments[segments[:, 1] > 0, 1])
+    if not len(present):
+        return None
+    return np.asarray(average_precisions(found, segments, classes, envelope=True)[:, present].mean(axis=1))
+
+
 def field_map(predictions: Predictions, truth: GroundTruth) -> Floats:
     """Return the field's mAP `[5]` in [0, 1] at IoU 0.1 to 0.5, see `field_mean`, in the variant of `truth`.
 
@@ -143,13 +154,7 @@ def strict_map(predictions: Predictions, truth: GroundTruth) -> Floats | None:
     Raises:
         UserError: no class probabilities, or videos, alignment or classes other than the ground truth's.
     """
-    found = _detected(predictions, truth)
-    segments = _segments(truth, normal=False)
-    present = np.unique(segments[segments[:, 1] > 0, 1])
-    if not len(present):
-        return None
-    precisions = average_precisions(found, segments, len(truth.classes), envelope=True)
-    return np.asarray(precisions[:, present].mean(axis=1))
+    return strict_mean(_detected(predictions, truth), _segments(truth, normal=False), len(truth.classes))
 
 
 def _top_means(tracks: NDArray[np.float32], widths: Ints, begins: Ints) -> NDArray[np.float32]:

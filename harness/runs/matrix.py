@@ -61,15 +61,24 @@ def read_matrix(path: Path) -> Matrix:
     for name in ("methods", "datasets", "features", "seeds", "selection"):
         if name in content and not isinstance(content[name], list):
             content[name] = [content[name]]
+    return matrix_of(str(path), content)
+
+
+def matrix_of(where: str, fields: Mapping[Any, Any]) -> Matrix:
+    """Return the matrix of some fields; `where` they are from is for messages.
+
+    Raises:
+        UserError: a field is unknown or wrong.
+    """
     try:
-        return Matrix(**content)
+        return Matrix(**fields)
     except (ValidationError, TypeError) as error:
         if not isinstance(error, ValidationError):
-            raise UserError(f"{path}: field names must be words") from error
+            raise UserError(f"{where}: field names must be words") from error
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
         known = ", ".join(Matrix.model_fields)
-        raise UserError(f"{path}: {field}: {first['msg']} (fields: {known})") from error
+        raise UserError(f"{where}: {field}: {first['msg']} (fields: {known})") from error
 
 
 def plan(matrix: Matrix, out: Path, threads: int, fresh: bool = False) -> Plan:

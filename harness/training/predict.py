@@ -112,29 +112,6 @@ def predict(
     return _average_crops(split, scores, probs, alignment, method.task.classes), seconds
 
 
-def scores_of(method: Method, features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the scores `[T]` of one video from features `[C, T, D]`, averaged over its C crops; `method` is in eval.
-
-    Raises:
-        BrokenMethod: the prediction is of a wrong type or shape.
-    """
-    crops, length, width = features.shape
-    window = contract.reading(method).window or length
-    device = next(method.parameters(), torch.zeros(0)).device
-    scores = np.zeros((crops, length), dtype=np.float32)
-    with torch.inference_mode():
-        for start in range(0, length, window):
-            part = features[:, start : start + window]
-            rows = np.zeros((crops, window, width), dtype=np.float32)
-            rows[:, : part.shape[1]] = part
-            lengths = torch.full((crops,), part.shape[1], device=device)
-            given = contract.prediction(method, torch.from_numpy(rows).to(device), lengths).scores.float().cpu().numpy()
-            _check_shape(method, "scores", given.shape, (crops, window))
-            scores[:, start : start + window] = given[:, : part.shape[1]]
-    mean: NDArray[np.float32] = scores.mean(axis=0)
-    return mean
-
-
 def _check_shape(method: Method, name: str, found: tuple[int, ...], must: tuple[int, ...]) -> None:
     if found != must:
         axes = "[B, T]" if name == "scores" else "[B, T, K]"

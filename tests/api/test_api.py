@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -71,6 +72,23 @@ def test_a_failed_run_is_warned_of_and_on_the_board(home: Path, tmp_path: Path) 
         board = harness.run("random,deepmil", settings={"deepmil": {"lr": 1e30}}, out=tmp_path)
     assert [failure.method for failure in board.failures] == ["deepmil"]
     assert board.to_frame()["method"].tolist() == ["random"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"selection": "best"}, "run: selection.0: "),
+        ({"seeds": "0,1"}, "run: seeds.1: "),
+        ({"settings": {"random": 3}}, "run: set.random: "),
+        ({"device": "tpu"}, "--device 'tpu': expected cpu or cuda"),
+        ({"jobs": 0}, "--jobs 0: expected at least 1"),
+    ],
+)
+def test_wrong_arguments_are_one_line(home: Path, tmp_path: Path, arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(harness.UserError) as raised:
+        harness.run("random", out=tmp_path, **arguments)
+    assert str(raised.value).startswith(words)
+    assert not list(tmp_path.iterdir())
 
 
 def test_runs(made: tuple[Path, list[dict]]) -> None:
@@ -148,11 +166,13 @@ def test_a_checkpoint_scores_like_its_run(made: tuple[Path, list[dict]], tmp_pat
     run = next(run for run in harness.load_runs(made[0]) if run.result.method == "deepmil")
     split = open_bank(find_card("demo"), None).split("test")
     item = 5
-    features = split.item_features(item, 0, split.items[item].snippets)
+    start = split.starts[item]
+    features = np.array(split.features[start : start + split.items[item].snippets], dtype=np.float32)
     model = harness.load_checkpoint(run.directory / "checkpoint.safetensors")
     scores = model.score(features)
     assert scores == pytest.approx(run.predictions[split.items[item].video], abs=1e-6)
     assert model.score(np.stack([features, features])) == pytest.approx(scores, abs=1e-6)
+    assert model.scale != 1, "features are taken as they lie in files, so the card's scale counts"
     for wrong in (features[:, :-1], features[0], np.full_like(features, np.nan)):
         with pytest.raises(harness.UserError, match="expected finite"):
             model.score(wrong)

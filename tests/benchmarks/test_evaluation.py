@@ -18,7 +18,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from harness.data.bank import Split
 from harness.metrics.protocol import evaluate
-from harness.plugin.method import Method
+from harness.plugin import Method
 from harness.records.predictions import Predictions
 from harness.records.truth import GroundTruth
 from harness.training.predict import predict

@@ -13,7 +13,7 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 
-from harness.plugin.method import Batch, Method
+from harness.plugin import Batch, Method
 from harness.registry import method_class
 from methods.layers.dropout import dropout
 from tests.benchmarks.workload import SMALL, batch, both, compared, names, report, schedules, size, step

@@ -24,7 +24,7 @@ import tests.benchmarks.plain
 from harness.data.bank import Item, Split
 from harness.data.card import DatasetCard
 from harness.data.cards import find_card
-from harness.plugin.method import Batch, Method, Schedule, Task, TrainingPlan, TrainingVideo
+from harness.plugin import Batch, Method, Schedule, Task, TrainingPlan, TrainingVideo
 from harness.registry import method_class
 from harness.text.encoder import TextTower, from_openai_state
 from methods.adam import Adam

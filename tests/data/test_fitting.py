@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness.errors import Unwritable
-from harness.plugin.method import Sampling
+from harness.plugin import Sampling
 from harness.training import fitting
 from harness.training.fitting import FittedVideos, fit_length, fitted_bytes
 from harness.training.sampling import Batches, ahead

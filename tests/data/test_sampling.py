@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from harness.errors import UserError
-from harness.plugin.method import Sampling
+from harness.plugin import Sampling
 from harness.training.fitting import draw_stretches, fit_length, pool_segments
 from harness.training.sampling import Batches, validation_items
 from tests.tiny import split

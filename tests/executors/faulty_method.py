@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from harness.plugin.method import (
+from harness.plugin import (
     Batch,
     Method,
     MethodCard,

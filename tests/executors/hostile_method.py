@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness.plugin.method import (
+from harness.plugin import (
     Batch,
     Method,
     MethodCard,

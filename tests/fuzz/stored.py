@@ -24,8 +24,7 @@ from harness.records.predictions import Predictions
 from harness.records.run_directory import open_run
 from harness.records.truth import GroundTruth
 from harness.registry import method_class
-from harness.runs.checkpoint_evaluation import Request as Evaluation
-from harness.runs.checkpoint_evaluation import load_method
+from harness.runs.checkpoint_loading import load_method
 from harness.runs.estimate import Estimates
 from harness.runs.method_side import spec_of
 from harness.scoring.score import Request, score
@@ -64,8 +63,7 @@ def checkpoint(root: Path) -> Paths:
 def evaluated(root: Path) -> object:
     path = root / "model.safetensors"
     unsign_checkpoint(path)
-    request = Evaluation(checkpoints=(str(path),), dataset="demo", out=root)
-    return load_method(request, [path], find_card("demo"), path.name, quiet)
+    return load_method([path], find_card("demo"), path.name, quiet, settings={})
 
 
 def bank_files(root: Path) -> Paths:

@@ -7,7 +7,7 @@ import functools
 import pytest
 import torch
 
-from harness.plugin.method import Batch, Method, Task, TrainingVideo
+from harness.plugin import Batch, Method, Task, TrainingVideo
 from harness.registry import method_class, method_names
 from harness.text.encoder import load_text_tower
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from harness.errors import Unsupported
-from harness.plugin.method import Size, Task
+from harness.plugin import Size, Task
 from harness.text.encoder import TextTower, load_text_tower
 from methods.clip_zeroshot import ClipZeroShot, ClipZeroShotConfig
 

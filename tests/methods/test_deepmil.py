@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness.plugin.method import Batch, Task, TrainingPlan
+from harness.plugin import Batch, Task, TrainingPlan
 from methods.deepmil import DeepMIL, DeepMILConfig
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness.errors import Unsupported
-from harness.plugin.method import Task
+from harness.plugin import Task
 from harness.text.encoder import TextTower, load_text_tower
 from methods.desc import _OFFICIAL, CausalBlock, DeSC, DeSCConfig, Stream, resample
 

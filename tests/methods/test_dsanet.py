@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness.errors import Unsupported
-from harness.plugin.method import Batch, Task, TrainingPlan
+from harness.plugin import Batch, Task, TrainingPlan
 from harness.text.encoder import TextTower, load_text_tower
 from methods.dsanet import DSANet, DSANetConfig
 from methods.layers.clip import VADCLIP_NAMES, LocalBlock, unit

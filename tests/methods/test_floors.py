@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from harness.plugin.method import MethodConfig, Task
+from harness.plugin import MethodConfig, Task
 from methods.feature_norm import FeatureNorm
 from methods.random_scores import RandomScores
 

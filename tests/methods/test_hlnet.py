@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.errors import Unsupported
-from harness.plugin.method import Batch, Task, TrainingPlan
+from harness.plugin import Batch, Task, TrainingPlan
 from methods.hlnet import Forward, HLNet
 from methods.layers import graphs
 

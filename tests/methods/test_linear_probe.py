@@ -8,7 +8,7 @@ import torch
 from sklearn.linear_model import Ridge
 
 from harness.errors import HarnessError
-from harness.plugin.method import Task, TrainingVideo
+from harness.plugin import Task, TrainingVideo
 from methods.linear_probe import LinearProbe, LinearProbeConfig
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from harness.errors import Unsupported
-from harness.plugin.method import Batch, Task, TrainingPlan
+from harness.plugin import Batch, Task, TrainingPlan
 from methods.layers.magnitude import Selected
 from methods.mgfn import MGFN, Focus, Glance
 

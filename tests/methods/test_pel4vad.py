@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from harness.errors import Unsupported
-from harness.plugin.method import Batch, Task
+from harness.plugin import Batch, Task
 from harness.text.encoder import TextTower, load_text_tower
 from methods.layers import graphs
 from methods.pel4vad import PEL4VAD, Forward

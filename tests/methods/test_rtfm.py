@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.plugin.method import Batch, Task, TrainingPlan
+from harness.plugin import Batch, Task, TrainingPlan
 from methods.layers.magnitude import BagLosses, magnitudes, random_masks, select
 from methods.layers.multiscale import NonLocal
 from methods.rtfm import RTFM

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.plugin.method import Batch, Task, TrainingPlan
+from harness.plugin import Batch, Task, TrainingPlan
 from methods.layers.dual_attention import DualAttention, Prior
 from methods.urdmu import URDMU, Memory
 

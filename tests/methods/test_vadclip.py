@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from harness.errors import Unsupported
-from harness.plugin.method import Batch, Size, Task, TrainingPlan
+from harness.plugin import Batch, Size, Task, TrainingPlan
 from harness.text.encoder import TextTower, load_text_tower
 from methods.layers.clip import VADCLIP_NAMES, unit
 from methods.layers.prompts import ClassPrompts

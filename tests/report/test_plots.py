@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.plugin.method import MethodCard
+from harness.plugin import MethodCard
 from harness.report.site.citation import bibtex
 from harness.report.site.links import slug
 from harness.report.site.plots import LEFT, Axis, Plot, Series, labelled

@@ -1,4 +1,7 @@
-"""Where runs are computed: one small interface, three ways."""
+"""Where runs are computed: one small interface, three ways.
+
+In come orders, out go events: progress, results, failures. Imports the two sides of a run and nothing above them.
+"""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from harness.plugin.method import Prediction
+from harness.plugin import Prediction
 from methods.anomalyclip import AnomalyCLIP, Forward
 from methods.layers.clip import unit
 from tests.benchmarks.plain._texts import full_context

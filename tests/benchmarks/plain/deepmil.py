@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harness.plugin.method import Batch
+from harness.plugin import Batch
 from methods.deepmil import DeepMIL
 
 

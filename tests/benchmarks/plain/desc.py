@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harness.plugin.method import Prediction
+from harness.plugin import Prediction
 from methods.desc import CausalBlock, DeSC, SensitivityEncoder, Stream
 from tests.benchmarks.plain._texts import prompted
 from tests.benchmarks.plain._time import convolved

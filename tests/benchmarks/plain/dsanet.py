@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harness.plugin.method import Batch, Prediction
+from harness.plugin import Batch, Prediction
 from methods.dsanet import DSANet, Forward
 from methods.layers.clip import soft_cross_entropy, unit
 from methods.layers.prototypes import PrototypeBlock

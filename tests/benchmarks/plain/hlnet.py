@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harness.plugin.method import Batch
+from harness.plugin import Batch
 from methods.hlnet import Forward, HLNet
 from tests.benchmarks.plain._bags import top_means
 from tests.benchmarks.plain._time import convolved

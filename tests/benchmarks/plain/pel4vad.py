@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harness.plugin.method import Batch
+from harness.plugin import Batch
 from methods.pel4vad import PEL4VAD, ContextAttention, Forward
 from tests.benchmarks.plain._time import convolved
 

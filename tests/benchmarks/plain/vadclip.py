@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from harness.plugin.method import Batch, Prediction
+from harness.plugin import Batch, Prediction
 from methods.layers.clip import TwoBranch, soft_cross_entropy, unit
 from methods.vadclip import VadCLIP
 from tests.benchmarks.plain._bags import top_means
