@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from typing import Any
 from harness.data.cards import find_card
 from harness.errors import BrokenMethod, HarnessError, Unsupported, UserError
 from harness.io.atomic import check_room, write_json
+from harness.io.spawning import killed_with_parent
 from harness.records.spec import Precision
 from harness.tracking.tracker import Tracker, TrackingError
 
@@ -79,7 +81,7 @@ def bench_all(request: Request, tracker: Tracker, say: Callable[[str], None]) ->
 def _alone(name: str, request: Request) -> dict[str, Any]:
     """Measure one method in a fresh process: what another one left in memory or caches does not count."""
     line = [sys.executable, "-m", "harness.bench.run"]
-    asked = json.dumps({**asdict(request), "out": "", "methods": {name: True}})
+    asked = json.dumps({**asdict(request), "out": "", "methods": {name: True}, "parent": os.getpid()})
     done = subprocess.run(line, input=asked, capture_output=True, text=True, check=False)
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or ["no message"]
@@ -110,4 +112,6 @@ def _answer(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(_answer(json.loads(sys.stdin.read()))))
+    order = json.loads(sys.stdin.read())
+    killed_with_parent(order.pop("parent"))
+    print(json.dumps(_answer(order)))

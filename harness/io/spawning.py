@@ -1,11 +1,47 @@
-"""Processes of ours that start without the script that started us."""
+"""Processes of ours: they start without the script that started us, and end with the process that started them."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import multiprocessing
+import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
 from types import ModuleType
+
+_KILLED_WITH_PARENT = 1
+
+
+def killed_with_parent(number: int) -> None:
+    """Let the system kill this process once the thread of process `number` that started it is gone, however that came.
+
+    Where the system cannot, this process ends itself, see `ended_with_parent`.
+    """
+    if sys.platform != "linux":
+        ended_with_parent()
+        return
+    ctypes.CDLL(None).prctl(_KILLED_WITH_PARENT, signal.SIGKILL)
+    if os.getppid() != number:
+        os._exit(1)  # it went before we asked
+
+
+def ended_with_parent() -> None:
+    """End this process, which `multiprocessing` started, once its parent is gone, even if that was killed.
+
+    A process that waits for a queue would wait for ever: its siblings hold the other end as well.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _end_after(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
 
 
 @contextlib.contextmanager

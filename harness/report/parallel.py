@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 from typing import TypeVar
 
-from harness.io.spawning import without_main
+from harness.io.spawning import ended_with_parent, without_main
 
 _Thing = TypeVar("_Thing")
 _Result = TypeVar("_Result")
@@ -40,7 +40,7 @@ def _pool() -> ProcessPoolExecutor:
     os.environ["OMP_NUM_THREADS"] = "1"
     try:
         workers = min(_cores(), MOST)
-        pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), ended_with_parent)
         with without_main():
             list(pool.map(abs, range(workers)))
         return pool

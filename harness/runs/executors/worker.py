@@ -14,6 +14,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.io.spawning import killed_with_parent
+
 if TYPE_CHECKING:
     from harness.plugin.process_state import ProcessState
     from harness.runs.computation import Judge
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 # Seconds between two messages about the progress of a run.
 _OFTEN = 0.2
-_KILLED_WITH_PARENT, _ADOPTS_ORPHANS = 1, 36
+_ADOPTS_ORPHANS = 36
 
 
 def serve(pipe: Connection) -> None:
@@ -108,14 +110,12 @@ def _belong_to_parent() -> None:
     # Standard output belongs to the parent's results.
     sys.stdout.flush()
     os.dup2(2, 1)
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.pid is not None:
+        killed_with_parent(parent.pid)
     if sys.platform == "linux":
-        system = ctypes.CDLL(None)
-        system.prctl(_KILLED_WITH_PARENT, signal.SIGKILL)
         # Of a child that forks and goes, the parent still sees whose it was.
-        system.prctl(_ADOPTS_ORPHANS, 1)
-        parent = multiprocessing.parent_process()
-        if parent is not None and os.getppid() != parent.pid:
-            os._exit(1)  # it went before we asked
+        ctypes.CDLL(None).prctl(_ADOPTS_ORPHANS, 1)
         # If memory runs out, the run that asks for it goes, not the parent.
         with contextlib.suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("1000")
