@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import os
 from pathlib import Path
 
 from harness.data.bank import Bank, bank_path
@@ -50,7 +51,7 @@ def find_card(name: str) -> DatasetCard:
         return _read_once(cards_dir() / f"{name}.yaml")
     if name in (names := known_names()):
         return own_card(name)
-    near = [f"./{name}{end}" for end in _FILE if Path(name + end).is_file()]
+    near = [f"./{name}{end}" for end in _FILE if os.path.isfile(name + end)]  # a name may be too long for a file
     near = near or difflib.get_close_matches(name, names, n=3)
     hint = f"; did you mean {' or '.join(near)}?" if near else "."
     raise UserError(f"unknown dataset {name!r}{hint} Known: {', '.join(names)}, or the path of a card's YAML file")

@@ -6,6 +6,7 @@ Architecture and names are those of Hugging Face transformers, which is imported
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -120,12 +121,12 @@ def load_text_tower(source: str | None) -> TextTower:
     """
     if source is None:
         return _embedded_tower()
-    directory = Path(source).expanduser()
-    if directory.is_dir():
+    directory = Path(os.path.expanduser(source))
+    if os.path.isdir(directory):
         model, tokenize = _pretrained(source, str(directory), local_files_only=True)
         return TextTower(model, tokenize, f"{directory.resolve().name}#{tower_hash(model, directory)[:10]}")
     hub_id, _, revision = source.partition("@")
-    if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", hub_id) or directory.exists():
+    if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", hub_id) or os.path.exists(directory):
         raise UserError(
             f"text tower {source}: no such directory; give a directory saved by save_pretrained or a hub id"
         )

@@ -161,7 +161,7 @@ class Recorded:
         if (path := sqlite_file(self.uri)) is None:
             return searched(self._open(), status, tags, experiments)
         # What does not exist holds nothing, and who reads makes nothing.
-        return sqlite.stored(path, status, tags, experiments) if path.exists() else []
+        return sqlite.stored(path, status, tags, experiments) if os.path.exists(path) else []
 
     def _stored(self, status: str, datasets: Collection[str] | None) -> list[Stored]:
         with self._reported("read"):

@@ -125,7 +125,7 @@ def _torch(path: Path) -> dict[str, Tensor]:
         if wanted or "TorchScript" in str(error) or (isinstance(error, UnpicklingError) and _is_pickle(path)):
             what = f" ({wanted[1]})" if wanted else ""
             raise UserError(f"{path}: refused, because loading it would execute code{what}; {_SAFE}") from error
-        if _is_pickle(path) and not zipfile.is_zipfile(path):
+        if _is_pickle(path) and not _is_zip(path):
             raise UserError(f"{path}: {_DAMAGED}") from error
         raise UserError(f"{path}: neither a file of PyTorch nor .safetensors, or {_DAMAGED}") from error
     return _state(path, content)
@@ -133,14 +133,21 @@ def _torch(path: Path) -> dict[str, Tensor]:
 
 def _is_pickle(path: Path) -> bool:
     with path.open("rb") as stream:
-        return stream.read(1) == b"\x80" or zipfile.is_zipfile(path)
+        return stream.read(1) == b"\x80" or _is_zip(path)
+
+
+def _is_zip(path: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # one in several parts, or one that says so
+        return False
 
 
 def _breaks_off(path: Path) -> bool:
     """Whether a file begins as torch writes one, a zip archive or pickles in a row, and ends before it should."""
     with path.open("rb") as stream:
         if _ZIP.startswith(head := stream.read(len(_ZIP))):
-            return not zipfile.is_zipfile(path)
+            return not _is_zip(path)
         stream.seek(0)
         # Magic number, version, machine, content; then come bytes that tell nothing.
         for _ in range(4 if head[:1] == b"\x80" else 0):

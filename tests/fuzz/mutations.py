@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import io
 import json
@@ -162,9 +163,9 @@ def changed_json(data: bytes, rng: Random) -> bytes:
         if kind == 0:
             del parent[path[-1]]
         elif kind == 1 and isinstance(parent, dict):
-            parent[rng.choice(TEXTS)] = rng.choice(VALUES)
+            parent[rng.choice(TEXTS)] = copy.deepcopy(rng.choice(VALUES))
         else:
-            parent[path[-1]] = rng.choice((*VALUES, *TEXTS))
+            parent[path[-1]] = copy.deepcopy(rng.choice((*VALUES, *TEXTS)))
     return json.dumps(value, ensure_ascii=rng.random() < 0.5).encode("utf-8", "surrogatepass")
 
 
