@@ -67,7 +67,7 @@ def run(plan: Plan, open_executor: Open, tracker: Tracker, display: Display) -> 
     """
     for line in (*plan.left_out, *plan.notes):
         display.say(line)
-    results = compute(plan.orders, open_executor, tracker.out, display, tracker.send)
+    results = compute(plan.orders, open_executor, tracker.out, display, tracker.send, tracker.load)
     for refused in plan.refused:
         tracker.record_failure(refused)
     for problem in tracker.sync():
@@ -76,9 +76,16 @@ def run(plan: Plan, open_executor: Open, tracker: Tracker, display: Display) -> 
 
 
 def compute(
-    orders: Sequence[Order], open_executor: Open, out: Path, display: Display, send: Callable[[RunResult], None]
+    orders: Sequence[Order],
+    open_executor: Open,
+    out: Path,
+    display: Display,
+    send: Callable[[RunResult], None],
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> list[RunResult]:
     """Compute the orders below `out` that are not finished yet, and `send` each result; return one result per order.
+
+    Once, while the first workers start, `meanwhile` is called.
 
     Raises:
         Unwritable: the output directory refused a write; what is finished stays.
@@ -104,8 +111,12 @@ def compute(
     executor = open_executor(tell)
     with Claims(out / ".claims") as claims:
         try:
+            loaded = False
             while state.open and not stop:
                 _fill(state, executor, claims, display)
+                if state.running and not loaded:
+                    loaded = True
+                    meanwhile()
                 if state.unsent:  # the workers compute meanwhile
                     send(state.unsent.popleft())
                 elif state.running:

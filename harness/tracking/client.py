@@ -8,11 +8,13 @@ import os
 import sqlite3
 import time
 from collections.abc import Collection, Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from harness.io.atomic import replacing
 from harness.io.locks import alone
+from harness.tracking.empty_store import copy_of_empty
 from harness.tracking.format import Point, Stored
 from harness.tracking.sqlite import rebase, sqlite_file, sqlite_uri
 
@@ -29,6 +31,11 @@ def open_store(uri: str, out: Path) -> Any:
         _prepare_sqlite(path)
         rebase(path, out)
     return _client(uri)
+
+
+def load() -> None:
+    """Import MLflow, which takes seconds, while something else is waited for."""
+    _mlflow()
 
 
 def _client(uri: str) -> Any:
@@ -117,10 +124,14 @@ def _prepare_sqlite(path: Path) -> None:
             _mlflow().MlflowClient(sqlite_uri(path)).search_experiments(max_results=1)
             return
         with replacing(path) as temporary:
-            _mlflow().MlflowClient(sqlite_uri(temporary)).search_experiments(max_results=1)
+            copy_of_empty(temporary, metadata.version("mlflow"), _make_sqlite)
             with contextlib.closing(sqlite3.connect(temporary)) as connection:
                 # Readers and the writer do not wait for each other.
                 connection.execute("PRAGMA journal_mode=WAL")
+
+
+def _make_sqlite(path: Path) -> None:
+    _mlflow().MlflowClient(sqlite_uri(path)).search_experiments(max_results=1)
 
 
 def _check_sqlite(path: Path) -> None:
