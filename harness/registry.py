@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 GROUP = "harness.methods"
 _OURS = ("methods.",)
-_GROUPS = ("all", "mil", "clip", "floor")
+GROUPS = ("all", "mil", "clip", "floor")
 
 
 @cache
@@ -103,7 +103,7 @@ def _survey(thoroughly: bool = False) -> tuple[dict[str, MethodCard], dict[str, 
                 card = method_class(name).card
             _check_name(entry, card)
             for alias in card.aliases:
-                if owner := (alias if alias in (*_GROUPS, *_entries()) else owners.get(alias)):
+                if owner := (alias if alias in (*GROUPS, *_entries()) else owners.get(alias)):
                     raise BrokenMethod(f"method {name} ({entry.value}): its alias {alias!r} is taken by {owner}")
         except BrokenMethod as error:
             problems[name] = str(error)
@@ -115,7 +115,7 @@ def _survey(thoroughly: bool = False) -> tuple[dict[str, MethodCard], dict[str, 
 
 def _check_name(entry: EntryPoint, card: MethodCard) -> None:
     who = f"method {shortened(entry.name)} ({entry.value})"
-    if not is_method_name(entry.name) or entry.name in _GROUPS:
+    if not is_method_name(entry.name) or entry.name in GROUPS:
         raise BrokenMethod(f"{who}: its name must be {METHOD_NAMES}, and no group; got {shortened(repr(entry.name))}")
     if card.name != entry.name:
         raise BrokenMethod(
@@ -143,7 +143,7 @@ def resolve(text: str) -> tuple[dict[str, bool], list[str]]:
             continue
         members = [name for name, card in cards.items() if word in ("all", card.family)]
         if not members:
-            raise _unknown(word, [*cards, *aliases, *_GROUPS])
+            raise _unknown(word, [*cards, *aliases, *GROUPS])
         for name in members:
             chosen.setdefault(name, False)
     if not chosen:

@@ -43,6 +43,7 @@ app.command("score")(cli_score.score)
 app.command("submit")(cli_submission.submit)
 app.command("verify-submission")(cli_submission.verify_submission)
 app.command("check-method")(cli_methods.check_method)
+app.command("new-method")(cli_methods.new_method)
 
 
 def main() -> None:

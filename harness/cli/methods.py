@@ -1,4 +1,4 @@
-"""`harness check-method`: what every method must do, ours or a third party's."""
+"""`harness new-method` writes a package for a method; `harness check-method` asks of one what every method must do."""
 
 from __future__ import annotations
 
@@ -46,6 +46,19 @@ def check_method(
         print_json({"methods": documents} if everyone else documents[0])
     if not all(document["ok"] for document in documents):
         raise typer.Exit(1)
+
+
+def new_method(
+    name: Annotated[str, typer.Argument(help="Its name on the command line.")],
+    title: Annotated[str | None, typer.Option(help="Its name on leaderboards; default: made of the other.")] = None,
+    out: Annotated[Path, typer.Option(help="Where the directory harness-NAME is made.")] = Path(),
+) -> None:
+    """Write a package for a method of your own, which learns, can be installed and passes the check as it stands."""
+    from harness.console import tell
+    from harness.new_method.package import write_package
+
+    directory = write_package(name, title, out)
+    tell(f"wrote {directory}; next: pip install -e {directory} && harness check-method {name}")
 
 
 def _names(method: str | None, everyone: bool) -> list[str]:

@@ -1,6 +1,6 @@
 """Top-k MIL: a video is as abnormal as the mean of its most abnormal snippets.
 
-An example of a method in a package of its own. Every shape is `[B, T, D]`: B videos, T snippets, D channels.
+Every shape is `[B, T, D]`: B videos, T snippets, D channels.
 """
 
 from __future__ import annotations
