@@ -72,6 +72,19 @@ def test_same_seed_same_bytes_other_seed_others(
 
 
 @pytest.mark.usefixtures("demo")
+def test_a_report_may_be_left_for_later(harness: Call, tmp_path: Path) -> None:
+    code, stdout, stderr = harness("run", "--out", str(tmp_path), "--methods", "random", "--no-report")
+    assert code == 0, stderr
+    assert "random-demo-s0" in stdout
+    assert not (tmp_path / "report").exists()
+    document = _run(harness, tmp_path, "--methods", "random", "--no-report")
+    assert [run["status"] for run in document["runs"]] == ["skipped"]
+    assert document["leaderboard"] == []
+    assert harness("report", "--out", str(tmp_path))[0] == 0
+    assert (tmp_path / "report" / "index.html").is_file()
+
+
+@pytest.mark.usefixtures("demo")
 def test_finished_runs_are_skipped_until_rerun(harness: Call, tmp_path: Path) -> None:
     arguments = ("--methods", "baseline", *SHORT)
     (first,) = _run(harness, tmp_path, *arguments)["runs"]

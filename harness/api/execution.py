@@ -39,7 +39,8 @@ class Execution:
     """How the runs of a plan are computed; nothing here changes their numbers.
 
     `jobs` runs go at a time. `timeout` is in seconds and `memory_limit` in bytes, of one run with all its processes.
-    `gpus` are those of one run under Ray. `stability` computes each run's variants that only round otherwise.
+    `gpus` are those of one run under Ray. `stability` computes each run's variants that only round otherwise. Without
+    `report`, runs are computed and recorded, and no leaderboard is made of them.
     """
 
     out: Path = Path("runs")
@@ -51,6 +52,7 @@ class Execution:
     ray_address: str | None = None
     gpus: float = 0.0
     stability: Variants | None = None
+    report: bool = True
 
     def __post_init__(self) -> None:
         """Raise UserError where an executor is asked for what it cannot do."""
@@ -104,7 +106,7 @@ def threads_of_a_run(jobs: int) -> int:
 
 
 def execute(plan: Plan, execution: Execution, shown: Shown) -> Executed:
-    """Compute the runs of a plan that are not finished, record all, and write the report.
+    """Compute the runs of a plan that are not finished, record all, and write the report unless it is not wanted.
 
     A run that fails fails alone, and a store that cannot be reached is a problem, not an error: the runs are on disk,
     and the next command sends them.
@@ -122,7 +124,8 @@ def execute(plan: Plan, execution: Execution, shown: Shown) -> Executed:
         if execution.stability is not None:
             variants = partial(shown, estimates=Estimates(out), jobs=jobs)
             spreads = measure(plan.orders, Grid(execution.stability == "quick"), opener, tracker, variants)
-        leaderboard, files = publish(tracker, directory=out / "report")
+        if execution.report:
+            leaderboard, files = publish(tracker, directory=out / "report")
         problems += [f"missing from the leaderboard: {line}" for line in leaderboard.missing]
     except (TrackingError, Damaged) as error:
         problems.append(str(error))

@@ -10,6 +10,7 @@ from harness.printable import shortened
 
 if TYPE_CHECKING:
     from harness.parity.cases import CaseResult
+    from harness.records.spec import RunResult
     from harness.tracking.rounding_spread import Spread
 
 Row = dict[str, Any]
@@ -80,27 +81,26 @@ def runs(tracking_uri: str | None, out: Path) -> list[Row]:
     from harness.console import say
     from harness.tracking.recorded_runs import Recorded
 
-    rows = []
     found, unreadable = Recorded(tracking_uri, out).read()
     for line in unreadable:
         say(f"warning: {line}")
-    for tracked in found:
-        result = tracked.result
-        rows.append(
-            {
-                "id": result.id,
-                "method": result.method,
-                "dataset": result.dataset,
-                "features": result.features,
-                "seed": result.seed,
-                "selection": result.selection,
-                "status": result.status,
-                "partial": result.spec.partial if result.spec else "",
-                "frame_auc": result.metrics.get("frame_auc"),
-                "frame_ap": result.metrics.get("frame_ap"),
-            }
-        )
-    return rows
+    return [row_of(tracked.result) for tracked in found]
+
+
+def row_of(result: RunResult) -> Row:
+    """What the table of runs says of one."""
+    return {
+        "id": result.id,
+        "method": result.method,
+        "dataset": result.dataset,
+        "features": result.features,
+        "seed": result.seed,
+        "selection": result.selection,
+        "status": result.status,
+        "partial": result.spec.partial if result.spec else "",
+        "frame_auc": result.metrics.get("frame_auc"),
+        "frame_ap": result.metrics.get("frame_ap"),
+    }
 
 
 _COLUMNS = {

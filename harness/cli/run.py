@@ -12,7 +12,7 @@ from harness.cli.options import Device, Json, Out, Precision, Set, TextTower, Tr
 from harness.errors import UserError
 
 if TYPE_CHECKING:
-    from harness.api.execution import Executed, Variants
+    from harness.api.execution import Executed, Execution, Variants
     from harness.runs.matrix import Plan
 
 
@@ -76,6 +76,9 @@ def run(
     rerun: Annotated[
         bool, typer.Option("--rerun/--resume", help="Compute finished runs again, or skip them and go on.")
     ] = False,
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="Make leaderboard and report; `harness report` does it later.")
+    ] = True,
     verify: Annotated[
         bool, typer.Option("--verify", help="First hash every file of the data sets and of finished runs in full.")
     ] = False,
@@ -131,13 +134,14 @@ def run(
         ray_address=ray_address,
         gpus=gpus if matrix.device == "cuda" else 0.0,
         stability=variants if stability else None,
+        report=report,
     )
     planned = plan(matrix, out, threads_of_a_run(jobs), fresh=rerun)
     if dry_run:
         _show(planned, jobs, json)
         return
     check_inputs(planned.orders, full=verify)
-    _show_executed(execute(planned, execution, Live), json, stability)
+    _show_executed(execute(planned, execution, Live), execution, json)
 
 
 # Parameters of `run` that say what is run, not how.
@@ -163,7 +167,7 @@ def _show(planned: Plan, jobs: int, json: bool) -> None:
         tell(line)
 
 
-def _show_executed(done: Executed, json: bool, stability: bool) -> None:
+def _show_executed(done: Executed, execution: Execution, json: bool) -> None:
     from harness.cli import listing
     from harness.console import out as screen
     from harness.console import print_json, say, tell
@@ -174,10 +178,13 @@ def _show_executed(done: Executed, json: bool, stability: bool) -> None:
     boards = [board for board in done.leaderboard.boards if board.dataset in wanted]
     if json:
         runs: list[dict[str, Any]] = [result.model_dump(mode="json") for result in done.results]
-        measured = {"stability": [spread.as_json() for spread in done.spreads]} if stability else {}
+        measured = {"stability": [spread.as_json() for spread in done.spreads]} if execution.stability else {}
         print_json({"runs": runs, "leaderboard": [board_dict(board) for board in boards], **measured})
     else:
-        print_leaderboard(boards, screen)
+        if execution.report:
+            print_leaderboard(boards, screen)
+        else:
+            listing.show("runs", [listing.row_of(result) for result in done.results])
         if done.spreads:
             listing.show_spreads(list(done.spreads))
         for path in done.files:
