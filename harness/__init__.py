@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.version import __version__ as __version__
-
 if TYPE_CHECKING:
     from harness import metrics
     from harness.api.checkpoints import Model, load_checkpoint
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
     from harness.api.runs import Run, Runs, load_runs
     from harness.api.score import Score, score
     from harness.errors import HarnessError, UserError
+    from harness.version import __version__ as __version__
 
 # The modules that hold the public names.
 _HOMES = {
@@ -30,6 +29,7 @@ _HOMES = {
     "Runs": "harness.api.runs",
     "Score": "harness.api.score",
     "UserError": "harness.errors",
+    "__version__": "harness.version",
     "compare": "harness.api.compare",
     "load_checkpoint": "harness.api.checkpoints",
     "load_runs": "harness.api.runs",

@@ -1,3 +1,10 @@
-"""The version of the harness, which reports, bundles and runs carry."""
+"""The version of the harness, which reports, bundles and runs carry: that of the installed package."""
 
-__version__ = "0.1.0"
+from __future__ import annotations
+
+from importlib import metadata
+
+try:
+    __version__ = metadata.version("harness-wsvad")
+except metadata.PackageNotFoundError:  # a copy of the sources that nobody installed
+    __version__ = "0+unknown"
