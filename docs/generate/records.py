@@ -1,0 +1,34 @@
+"""The fields of what a run writes and of what a matrix file and a submission hold, from the models that read them."""
+
+from __future__ import annotations
+
+from generate import tables
+from harness.boards.bundle import Manifest, Packed
+from harness.records.history import Epoch, History, Look
+from harness.records.spec import Cost, Matrix, RunResult, RunSpec, Selection
+
+_RUN = {
+    "`run.json`": RunResult,
+    "`spec` in `run.json`": RunSpec,
+    "`selected` in `run.json`": Selection,
+    "`cost` in `run.json`": Cost,
+    "`history.json`": History,
+    "An epoch": Epoch,
+    "A look": Look,
+}
+
+
+def fields() -> str:
+    """Return a section for each part of a run's record."""
+    return "\n".join(tables.model(part, f"### {title}") for title, part in _RUN.items())
+
+
+def matrix_fields() -> str:
+    """Return the fields of a matrix file."""
+    return tables.model(Matrix, "### Fields of a matrix file")
+
+
+def submission_fields() -> str:
+    """Return the fields of a submission's table of contents."""
+    parts = {"`manifest.json`": Manifest, "A run in `manifest.json`": Packed}
+    return "\n".join(tables.model(part, f"### {title}") for title, part in parts.items())

@@ -1,0 +1,108 @@
+"""What the documentation shows is so: commands parse, Python compiles, and copied files are the files."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+
+from harness.cli.app import app
+from harness.data.card import DatasetCard
+from harness.records.spec import Matrix
+
+ROOT = Path(__file__).resolve().parents[2]
+_FOLDERS = [ROOT / "docs", ROOT / "examples", ROOT / "datasets"]
+PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in _FOLDERS for page in folder.rglob("*.md"))])
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def _blocks(page: Path, language: str) -> list[str]:
+    return [body for found, body in _BLOCK.findall(page.read_text(encoding="utf-8")) if found == language]
+
+
+def _name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def _commands(page: Path) -> Iterator[list[str]]:
+    """Yield the words of every command line of ours in a page, from blocks and from running text."""
+    text = "\n".join(_blocks(page, "sh"))
+    spoken = [found for found in re.findall(r"`(harness [^`]+)`", page.read_text(encoding="utf-8")) if " --" in found]
+    for line in [*text.replace("\\\n", " ").splitlines(), *spoken]:
+        for command in re.split(r"&&|\|", line):
+            words = shlex.split(command, comments=True)
+            if words and Path(words[0]).name == "harness":
+                yield words[1:]
+
+
+def _parsed(words: list[str]) -> None:
+    """Raise unless the words are a verb of ours with options and arguments that it takes; nothing is run."""
+    command = typer.main.get_command(app)
+    while hasattr(command, "commands"):
+        if words[0].startswith("-"):
+            assert words[0] in {name for each in command.params for name in each.opts}, words
+            return
+        assert words[0] in command.commands, f"no verb {words[0]!r}"
+        command, words = command.commands[words[0]], words[1:]
+    context = command.make_context("harness", [], resilient_parsing=True)
+    context.resilient_parsing = False  # that let the context be made without arguments
+    command.make_parser(context).parse_args(args=list(words))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_commands_parse(page: Path) -> None:
+    wrong = []
+    for words in _commands(page):
+        try:
+            _parsed(words)
+        except Exception as error:
+            wrong.append(f"harness {' '.join(words)}: {error}")
+    assert wrong == []
+
+
+def test_the_pages_show_commands_and_the_test_tells_wrong_ones() -> None:
+    assert sum(1 for page in PAGES for _ in _commands(page)) > 80
+    for words in (["run", "--method", "dsanet"], ["runs"], ["data", "imports", "x"], ["compare", "--html"]):
+        with pytest.raises(Exception, match=r"."):
+            _parsed(words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_python_compiles(page: Path) -> None:
+    for body in _blocks(page, "python"):
+        compile(body, _name(page), "exec")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_cards_and_matrices_are_valid(page: Path) -> None:
+    for body in _blocks(page, "yaml"):
+        content = yaml.safe_load(body)
+        (DatasetCard if "classes" in content else Matrix).model_validate(content)
+
+
+def test_the_method_to_copy_is_the_example() -> None:
+    page, example = ROOT / "docs/how-to/method.md", ROOT / "examples/harness-topk-mil"
+    assert (example / "harness_topk_mil.py").read_text(encoding="utf-8") in _blocks(page, "python")
+    assert (example / "pyproject.toml").read_text(encoding="utf-8") in _blocks(page, "toml")
+
+
+def test_json_is_json() -> None:
+    blocks = _blocks(ROOT / "docs/reference/formats.md", "json")
+    assert len(blocks) >= 5
+    for body in blocks:
+        json.loads(body)
+
+
+def test_the_notebook_is_committed_without_output() -> None:
+    notebook = json.loads((ROOT / "docs/notebook.ipynb").read_text(encoding="utf-8"))
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert cells
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells)
+    for cell in cells:
+        compile("".join(cell["source"]), "notebook", "exec")
