@@ -18,7 +18,7 @@ HARNESS = {
     *("text", "text.encoder"),
     *("records", "records.alignment", "records.label_access", "records.predictions", "records.truth"),
     *("training", "training.arithmetic", "training.averaging", "training.fitting", "training.loop", "training.predict"),
-    *("training.sampling", "training.seeds", "training.selection", "training.steps"),
+    *("training.resume", "training.sampling", "training.seeds", "training.selection", "training.steps"),
     *("metrics.alarms", "metrics.frame", "metrics.protocol", "metrics.segments"),
 }
 METHODS = {

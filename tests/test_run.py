@@ -106,7 +106,7 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(
     (whole,) = _run(harness, tmp_path / "whole", *arguments)["runs"]
     import harness.training.loop as loop
 
-    original, calls = loop._save, []
+    original, calls = loop.save, []
 
     def interrupt(*args: object) -> None:
         original(*args)
@@ -114,13 +114,13 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_save", interrupt)
+        patch.setattr(loop, "save", interrupt)
         code, _, stderr = harness("run", "--out", str(tmp_path / "cut"), *arguments)
     assert (code, len(calls)) == (130, 1)
     assert "continues from its last epoch" in stderr
     starts: list[int] = []
-    restore = loop._restore
-    monkeypatch.setattr(loop, "_restore", lambda *args: starts.append(1) or restore(*args))
+    restore = loop.restore
+    monkeypatch.setattr(loop, "restore", lambda *args: starts.append(1) or restore(*args))
     (resumed,) = _run(harness, tmp_path / "cut", *arguments)["runs"]
     assert starts, "the second half started from the checkpoint"
     for name in ("predictions.npz", "checkpoint.safetensors"):

@@ -25,9 +25,10 @@ from harness.plugin.method import Batch, Method, MethodConfig, Prediction, Task
 from harness.plugin.process_state import ProcessState
 from harness.registry import check_preset, setting_errors
 from harness.text.encoder import TextTower, load_text_tower
-from harness.training.loop import EpochRecord, train, training_videos
+from harness.training.loop import train, training_videos
 from harness.training.predict import batches as grouped
 from harness.training.predict import pieces
+from harness.training.resume import EpochRecord
 from harness.training.sampling import Batches
 from harness.training.seeds import derive
 from harness.training.selection import Selector

@@ -29,8 +29,9 @@ from harness.records.predictions import Predictions
 from harness.records.spec import RunSpec, Selection
 from harness.records.truth import GroundTruth
 from harness.training.arithmetic import arithmetic
-from harness.training.loop import EpochRecord, train, training_videos
+from harness.training.loop import train, training_videos
 from harness.training.predict import predict
+from harness.training.resume import EpochRecord
 from harness.training.sampling import Batches, validation_items
 from harness.training.seeds import derive
 from harness.training.selection import Evaluate, Selector

@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import io
-import json
-import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from harness.data.bank import Split
-from harness.errors import UserError, one_line
-from harness.io.atomic import replacing, unwritable
 from harness.plugin import contract
-from harness.plugin.method import Batch, Method, Schedule, TrainingVideo
+from harness.plugin.method import Batch, Method, TrainingVideo
 from harness.training.averaging import Average
+from harness.training.resume import EpochRecord, restore, save
 from harness.training.sampling import Batches, ahead
 from harness.training.seeds import derive
 from harness.training.selection import Selector
 from harness.training.steps import backward, end_epoch, update
 
-EpochRecord = dict[str, Any]
-
 # Epochs of a large model may be shorter than the writing of its state: save when this many times as long has passed.
 SAVE_SHARE = 100
-# Bytes of the SHA-256 that ends a file to resume from: what was damaged must not go on as if it were trained.
-_SEAL = 32
-_LOG = logging.getLogger(__name__)
 
 
 def train(
@@ -69,7 +58,7 @@ def train(
     records: list[EpochRecord] = []
     saved, save_seconds = time.perf_counter(), 0.0
     if checkpoint is not None and checkpoint.exists():
-        records = _restore(checkpoint, method, schedules, selector, average)
+        records = restore(checkpoint, method, schedules, selector, average)
     with torch.random.fork_rng():
         for epoch in range(len(records), plan.epochs):
             # Seeded anew each epoch, so that a resumed training draws what the uninterrupted one draws.
@@ -103,7 +92,7 @@ def train(
             selector.after_epoch(method)
             if checkpoint is not None and time.perf_counter() - saved >= SAVE_SHARE * save_seconds:
                 start = time.perf_counter()
-                _save(checkpoint, method, schedules, selector, average, records)
+                save(checkpoint, method, schedules, selector, average, records)
                 saved = time.perf_counter()
                 save_seconds = saved - start
     average.put(method)
@@ -119,71 +108,3 @@ def training_videos(split: Split, items: NDArray[np.int64]) -> Iterator[Training
 def _to(batch: Batch, device: str) -> Batch:
     moved = {name: getattr(batch, name).to(device) for name in ("features", "lengths", "labels")}
     return dataclasses.replace(batch, **moved)
-
-
-def _save(
-    path: Path,
-    method: Method,
-    schedules: Sequence[Schedule],
-    selector: Selector,
-    average: Average,
-    records: list[EpochRecord],
-) -> None:
-    state = {
-        "method": method.saved_state(),
-        "optimizers": [schedule.optimizer.state_dict() for schedule in schedules],
-        "schedulers": [s.scheduler.state_dict() if s.scheduler else {} for s in schedules],
-        "selector": selector.state(),
-        "average": average.state(),
-        "records": json.dumps(records),
-    }
-    content = io.BytesIO()
-    torch.save(state, content)
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        file.write(content.getbuffer())
-        file.write(hashlib.sha256(content.getbuffer()).digest())
-
-
-def _restore(
-    path: Path, method: Method, schedules: Sequence[Schedule], selector: Selector, average: Average
-) -> list[EpochRecord]:
-    try:
-        content = memoryview(path.read_bytes())
-        body, seal = content[:-_SEAL], content[-_SEAL:]
-        if hashlib.sha256(body).digest() != seal:
-            raise ValueError("its hash is not that of its content")
-        state = torch.load(io.BytesIO(body), weights_only=True, map_location="cpu")
-    except MemoryError:
-        raise
-    except Exception as error:  # whatever a damaged file raises, nothing was taken from it
-        _LOG.warning("%s: damaged (%s), put aside as %s; training starts anew", path, _reason(error), _aside(path).name)
-        return []
-    try:
-        method.load_saved_state(state["method"])
-        for schedule, optimizer, scheduler in zip(schedules, state["optimizers"], state["schedulers"], strict=True):
-            schedule.optimizer.load_state_dict(optimizer)
-            if schedule.scheduler is not None:
-                schedule.scheduler.load_state_dict(scheduler)
-        selector.restore(state["selector"])
-        average.restore(state["average"], method)
-        records: list[EpochRecord] = json.loads(state["records"])
-    except Exception as error:  # what it holds may be in use by now
-        aside = _aside(path)
-        raise UserError(
-            f"{path}: not of this training ({_reason(error)}); it is now {aside.name}, the next attempt starts anew"
-        ) from error
-    return records
-
-
-def _reason(error: Exception) -> str:
-    return one_line(error) if not isinstance(error, ValueError) else str(error)
-
-
-def _aside(path: Path) -> Path:
-    """Move a file that cannot be used out of the way and return where it is."""
-    aside = path.with_suffix(".damaged")
-    try:
-        path.replace(aside)
-    except OSError as error:
-        raise unwritable(path, error) from error
-    return aside
