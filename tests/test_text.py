@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.errors import UserError
+from harness.text import planned
 from harness.text.encoder import TextTower, from_openai_state, load_text_tower
 
 UCF = "normal abuse arrest arson assault burglary explosion fighting road_accidents robbery shooting shoplifting"
@@ -170,3 +171,18 @@ def test_unreachable_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_import_is_light() -> None:
     code = "import sys, harness.text; sys.exit('transformers' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_planning_knows_the_embedded_tower_without_building_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    built = load_text_tower(None)
+    calls: list[str | None] = []
+    monkeypatch.setattr(planned, "load_text_tower", lambda source: calls.append(source) or built)
+    tower = planned.planned_text_tower(None)
+    for fact in ("name", "width", "dim", "layers", "context"):
+        assert getattr(tower, fact) == getattr(built, fact)
+    assert calls == []
+    assert torch.equal(tower.encode(["a"]), built.encode(["a"]))
+    assert torch.equal(tower.tokenize(["a"]), built.tokenize(["a"]))
+    assert calls == [None]
+    with pytest.raises(AttributeError):
+        tower.nothing  # noqa: B018

@@ -23,7 +23,7 @@ from harness.records.spec import Matrix, RunResult
 from harness.registry import broken_methods, check_preset, method_class, resolve, setting_errors
 from harness.runs.computation import task_of
 from harness.runs.method_side import spec_of
-from harness.runs.order import Order, text_tower
+from harness.runs.order import Order, planned_tower
 
 # A seed is part of the name of a run's directory.
 LAST_SEED = 2**63 - 1
@@ -111,7 +111,7 @@ def plan(matrix: Matrix, out: Path, threads: int, fresh: bool = False) -> Plan:
                 try:
                     with blamed(f"method {name}"):
                         cls = method_class(name)
-                        text = text_tower(matrix.text_tower) if cls.card.needs_text else None
+                        text = planned_tower(matrix.text_tower) if cls.card.needs_text else None
                         configs = list(_configs(cls, card, preset, settings, name, matrix.ablations))
                         _check_trainable(cls, dataset)
                         contract.check(cls, task_of(bank, text))

@@ -17,6 +17,7 @@ from harness.registry import method_class
 from harness.runs.computation import settle, task_of
 from harness.runs.method_side import Job, spec_of
 from harness.text.encoder import TextTower, load_text_tower
+from harness.text.planned import planned_text_tower
 
 
 @dataclass(frozen=True)
@@ -92,3 +93,9 @@ def job_of(order: Order, bank: Bank) -> Job:
 def text_tower(source: str | None) -> TextTower:
     """Return the text tower; the last one is kept, it is frozen and shared by all runs of a process."""
     return load_text_tower(source)
+
+
+@lru_cache(maxsize=1)
+def planned_tower(source: str | None) -> TextTower:
+    """Return the text tower for planning; the last one is kept."""
+    return planned_text_tower(source)

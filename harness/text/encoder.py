@@ -26,6 +26,8 @@ Tokenize = Callable[[str], list[int]]
 
 _SEED = 20260101
 _WIDTH, _LAYERS, _HEADS, _CONTEXT = 512, 4, 8, 77
+# Of the embedded tower, as `TextTower` names them.
+EMBEDDED_SIZES = {"width": _WIDTH, "dim": _WIDTH, "layers": _LAYERS, "context": _CONTEXT}
 # Of a tower that is loaded; the largest CLIP text models have 32.
 _MOST_LAYERS = 200
 # Some common English pairs, merged by the embedded tokenizer.
@@ -219,10 +221,11 @@ def _embedded_tower() -> TextTower:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * spread)
         # The same for SOT and EOT, which all prompts share.
         model.text_model.embeddings.token_embedding.weight[-2:] *= 0.2
-    return TextTower(model, lambda prompt: list(tokenizer(prompt)["input_ids"]), _embedded_name())
+    return TextTower(model, lambda prompt: list(tokenizer(prompt)["input_ids"]), embedded_name())
 
 
-def _embedded_name() -> str:
+def embedded_name() -> str:
+    """Return the name of the embedded tower, which says what it is not."""
     return f"seeded-{_LAYERS}x{_WIDTH} (random weights, not CLIP)"
 
 
