@@ -14,8 +14,9 @@ from torch import Tensor
 from harness.parity.cases import Case
 from harness.plugin import Batch
 from harness.training.fitting import pool_segments
-from methods.layers.magnitude import BagLossConfig
-from methods.parity.batches import normal_first
+
+from ..layers.magnitude import BagLossConfig
+from .batches import normal_first
 
 
 def crops_of(case: Case, name: str) -> Tensor:

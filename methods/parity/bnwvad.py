@@ -7,10 +7,11 @@ from typing import Any
 import torch
 
 from harness.parity.cases import Case, Computed
-from methods.bnwvad import BNWVAD
-from methods.parity.adapter import build, by_kind
-from methods.parity.batches import halves, whole
-from methods.parity.training import gradient_norms, train
+
+from ..bnwvad import BNWVAD
+from .adapter import build, by_kind
+from .batches import halves, whole
+from .training import gradient_norms, train
 
 NAMES = {"ratio_sample": "sample_ratio", "ratio_batch": "batch_ratio"}
 

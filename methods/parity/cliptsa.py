@@ -11,12 +11,13 @@ from torch import Tensor
 
 from harness.parity.cases import Case, Computed
 from harness.plugin import Batch
-from methods.cliptsa import CLIPTSA, HardAttention
-from methods.layers.magnitude import BagLosses, by_crops, magnitudes
-from methods.parity.adapter import build, by_kind
-from methods.parity.bags import magnitude_losses
-from methods.parity.batches import halves, two_classes, whole
-from methods.parity.training import gradient_norms, train
+
+from ..cliptsa import CLIPTSA, HardAttention
+from ..layers.magnitude import BagLosses, by_crops, magnitudes
+from .adapter import build, by_kind
+from .bags import magnitude_losses
+from .batches import halves, two_classes, whole
+from .training import gradient_norms, train
 
 NAMES = {"k": "kept", "num_samples": "noises", "apply_HA": "hard_attention"}
 # Stored features keep every 16th channel.

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from harness.parity.cases import Case, Computed
-from methods.dsanet import DSANet, DSANetConfig
-from methods.parity.adapter import build, by_kind, is_xd
-from methods.parity.clip import clip_task, frame_metrics, labelled, test_logits, windows
-from methods.parity.training import gradient_norms, train
-from methods.stable_adamw import StableAdamW, warmup_cosine
+
+from ..dsanet import DSANet, DSANetConfig
+from ..stable_adamw import StableAdamW, warmup_cosine
+from .adapter import build, by_kind, is_xd
+from .clip import clip_task, frame_metrics, labelled, test_logits, windows
+from .training import gradient_norms, train
 
 # Stored features keep every 16th channel.
 STRIDE = 16

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from harness.parity.cases import Case, Computed
 from harness.plugin import Batch
-from methods.hlnet import HLNet
-from methods.parity.adapter import build, by_kind
-from methods.parity.batches import padded, two_classes, whole
-from methods.parity.training import gradient_norms, train
+
+from ..hlnet import HLNet
+from .adapter import build, by_kind
+from .batches import padded, two_classes, whole
+from .training import gradient_norms, train
 
 
 def _model(case: Case) -> tuple[HLNet, dict[str, Tensor]]:

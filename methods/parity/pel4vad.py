@@ -13,10 +13,11 @@ from torch import Tensor
 from harness.parity.cases import Case, Computed
 from harness.plugin import Batch, Task
 from harness.text.encoder import load_text_tower
-from methods.parity.adapter import build, by_kind
-from methods.parity.batches import padded, two_classes
-from methods.parity.training import gradient_norms, train
-from methods.pel4vad import PEL4VAD
+
+from ..pel4vad import PEL4VAD
+from .adapter import build, by_kind
+from .batches import padded, two_classes
+from .training import gradient_norms, train
 
 NAMES = {
     "win_size": "window",

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from harness.parity.cases import Case, Computed
-from methods.parity.adapter import build, by_kind, is_xd
-from methods.parity.clip import clip_task, frame_metrics, labelled, test_logits, windows
-from methods.parity.training import gradient_norms, train
-from methods.vadclip import VadCLIP
+
+from ..vadclip import VadCLIP
+from .adapter import build, by_kind, is_xd
+from .clip import clip_task, frame_metrics, labelled, test_logits, windows
+from .training import gradient_norms, train
 
 # Stored features keep every 16th channel.
 STRIDE = 16

@@ -339,7 +339,7 @@ def test_the_verb(harness: Callable[..., tuple[int, str, str]], monkeypatch: pyt
     assert (found["method"], found["ok"]) == ("feature-norm", True)
     assert [row["check"] for row in found["checks"]] == list(CHECKS)
     assert {row["status"] for row in found["checks"]} == {"ok", "skipped"}
-    monkeypatch.setattr("methods.feature_norm.FeatureNorm.predict", AboveOne.predict)
+    monkeypatch.setattr("harness.methods.feature_norm.FeatureNorm.predict", AboveOne.predict)
     code, stdout, stderr = harness("check-method", "feature-norm")
     assert code == 1
     assert stdout.splitlines()[0].split()[:2] == ["failed", "types"]

@@ -163,7 +163,7 @@ def test_no_test_label_reaches_a_training(
 
 @pytest.mark.usefixtures("demo")
 def test_a_failing_method_fails_alone(harness: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from methods.deepmil import DeepMIL
+    from harness.methods.deepmil import DeepMIL
 
     def broken(self: DeepMIL, batch: object) -> dict[str, torch.Tensor]:
         return {"hinge": torch.tensor(float("nan"), requires_grad=True), "smooth": torch.tensor(0.0)}

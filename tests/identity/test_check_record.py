@@ -41,7 +41,7 @@ def test_a_pass_is_kept_until_the_code_changes(record: Path, monkeypatch: pytest
     assert checked.checked(cls) == ""
     checked.keep(cls, GOOD, record)
     assert checked.checked(cls) == "passed"
-    file = method_files(cls)["methods.deepmil"]
+    file = method_files(cls)["harness.methods.deepmil"]
     source = file.read_text(encoding="utf-8")
     read_as(monkeypatch, file, with_words_changed(source))
     assert checked.checked(cls) == "passed"

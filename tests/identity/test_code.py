@@ -30,7 +30,7 @@ METHODS = {
 }
 COUNTING = [
     *(f"harness.{name}" for name in sorted(HARNESS)),
-    *(f"methods.{name}".removesuffix(".__init__") for name in sorted(METHODS)),
+    *(f"harness.methods.{name}".removesuffix(".__init__") for name in sorted(METHODS)),
 ]
 
 
@@ -86,7 +86,8 @@ def test_what_counts_is_this_and_nothing_else() -> None:
     assert sorted(ours) == sorted(COUNTING)
     assert {path.suffix for path in ours.values()} == {".py"}
     there = {*ROOT.glob("methods/*.py"), *ROOT.glob("methods/layers/*.py")}
-    assert there == {path for name, path in ours.items() if name.startswith("methods")}, "each is of some method"
+    found = {path for name, path in ours.items() if name.startswith("harness.methods")}
+    assert there == found, "each is of some method"
 
 
 @pytest.mark.parametrize("name", COUNTING)
@@ -104,12 +105,13 @@ def test_a_number_changes_the_identity_and_words_do_not(name: str, monkeypatch: 
 
 def test_methods_share_what_the_harness_computes_and_nothing_of_each_other() -> None:
     deepmil, random = (computing_files(method_class(name)) for name in ("deepmil", "random"))
-    assert {name for name in random if name.startswith("harness")} == {
+    assert {name for name in random if not name.startswith("harness.methods")} == {
         f"harness.{n}" for n in HARNESS - {"text", "text.encoder"}
     }
-    assert {name for name in random if name.startswith("methods")} == {"methods", "methods.random_scores"}
+    ours = {name for name in random if name.startswith("harness.methods")}
+    assert ours == {"harness.methods", "harness.methods.random_scores"}
     assert set(deepmil) - set(random) == {
-        *("methods.adam", "methods.deepmil", "methods.layers", "methods.layers.dropout", "methods.layers.time")
+        f"harness.methods.{name}" for name in ("adam", "deepmil", "layers", "layers.dropout", "layers.time")
     }
     assert len({code_hash(method_class(name)) for name in method_names()}) == len(method_names())
 
@@ -119,8 +121,9 @@ def test_a_badge_is_of_the_methods_own_code(monkeypatch: pytest.MonkeyPatch) -> 
     files, before = method_files(cls), method_hash(cls)
     assert "harness.text.encoder" in files
     assert "harness.text.encoder" not in method_files(method_class("deepmil"))
-    assert not any(name.startswith(("harness.data", "harness.training.loop", "methods.parity")) for name in files)
-    for name in ("methods.layers.prototypes", "harness.text.encoder", "harness.plugin.method"):
+    apart = ("harness.data", "harness.training.loop", "harness.methods.parity")
+    assert not any(name.startswith(apart) for name in files)
+    for name in ("harness.methods.layers.prototypes", "harness.text.encoder", "harness.plugin.method"):
         source = files[name].read_text(encoding="utf-8")
         read_as(monkeypatch, files[name], with_words_changed(source))
         assert method_hash(cls) == before

@@ -6,6 +6,8 @@ import importlib
 import json
 import sys
 from collections.abc import Callable, Iterator
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -206,7 +208,26 @@ def test_a_method_loaded_by_its_registered_name_counts(plugin: Plugin) -> None:
         "lab/methods/mine.py", source.replace("import thirdparty", "from harness.registry import method_class")
     )
     plugin.forget()
-    assert {"methods.deepmil", "methods.layers.time"} <= set(computing_files(method_class("mine")))
+    assert {"harness.methods.deepmil", "harness.methods.layers.time"} <= set(computing_files(method_class("mine")))
+
+
+def test_a_package_that_lies_elsewhere_counts(plugin: Plugin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An editable install may take a package from outside the directory of the one above, as ours takes methods."""
+    before = hashes(plugin)
+    elsewhere = plugin.site.parent / "elsewhere"
+    (plugin.site / "lab/methods").rename(elsewhere)
+
+    class Finder:
+        @staticmethod
+        def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+            if name != "lab.methods":
+                return None
+            places = [str(elsewhere)]
+            return spec_from_file_location(name, elsewhere / "__init__.py", submodule_search_locations=places)
+
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
+    assert hashes(plugin) == before
+    assert computing_files(method_class("mine"))["lab.methods.inner"] == elsewhere / "inner.py"
 
 
 def test_a_module_beside_a_module_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from harness.errors import UserError
+from harness.methods.parity.adapter import by_kind
 from harness.parity.case import kind_of
 from harness.parity.cases import Case, CaseResult, Computed, check, compare, read_case
-from methods.parity.adapter import by_kind
 
 HERE = Path(__file__).parent
 BESIDE = Path(__file__).parents[3] / "shared"

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import StepLR
 
+from harness.methods.deepmil import DeepMIL
 from harness.parity.cases import Case, CaseResult, check, read_case
 from harness.plugin import Method, Schedule, TrainingPlan
 from harness.registry import method_class
-from methods.deepmil import DeepMIL
 
 HERE = Path(__file__).parent
 
@@ -64,7 +64,7 @@ def test_a_scheduler_in_the_usual_order_fails(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_decoupled_weight_decay_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("methods.deepmil.Adam", torch.optim.AdamW)
+    monkeypatch.setattr("harness.methods.deepmil.Adam", torch.optim.AdamW)
     assert "moved.step0" in _failed(_check("deepmil"))
 
 
@@ -73,7 +73,7 @@ def test_decoupled_weight_decay_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("bnwvad", "torch.nn.utils.clip_grad_norm_", lambda parameters, norm: None),
         ("bnwvad", "torch.nn.utils.clip_grad_norm_", partial(torch.nn.utils.clip_grad_norm_, norm_type=1.0)),
-        ("hlnet", "methods.parity.training.end_epoch", lambda schedules: None),
+        ("hlnet", "harness.methods.parity.training.end_epoch", lambda schedules: None),
     ],
 )
 def test_another_step_of_the_loop_fails(

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-import methods.deepmil
+import harness.methods.deepmil
 from harness.metrics import frame
 from harness.plugin.process_state import ProcessState
 
@@ -72,7 +72,7 @@ CHANGES: dict[str, Change] = {
     "numpy.mean": _set(np, "mean"),
     "random.random": _set(random, "random"),
     "harness.metrics.frame.roc_auc": _set(frame, "roc_auc"),
-    "methods.deepmil.DeepMIL.predict": _set(methods.deepmil.DeepMIL, "predict"),
+    "harness.methods.deepmil.DeepMIL.predict": _set(harness.methods.deepmil.DeepMIL, "predict"),
     "builtins.sorted": lambda patch, place: patch.setitem(__builtins__, "sorted", list),
     "torch's generator": lambda patch, place: torch.rand(1) and None,
     "NumPy's generator": lambda patch, place: np.random.random() and None,  # noqa: NPY002

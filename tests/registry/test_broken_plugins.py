@@ -55,7 +55,7 @@ BAD = {
         "its entry point and its card must give one name; got 'bad' and 'mine'",
     ),
     "inherited card": (
-        "from methods.random_scores import RandomScores\nclass Plain(RandomScores):\n    pass\n",
+        "from harness.methods.random_scores import RandomScores\nclass Plain(RandomScores):\n    pass\n",
         "must give one name; got 'bad' and 'random'",
     ),
     "taken alias": (
@@ -155,8 +155,8 @@ def test_entry_points_that_cannot_be_taken(install: Install) -> None:
     assert set(broken) == {"a.b", "none", "deepmil (third_party_plain:Plain)"}
     assert "its name must be letters, digits, - and _" in broken["a.b"]
     assert broken["none"] == "plugin none: its entry point must be MODULE:CLASS, got ''"
-    assert "the name is taken by methods.deepmil:DeepMIL" in broken["deepmil (third_party_plain:Plain)"]
-    assert method_class("deepmil").__module__ == "methods.deepmil"
+    assert "the name is taken by harness.methods.deepmil:DeepMIL" in broken["deepmil (third_party_plain:Plain)"]
+    assert method_class("deepmil").__module__ == "harness.methods.deepmil"
     assert "plain" in method_cards()
 
 

@@ -19,6 +19,8 @@ from harness.data.bank_writer import BankWriter
 from harness.data.card import DatasetCard
 from harness.errors import UserError
 from harness.io.atomic import read_json, replacing_directory
+from harness.methods.deepmil import DeepMIL
+from harness.methods.dsanet import DSANet
 from harness.plugin import Task
 from harness.records.spec import RunResult, RunSpec
 from harness.records.truth import Event, GroundTruth, VideoTruth
@@ -26,8 +28,6 @@ from harness.registry import method_names
 from harness.runs.checkpoint_loading import fitting_features
 from harness.text.encoder import load_text_tower
 from harness.weights.checkpoints import Header, save_checkpoint
-from methods.deepmil import DeepMIL
-from methods.dsanet import DSANet
 from tests.fakes import fake_result, fake_run
 from tests.weights.test_official_checkpoints import official
 

@@ -292,7 +292,7 @@ def test_scoring_imports_no_training_code(ucf: Tree, tmp_path: Path) -> None:
         f"import sys; sys.argv = {arguments!r}\n"
         "from harness.cli.app import main\n"
         "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code\n"
-        "heavy = {'torch', 'mlflow', 'transformers', 'datasets', 'methods'} & set(sys.modules)\n"
+        "heavy = {'torch', 'mlflow', 'transformers', 'datasets', 'harness.methods'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -18,13 +18,13 @@ from torch import Tensor, nn
 
 from harness.errors import Unsupported, UserError
 from harness.io.digests import file_digest
+from harness.methods.deepmil import DeepMIL
 from harness.plugin import Method, MethodCard, MethodConfig, Task
 from harness.registry import method_names
 from harness.weights import convert as conversion
 from harness.weights.checkpoints import Header, read_header, save_checkpoint, weights_hash
 from harness.weights.convert import convert
 from harness.weights.readers import read_weights
-from methods.deepmil import DeepMIL
 
 Call = Callable[..., tuple[int, str, str]]
 

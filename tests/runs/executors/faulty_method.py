@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from harness.methods.adam import Adam  # whose step does without torch's compiler, which takes a second to import
 from harness.plugin import (
     Batch,
     Method,
@@ -22,7 +23,6 @@ from harness.plugin import (
     Task,
     TrainingPlan,
 )
-from methods.adam import Adam  # whose step does without torch's compiler, which takes a second to import
 
 
 class FaultyConfig(MethodConfig):

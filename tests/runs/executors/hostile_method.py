@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from harness.methods.adam import Adam  # whose step does without torch's compiler, which takes a second to import
 from harness.plugin import (
     Batch,
     Method,
@@ -26,7 +27,6 @@ from harness.plugin import (
     Task,
     TrainingPlan,
 )
-from methods.adam import Adam  # whose step does without torch's compiler, which takes a second to import
 
 # What one run could leave for the next one of the same process.
 KEPT: list[Tensor] = []
