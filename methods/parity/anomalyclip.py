@@ -13,7 +13,7 @@ from harness.text.encoder import from_openai_state
 
 from ..anomalyclip import AnomalyCLIP
 from .adapter import by_kind
-from .training import gradient_norms
+from .training import gradient_norms, total_with_gradients
 
 # Stored text features keep every 8th channel, stored logits every 4th frame.
 TEXT_STRIDE, FRAME_STRIDE = 8, 4
@@ -93,8 +93,7 @@ def _loss(case: Case) -> Computed:
     kept = torch.tensor(case.values["bottomk_mask"])[normal_first]
     out = model(batch.features)
     terms = model.losses(out, batch, kept)
-    total = torch.stack(list(terms.values())).sum()
-    total.backward()
+    total = total_with_gradients(terms)
     chosen = model.select(out, batch, kept)
     outputs = {
         "total": total,

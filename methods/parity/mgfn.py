@@ -12,7 +12,7 @@ from harness.parity.cases import Case, Computed
 from ..layers.magnitude import by_crops
 from ..mgfn import MGFN
 from .adapter import build, by_kind
-from .bags import bags, crops_of, fixed_masks, given_masks
+from .bags import bags, crops_of, fixed_masks, given_masks, selected_share
 from .batches import whole
 from .frames import frame_outputs
 from .training import first_steps
@@ -28,10 +28,7 @@ NAMES = {
 
 
 def _model(case: Case) -> tuple[MGFN, dict[str, Tensor]]:
-    share = {}
-    if "k" in case.config and "num_segments" in case.config:
-        share["selected_share"] = case.config["num_segments"] // case.config["k"]
-    return build(MGFN, case, NAMES, select_dropout=0.0, **share)
+    return build(MGFN, case, NAMES, select_dropout=0.0, **selected_share(case))
 
 
 @torch.no_grad()

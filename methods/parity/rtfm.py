@@ -12,7 +12,7 @@ from harness.parity.cases import Case, Computed
 from ..layers.magnitude import BagLosses, by_crops, magnitudes
 from ..rtfm import RTFM
 from .adapter import build, by_kind
-from .bags import bags, crops_of, fixed_masks, given_masks, magnitude_losses
+from .bags import bags, crops_of, fixed_masks, given_masks, magnitude_losses, selected_share
 from .batches import halves, whole
 from .frames import frame_outputs
 from .training import first_steps, train
@@ -29,10 +29,7 @@ STRIDE = 16
 
 
 def _model(case: Case) -> tuple[RTFM, dict[str, Tensor]]:
-    share = {}
-    if "k" in case.config and "num_segments" in case.config:
-        share["selected_share"] = case.config["num_segments"] // case.config["k"]
-    return build(RTFM, case, NAMES, dropout=0.0, select_dropout=0.0, **share)
+    return build(RTFM, case, NAMES, dropout=0.0, select_dropout=0.0, **selected_share(case))
 
 
 @torch.no_grad()
