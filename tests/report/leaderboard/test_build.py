@@ -14,7 +14,7 @@ from harness.errors import UserError
 from harness.records.predictions import Predictions
 from harness.records.spec import RunResult
 from harness.records.truth import Event, GroundTruth, VideoTruth
-from harness.report.leaderboard import build as leaderboard
+from harness.report.leaderboard import rows
 from harness.report.leaderboard.board import Leaderboard
 from harness.report.leaderboard.build import build
 from harness.report.leaderboard.critical import diagram
@@ -128,7 +128,7 @@ def test_published_numbers_prefer_the_same_features() -> None:
 def test_an_incomplete_data_set_has_a_board_of_its_own_that_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leaderboard, "_names", lambda method: ("DSANet", "clip", "DSANet"))
+    monkeypatch.setattr(rows, "_names", lambda method: ("DSANet", "clip", "DSANet"))
     part = "184 of 1,610 training videos"
     found = built(tmp_path, {"dataset": "ucf-crime"}, {"dataset": "ucf-crime", "method": "beta", "partial": part})
     boards = {board.partial: board for board in found.boards}
@@ -153,7 +153,7 @@ def test_an_incomplete_data_set_has_a_board_of_its_own_that_says_so(
 
 
 def test_published_number_stands_beside_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leaderboard, "_names", lambda method: ("DSANet", "clip", "DSANet"))
+    monkeypatch.setattr(rows, "_names", lambda method: ("DSANet", "clip", "DSANet"))
     (board,) = built(tmp_path, {"dataset": "ucf-crime"}).boards
     assert board.rows[0].published["frame_auc"].value == pytest.approx(0.8944)
     assert board.rows[0].published["frame_auc"].source
