@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harness.plugin.method import Method
 
 GROUP = "harness.methods"
-_OURS = ("methods.",)
+_OURS = ("harness.methods.",)
 GROUPS = ("all", "mil", "clip", "floor")
 
 

@@ -33,10 +33,11 @@ from harness.plugin import (
     TrainingVideo,
 )
 from harness.text.encoder import TextTower
-from methods.adam import AdamW
-from methods.layers.axial import AxialTransformer, axial_names
-from methods.layers.clip import depth, renamed, unit
-from methods.layers.prompts import Remembered
+
+from .adam import AdamW
+from .layers.axial import AxialTransformer, axial_names
+from .layers.clip import depth, renamed, unit
+from .layers.prompts import Remembered
 
 # Grids that pass the temporal model at once.
 _GRIDS = 16

@@ -28,11 +28,12 @@ from harness.plugin import (
     Task,
     TrainingPlan,
 )
-from methods.adam import Adam
-from methods.layers.clip import renamed
-from methods.layers.convolution import TimeConv, TimeNorm
-from methods.layers.dual_attention import DualEncoder, Prior, encoder_names, encoder_sizes
-from methods.layers.time import valid_mask
+
+from .adam import Adam
+from .layers.clip import renamed
+from .layers.convolution import TimeConv, TimeNorm
+from .layers.dual_attention import DualEncoder, Prior, encoder_names, encoder_sizes
+from .layers.time import valid_mask
 
 
 class BNWVADConfig(MethodConfig):

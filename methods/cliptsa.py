@@ -15,11 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.plugin import Batch, Looks, Method, MethodCard, Prediction, Sampling, Schedule, Task, TrainingPlan
-from methods.adam import Adam
-from methods.layers.clip import renamed
-from methods.layers.magnitude import BagLossConfig, BagLosses, by_crops, random_masks
-from methods.layers.multiscale import NAMES, MagnitudeNet, net_sizes
-from methods.layers.time import valid_mask
+
+from .adam import Adam
+from .layers.clip import renamed
+from .layers.magnitude import BagLossConfig, BagLosses, by_crops, random_masks
+from .layers.multiscale import NAMES, MagnitudeNet, net_sizes
+from .layers.time import valid_mask
 
 
 class CLIPTSAConfig(BagLossConfig):

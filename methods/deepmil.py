@@ -14,9 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.plugin import Batch, Method, MethodCard, MethodConfig, Prediction, Sampling, Schedule, Task, TrainingPlan
-from methods.adam import Adam
-from methods.layers.dropout import dropout
-from methods.layers.time import valid_mask
+
+from .adam import Adam
+from .layers.dropout import dropout
+from .layers.time import valid_mask
 
 
 class DeepMILConfig(MethodConfig):

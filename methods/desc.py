@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from harness.errors import Unsupported
 from harness.plugin import Method, MethodCard, MethodConfig, Prediction, Task
 from harness.text.encoder import TextTower
-from methods.layers.clip import (
+
+from .layers.clip import (
     MLP,
     VADCLIP_NAMES,
     QuickGELU,
@@ -33,9 +34,9 @@ from methods.layers.clip import (
     depth,
     renamed,
 )
-from methods.layers.convolution import TimeConv
-from methods.layers.graphs import distance_adjacency, similarity_adjacency
-from methods.layers.prompts import ClassPrompts
+from .layers.convolution import TimeConv
+from .layers.graphs import distance_adjacency, similarity_adjacency
+from .layers.prompts import ClassPrompts
 
 StreamName = Literal["consistency", "sensitivity"]
 

@@ -29,8 +29,9 @@ from harness.plugin import (
     TrainingPlan,
 )
 from harness.text.encoder import TextTower
-from methods.adam import AdamW
-from methods.layers.clip import (
+
+from .adam import AdamW
+from .layers.clip import (
     MLP,
     VADCLIP_NAMES,
     TextAlignment,
@@ -41,9 +42,9 @@ from methods.layers.clip import (
     soft_cross_entropy,
     unit,
 )
-from methods.layers.prototypes import PrototypeBlock, Rows
-from methods.layers.time import topk_mean, valid_mask
-from methods.stable_adamw import StableAdamW, warmup_cosine
+from .layers.prototypes import PrototypeBlock, Rows
+from .layers.time import topk_mean, valid_mask
+from .stable_adamw import StableAdamW, warmup_cosine
 
 
 class DSANetConfig(MethodConfig):

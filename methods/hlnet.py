@@ -19,12 +19,13 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from harness.errors import Unsupported
 from harness.plugin import Batch, Method, MethodCard, MethodConfig, Prediction, Sampling, Schedule, Task, TrainingPlan
-from methods.adam import Adam
-from methods.layers.clip import renamed
-from methods.layers.convolution import TimeConv
-from methods.layers.dropout import dropout
-from methods.layers.graphs import GraphLayer, by_distance, row_graph, similarity_adjacency, valid_softmax
-from methods.layers.time import topk_mean, valid_mask
+
+from .adam import Adam
+from .layers.clip import renamed
+from .layers.convolution import TimeConv
+from .layers.dropout import dropout
+from .layers.graphs import GraphLayer, by_distance, row_graph, similarity_adjacency, valid_softmax
+from .layers.time import topk_mean, valid_mask
 
 Graph = Callable[[Tensor], Tensor]
 

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 
 from harness.errors import Unsupported
 from harness.plugin import Batch, Method, MethodCard, MethodConfig, Prediction, Sampling, Schedule, Task, TrainingPlan
-from methods.adam import Adam
-from methods.layers.clip import depth, renamed
-from methods.layers.convolution import TimeConv, TimeNorm, convolved
-from methods.layers.magnitude import Selected, by_crops, paired, random_masks, roughness, select
-from methods.layers.norm import ChannelNorm
-from methods.layers.time import valid_mask
+
+from .adam import Adam
+from .layers.clip import depth, renamed
+from .layers.convolution import TimeConv, TimeNorm, convolved
+from .layers.magnitude import Selected, by_crops, paired, random_masks, roughness, select
+from .layers.norm import ChannelNorm
+from .layers.time import valid_mask
 
 
 class MGFNConfig(MethodConfig):

@@ -13,10 +13,11 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from harness.plugin import Batch, Looks, Method, MethodCard, Prediction, Sampling, Schedule, Task, TrainingPlan
-from methods.adam import Adam
-from methods.layers.clip import renamed
-from methods.layers.magnitude import BagLossConfig, BagLosses, by_crops, random_masks
-from methods.layers.multiscale import NAMES, MagnitudeNet, net_sizes
+
+from .adam import Adam
+from .layers.clip import renamed
+from .layers.magnitude import BagLossConfig, BagLosses, by_crops, random_masks
+from .layers.multiscale import NAMES, MagnitudeNet, net_sizes
 
 
 class RTFMConfig(BagLossConfig):

@@ -30,10 +30,11 @@ from harness.plugin import (
     Task,
     TrainingPlan,
 )
-from methods.adam import Adam
-from methods.layers.clip import renamed
-from methods.layers.dual_attention import DualEncoder, Prior, encoder_names, encoder_sizes
-from methods.layers.time import valid_mask
+
+from .adam import Adam
+from .layers.clip import renamed
+from .layers.dual_attention import DualEncoder, Prior, encoder_names, encoder_sizes
+from .layers.time import valid_mask
 
 
 class URDMUConfig(MethodConfig):

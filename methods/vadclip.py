@@ -29,8 +29,9 @@ from harness.plugin import (
     Task,
     TrainingPlan,
 )
-from methods.adam import AdamW
-from methods.layers.clip import (
+
+from .adam import AdamW
+from .layers.clip import (
     VADCLIP_NAMES,
     TextAlignment,
     TwoBranch,
@@ -40,8 +41,8 @@ from methods.layers.clip import (
     soft_cross_entropy,
     unit,
 )
-from methods.layers.prompts import ClassPrompts
-from methods.layers.time import topk_mean
+from .layers.prompts import ClassPrompts
+from .layers.time import topk_mean
 
 
 class VadCLIPConfig(MethodConfig):

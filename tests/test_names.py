@@ -89,7 +89,8 @@ def test_the_import_of_one_makes_nothing(harness: Call, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [LONG, "b" * 100_000, "a.b", "ünï", "a b", "-a", "all"])
 def test_a_plugin_of_such_a_name_is_one_line_and_the_others_work(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = {**registry._entries(), name: EntryPoint(name, "methods.random_scores:RandomScores", registry.GROUP)}
+    entry = EntryPoint(name, "harness.methods.random_scores:RandomScores", registry.GROUP)
+    found = {**registry._entries(), name: entry}
     monkeypatch.setattr(registry, "_entries", lambda: found)
     registry.method_class.cache_clear()
     line = broken_methods()[name]

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.identity.syntax import syntax_of
+
 ROOT = Path(__file__).resolve().parents[1]
 WHERE = "import datasets; print(datasets.__file__, hasattr(datasets, 'load_from_disk'))"
 
@@ -40,7 +42,7 @@ def test_datasets_is_hugging_faces_from_the_root(options: list[str], path: str) 
 
 def test_datasets_is_hugging_faces_under_pytest(tmp_path: Path) -> None:
     test = tmp_path / "test_where.py"
-    test.write_text(f"def test_where():\n    {WHERE}\n    import harness, methods\n")
+    test.write_text(f"def test_where():\n    {WHERE}\n    import harness.methods\n")
     _expect_hugging_face(["-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "--rootdir", str(ROOT), str(test)], "")
 
 
@@ -58,16 +60,30 @@ def _expect_hugging_face(arguments: list[str], path: str, cwd: Path = ROOT) -> N
 @pytest.mark.parametrize("arguments", [["-c", WHERE], ["-m", "where"]], ids=["command", "module"])
 def test_datasets_is_hugging_faces_from_another_directory(tmp_path: Path, arguments: list[str]) -> None:
     """The editable install must not put the folder `datasets/` of the checkout in the way."""
-    (tmp_path / "where.py").write_text(f"import harness, methods\n{WHERE}\n")
+    (tmp_path / "where.py").write_text(f"import harness.methods\n{WHERE}\n")
     _expect_hugging_face(arguments, "", tmp_path)
+
+
+def test_methods_are_part_of_harness_which_knows_none_by_name() -> None:
+    """From the root `methods` could be imported a second time, as other modules; import-linter sees it alone."""
+    for folder in ("harness", "methods", "tests", "examples"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for each in syntax_of(path.read_bytes()).imports:
+                names = {each.module, *(f"{each.module}.{name}" for name in each.names)} if not each.level else set()
+                tops = {".".join(name.split(".")[:2]) for name in names} | {name.split(".")[0] for name in names}
+                assert "methods" not in tops, path
+                assert folder != "harness" or (not each.level and "harness.methods" not in tops), path
 
 
 def test_every_package_and_data_file_is_declared() -> None:
     tomllib = pytest.importorskip("tomllib", reason="came with 3.11")
     tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = {package.replace(".", "/"): package for package in tool["packages"]}
+    folders |= {folder: package for package, folder in tool["package-dir"].items()}
     modules = [path for folder in ("harness", "methods") for path in (ROOT / folder).rglob("*.py")]
-    assert {".".join(path.relative_to(ROOT).parent.parts) for path in modules} <= set(tool["packages"])
-    for package, folder in tool["package-dir"].items():
+    assert {path.relative_to(ROOT).parent.as_posix() for path in modules} <= set(folders)
+    for package in ("harness.cards", "harness.assets"):
+        folder = tool["package-dir"][package]
         declared = {path for pattern in tool["package-data"][package] for path in (ROOT / folder).glob(pattern)}
         files = {path for path in (ROOT / folder).rglob("*") if path.is_file() and path.name != "README.md"}
         # The sample report is for readers of the repository.

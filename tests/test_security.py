@@ -28,9 +28,9 @@ from harness.records.predictions import Predictions
 from harness.runs.matrix import read_matrix
 from harness.training.loop import train
 from harness.weights.readers import read_weights
+from tests.boards.changes import write
 from tests.data.trees import DIM, Tree, ucf_tree
-from tests.submission.changes import write
-from tests.test_train import _last, _new
+from tests.training.test_loop import _last, _new
 
 ROOT = Path(__file__).resolve().parents[1]
 # What loads or runs code, and what makes a loader safe.

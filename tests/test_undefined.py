@@ -16,9 +16,9 @@ from harness.data.bank import Item, bank_path
 from harness.data.bank_writer import BankWriter
 from harness.data.card import DatasetCard
 from harness.io.atomic import read_json, replacing_directory
+from harness.methods.deepmil import DeepMIL
 from harness.records.spec import RunResult
 from harness.records.truth import Event, GroundTruth, VideoTruth
-from methods.deepmil import DeepMIL
 from tests.data.trees import ucf_tree
 
 Call = Callable[..., tuple[int, str, str]]

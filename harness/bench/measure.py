@@ -227,4 +227,5 @@ def machine() -> dict[str, str]:
 
     facts = provenance()
     kept = ("processor", "gpu", "platform", "python", "torch", "threads", "git_commit", "git_dirty", "harness")
-    return {**{name: facts.get(name, "") for name in kept}, "cores": str(len(os.sched_getaffinity(0)))}
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {**{name: facts.get(name, "") for name in kept}, "cores": str(cores)}

@@ -67,7 +67,7 @@ _GLOBAL: Mapping[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
 def peak_growth() -> Iterator[Callable[[], int | None]]:
     """Yield what tells by how many bytes the process has grown at most since then; None where no /proc tells."""
     gc.collect()
-    with suppress(OSError, AttributeError):  # memory that is free but kept would not count a second time
+    with suppress(OSError, AttributeError, TypeError):  # memory that is free but kept would not count a second time
         ctypes.CDLL(None).malloc_trim(0)
     before = _resident()
     peak = before

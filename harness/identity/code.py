@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.identity.module_files import Module, ModuleFiles, data_beside, names_of
+from harness.identity.module_files import Module, ModuleFiles, names_of
 from harness.identity.syntax import Import, Syntax, syntax_of
 from harness.io.digests import digest
 from harness.plugin.method import Method
@@ -98,7 +98,7 @@ def _reached(method: type[Method], *roots: str) -> dict[str, Path]:
         if module.file.suffix == ".py":
             syntax = syntax_of(read(module.file))
             waiting += _imported(module, syntax, modules)
-            found |= data_beside(module, syntax.strings)
+            found |= modules.data_beside(module, syntax.strings)
     if method.__module__ not in found:
         found[method.__module__] = _source(method)
     return found

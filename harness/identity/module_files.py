@@ -6,10 +6,11 @@ installed as editable, or a folder on the path. The standard library and what wa
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from importlib.metadata import Distribution, distributions
 from importlib.util import find_spec
 from pathlib import Path
@@ -49,7 +50,8 @@ class ModuleFiles:
             parent, _, last = name.rpartition(".")
             if parent:
                 above = self.find(parent)
-                self._found[name] = _in_package(name, last, above.inside) if above else None
+                folders = above.inside if above else ()
+                self._found[name] = _in_package(name, last, folders) or (_elsewhere(name, folders) if folders else None)
             else:
                 self._found[name] = _top_level(name) if self._is_own(name) else None
         return self._found[name]
@@ -61,6 +63,26 @@ class ModuleFiles:
             found = self.find(f"{module.name}.{name}")
             if found is not None:
                 yield found
+
+    def data_beside(self, module: Module, strings: Iterable[str]) -> dict[str, Path]:
+        """Return the data files that a module may read, by name such as `package/words.json`.
+
+        They are the files beside it, or at the root of its package, that one of its `strings` names, and all files in a
+        folder there that one names.
+        """
+        assert module.file is not None
+        places = [(module.package, module.file.parent)]
+        root = self.find(module.package.partition(".")[0]) if "." in module.package else None
+        places += [(root.name, folder) for folder in root.inside] if root else []
+        found: dict[str, Path] = {}
+        for package, folder in places:
+            names = {path.name for path in folder.iterdir()}
+            for path in (folder / string for string in strings if string.partition("/")[0] in names):
+                # Beside a module without a package lies anything.
+                files = path.rglob("*") if package and path.is_dir() else [path]
+                data = [file for file in files if file.suffix not in _CODE and file.is_file()]
+                found |= {f"{package}/{file.relative_to(folder).as_posix()}": file for file in data}
+        return found
 
     def _is_own(self, top: str) -> bool:
         if top not in self._own:
@@ -74,29 +96,6 @@ def names_of(distribution: Distribution) -> set[str]:
     if listed:
         return set(listed.split())
     return {file.parts[0].partition(".")[0] for file in distribution.files or () if file.suffix in _SUFFIXES}
-
-
-def data_beside(module: Module, strings: Iterable[str]) -> dict[str, Path]:
-    """Return the data files that a module may read, by name such as `package/words.json`.
-
-    They are the files beside it, or at the root of its package, that one of its `strings` names, and all files in a
-    folder there that one names.
-    """
-    assert module.file is not None
-    beside = module.file.parent
-    places = {module.package: beside}
-    if "." in module.package:
-        top, *inner = module.package.split(".")
-        places[top] = beside.parents[len(inner) - 1]
-    found: dict[str, Path] = {}
-    for package, folder in places.items():
-        names = {path.name for path in folder.iterdir()}
-        for path in (folder / string for string in strings if string.partition("/")[0] in names):
-            # Beside a module without a package lies anything.
-            files = path.rglob("*") if package and path.is_dir() else [path]
-            data = [file for file in files if file.suffix not in _CODE and file.is_file()]
-            found |= {f"{package}/{file.relative_to(folder).as_posix()}": file for file in data}
-    return found
 
 
 def _installed(top: str) -> bool:
@@ -115,8 +114,10 @@ def _top_level(name: str) -> Module | None:
         spec = find_spec(name)  # of a name without dots, so that nothing is imported
     except (ImportError, ValueError):
         return None
-    if spec is None:
-        return None
+    return _of_spec(name, spec) if spec else None
+
+
+def _of_spec(name: str, spec: ModuleSpec) -> Module | None:
     file = Path(spec.origin) if spec.has_location and spec.origin else None
     inside = tuple(map(Path, spec.submodule_search_locations or ()))
     return Module(name, file, inside) if inside or (file and file.is_file()) else None
@@ -133,3 +134,13 @@ def _in_package(name: str, last: str, folders: Iterable[Path]) -> Module | None:
         if (folder / last).is_dir():
             spaces.append(folder / last)
     return Module(name, None, tuple(spaces)) if spaces else None
+
+
+def _elsewhere(name: str, folders: Iterable[Path]) -> Module | None:
+    """A package that its checkout has outside the directory of the package above, as an editable install allows."""
+    for finder in sys.meta_path:
+        with contextlib.suppress(ImportError, ValueError, AttributeError):  # the last: a finder of before Python 3.4
+            spec = finder.find_spec(name, [str(folder) for folder in folders])
+            if spec is not None:
+                return _of_spec(name, spec)
+    return None

@@ -129,7 +129,9 @@ def read_json(path: Path, again: str = "") -> Any:
 
 def sync(path: Path) -> None:
     """Flush a file or directory to the disk."""
-    handle = os.open(path, os.O_RDONLY)
+    if os.name == "nt" and path.is_dir():  # Windows opens none, and flushes only what may be written
+        return
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -1,10 +1,14 @@
-"""Locks between processes: the file system's own, or where it has none a file that only one of them can make."""
+"""Locks between processes: the file system's own, or where it has none a file that only one of them can make.
+
+The library `filelock` (4.2) has both, but a process that dies after it has made the file of its `SoftFileLease` and
+before it has written into it leaves an empty one, which no other ever takes away; here a dead process holds nothing.
+Its native lock asks again and again where the kernel's wakes who waits.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import time
 import uuid
@@ -35,16 +39,28 @@ def alone(lock: Path) -> Iterator[None]:
         raise unwritable(lock, error) from error
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            locked = _locked(handle)
         except OSError as error:
-            if error.errno not in _WITHOUT:
-                raise unwritable(lock, error) from error
-            with _held(lock.with_name(f"{lock.name}.held")):
-                yield
-        else:
+            raise unwritable(lock, error) from error
+        with contextlib.nullcontext() if locked else _held(lock.with_name(f"{lock.name}.held")):
             yield
     finally:
         os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    """Wait until the kernel's lock of an open file is ours; False where there are none."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in _WITHOUT:
+            raise
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -108,7 +108,7 @@ class CaseResult:
 
 def adapters() -> dict[str, Callable[[], Callable[[Case], Computed]]]:
     """Return, by method, what loads the registered adapter; ours win a name that a third party also claims."""
-    found, _ = entries(GROUP, ("methods.", "harness."))
+    found, _ = entries(GROUP, ("harness.",))
     return {name: partial(loaded, entry, f"the adapter for {name}") for name, entry in found.items()}
 
 

@@ -31,10 +31,10 @@ _MODULES = (
     *("numpy", "numpy.linalg", "numpy.random", "random", "math", "os", "os.path", "sys", "io", "json", "time"),
     *("builtins", "pathlib", "tempfile", "shutil", "threading", "subprocess", "pickle", "functools", "itertools"),
 )
-_PACKAGES = ("harness.", "methods.")
+_PACKAGES = ("harness.",)
 _TORCH = os.path.dirname(torch.__file__) + os.sep
 # Where the classes are from whose attributes count.
-_CLASSES = ("torch", "numpy", "random", "threading", "subprocess", "pathlib", "harness", "methods")
+_CLASSES = ("torch", "numpy", "random", "threading", "subprocess", "pathlib", "harness")
 _VARIABLES = (int, float, str, list, dict, set, type(None))
 # Names that their own modules set anew as they work.
 _OWN_BUSINESS = frozenset({"sys.last_exc", "sys.last_type", "sys.last_value", "sys.last_traceback", "builtins._"})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from harness.errors import UserError
+from harness.identity.module_files import ModuleFiles
 from harness.io.atomic import read_json, write_text
 from harness.io.digests import digest
 from harness.paths import cache_dir, cards_dir, harness_home, report_assets_dir
@@ -98,11 +98,14 @@ def _record(directory: Path) -> Path:
 def _sources() -> Iterator[Path]:
     """Where the code and the texts of a report come from."""
     yield from (Path(__file__).parents[1], report_assets_dir(), cards_dir())
-    for top in sorted({entry.module.partition(".")[0] for entry in registered_entries()}):
-        with contextlib.suppress(ImportError, ValueError):
-            spec = importlib.util.find_spec(top)
-            places = spec.submodule_search_locations or [spec.origin or ""] if spec else []
-            yield from map(Path, places)
+    entries = registered_entries()
+    tops = {entry.module.partition(".")[0] for entry in entries}
+    modules = ModuleFiles(tops)
+    # A package of a checkout may lie outside the directory of the package above, as ours of the methods does.
+    for name in sorted(tops | {entry.module.rpartition(".")[0] for entry in entries} - {""}):
+        module = modules.find(name)
+        if module is not None:
+            yield from module.inside or (module.file or Path(),)
 
 
 def _walked(place: str, but: Sequence[str] = ()) -> list[str]:

@@ -135,6 +135,8 @@ def _me() -> dict[str, Any]:
 
 def _runs(pid: int, born: str | None) -> bool:
     """Whether a process of our own namespace is there; True where only its heartbeat could tell."""
+    if os.name == "nt":  # there `os.kill` does not ask, but interrupts
+        return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -9,19 +9,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.data.annotated import read_annotated
 from harness.data.card import DatasetCard
-from harness.data.cards import find_card, imported_set, open_bank
-from harness.data.video_names import match_videos
+from harness.data.cards import find_card
 from harness.errors import UserError
 from harness.metrics.alarms import Rated, rated
 from harness.metrics.intervals import video_intervals
 from harness.metrics.protocol import Evaluation, evaluate
 from harness.metrics.saturation import saturation
-from harness.records.alignment import Alignment
 from harness.records.predictions import Predictions
 from harness.records.truth import GroundTruth
 from harness.scoring.files import ScoredFile, read_scores
+from harness.scoring.meeting import lengths, meet_annotations, meet_bank
 from harness.scoring.own_labels import own_truth
 from harness.scoring.rows import check_fit, describe, parse_rows, rows_of_videos
 
@@ -164,10 +162,13 @@ def _by_data_set(found: ScoredFile | Predictions, card: DatasetCard, request: Re
         given = found.alignment
     else:
         given = given or found.alignment
-    meet = _meet_bank if request.root is None else _meet_annotations
-    meeting = meet(found, card, request, given)
+    path, features, partial = request.path, request.features, request.partial
+    if request.root is None:
+        meeting = meet_bank(found, card, path, features, partial)
+    else:
+        meeting = meet_annotations(found, card, path, features, partial, request.root, given)
     frames = {name: video.frames for name, video in meeting.truth.videos.items()}
-    rows = _lengths(found, meeting.places)
+    rows = lengths(found, meeting.places)
     alignment = rows_of_videos(rows, frames, card.alignment, where, given)
     check_fit(alignment, rows, frames, where, request.partial)
     warnings = meeting.warnings
@@ -175,120 +176,6 @@ def _by_data_set(found: ScoredFile | Predictions, card: DatasetCard, request: Re
         warnings += _uneven(rows)
     truth = replace(meeting.truth, alignment=alignment)
     return Test(_chosen(found, meeting.places, truth), truth, meeting.ignored, warnings)
-
-
-@dataclass(frozen=True)
-class _Meeting:
-    """Ground truth of the videos that a file has scores of, and where in the file each is (`places`)."""
-
-    truth: GroundTruth
-    places: Mapping[str, int]
-    ignored: tuple[str, ...]
-    warnings: tuple[str, ...]
-
-
-def _meet_bank(
-    found: ScoredFile | Predictions, card: DatasetCard, request: Request, given: Alignment | None
-) -> _Meeting:
-    """Ground truth as it was built when the data set was imported."""
-    features = request.features or imported_set(card)
-    if features is None and card.annotations is not None and not card.feature_set(None)[1].generated:
-        raise UserError(
-            f"dataset {card.name} has not been imported; scoring needs no features: name the directory of its "
-            f"annotation files ({_needed(card)}) with --root, or run `harness data import`"
-        )
-    bank = open_bank(card, features)
-    whole = bank.truth()
-    places, ignored = match_videos(card, found.videos, {*whole.videos, *whole.excluded}, str(request.path))
-    without = [video for video in whole.excluded if places.pop(video, None) is not None]
-    _check_videos(places, tuple(whole.videos), ignored, request, card)
-    warnings: tuple[str, ...] = ()
-    if without:
-        warnings = (
-            f"scores of {len(without)} videos are not used: {card.name} was imported without features of them; "
-            "--root with the annotation files scores all",
-        )
-    if "test" in bank.shares and not bank.shares["test"].whole:
-        warnings += (f"{card.name} was imported from an incomplete data set: {bank.partial}",)
-    left_out = tuple(video for video in whole.videos if video not in places)
-    videos = {video: truth for video, truth in whole.videos.items() if video in places}
-    truth = replace(whole, videos=videos, excluded=(*whole.excluded, *left_out))
-    return _Meeting(truth, places, tuple(ignored), warnings)
-
-
-def _meet_annotations(
-    found: ScoredFile | Predictions, card: DatasetCard, request: Request, given: Alignment | None
-) -> _Meeting:
-    """Ground truth from annotation files; where nothing counts frames, the file's rows do."""
-    assert request.root is not None
-    annotated = read_annotated(card, request.features, request.root)
-    places, ignored = match_videos(card, found.videos, annotated.videos, str(request.path))
-    _check_videos(places, tuple(annotated.videos), ignored, request, card)
-    rows = _lengths(found, places)
-    snippets: Mapping[str, int | None] = dict.fromkeys(rows)
-    if annotated.needs_snippets:
-        if given is None and annotated.may_be_frames(rows):
-            stride = card.alignment.stride
-            raise UserError(
-                f"{request.path}: its rows may be frames or snippets of {stride} frames, since all events lie within "
-                f"either; say which with --rows frames or --rows {stride}"
-            )
-        snippets = _snippets(card, rows, given or card.alignment, request.path)
-    truth, warnings = annotated.truth(snippets)
-    return _Meeting(truth, places, tuple(ignored), tuple(warnings))
-
-
-def _needed(card: DatasetCard) -> str:
-    """The files that scoring by annotations reads."""
-    assert card.annotations is not None
-    lists = [] if card.annotations.format == "ucf" else [card.splits["test"].list]
-    return ", ".join(dict.fromkeys(filter(None, [card.annotations.path, card.frame_counts, *lists])))
-
-
-def _check_videos(
-    places: Mapping[str, int], videos: tuple[str, ...], ignored: list[str], request: Request, card: DatasetCard
-) -> None:
-    """Raise UserError unless the file has exactly the test videos, or `--partial` allows others."""
-    if not places:
-        raise UserError(f"{request.path}: none of its videos, such as {ignored[0]!r}, is a test video of {card.name}")
-    if request.partial:
-        return
-    missing = [video for video in videos if video not in places]
-    if missing:
-        raise UserError(
-            f"{request.path}: {len(missing)} of the {len(videos)} test videos of {card.name} have no scores, such as "
-            f"{missing[0]!r}; `harness score --partial` scores the others"
-        )
-    if ignored:
-        raise UserError(
-            f"{request.path}: {len(ignored)} videos are no test videos of {card.name}, such as {ignored[0]!r}; "
-            "`harness score --partial` leaves them out"
-        )
-
-
-def _lengths(found: ScoredFile | Predictions, places: Mapping[str, int]) -> dict[str, int]:
-    counts = np.diff(found.offsets)
-    return {video: int(counts[place]) for video, place in places.items()}
-
-
-def _snippets(card: DatasetCard, rows: Mapping[str, int], alignment: Alignment, path: Path) -> dict[str, int]:
-    """Snippets of each video where they alone say how long it is."""
-    stride = card.alignment.stride
-    exact = [f"{card.base_name}@{name}" for name, other in card.protocol.variants.items() if other.rule == "exact"]
-    others = f", or score against {exact[0]}" if exact else ""
-    if alignment.kind == "segments":
-        raise UserError(
-            f"{path}: its rows are uniform segments, and the annotation files of {card.name} do not say how long a "
-            f"video is; import the data set{others}"
-        )
-    for video, count in rows.items():
-        frames = count * alignment.stride
-        if frames % stride:
-            raise UserError(
-                f"{path}: {video} has {frames} frames; {card.name} counts whole snippets of {stride}, so cut the rest"
-                f"{others}"
-            )
-    return {video: count * alignment.stride // stride for video, count in rows.items()}
 
 
 def _uneven(rows: Mapping[str, int]) -> tuple[str, ...]:

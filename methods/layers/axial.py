@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.layers.norm import ChannelNorm
+from .norm import ChannelNorm
 
 
 class AxisAttention(nn.Module):

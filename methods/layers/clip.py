@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.layers.graphs import GraphLayer, distance_adjacency, similarity_adjacency
-from methods.layers.time import valid_mask
+from .graphs import GraphLayer, distance_adjacency, similarity_adjacency
+from .time import valid_mask
 
 # QuickGELU(x) is silu(1.702 x) / 1.702.
 _STEEPNESS = 1.702

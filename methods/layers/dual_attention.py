@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.layers.clip import depth
-from methods.layers.convolution import TimeConv
-from methods.layers.dropout import Dropout
-from methods.layers.graphs import by_distance
+from .clip import depth
+from .convolution import TimeConv
+from .dropout import Dropout
+from .graphs import by_distance
 
 Prior = Literal["columns", "rows", "off"]
 

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.layers.convolution import TimeConv
-from methods.layers.time import valid_mask
+from .convolution import TimeConv
+from .time import valid_mask
 
 
 def similarity_adjacency(

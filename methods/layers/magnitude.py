@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness.plugin import Batch, MethodConfig
-from methods.layers.dropout import dropout
+
+from .dropout import dropout
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.layers.convolution import TimeConv, TimeNorm, by_channel, by_time, side_by_side
-from methods.layers.dropout import dropout
-from methods.layers.time import valid_mask
+from .convolution import TimeConv, TimeNorm, by_channel, by_time, side_by_side
+from .dropout import dropout
+from .time import valid_mask
 
 
 class NonLocal(nn.Module):

@@ -10,9 +10,10 @@ from torch import Tensor
 from harness.parity.cases import Case, Computed
 from harness.plugin import Batch, Task
 from harness.text.encoder import from_openai_state
-from methods.anomalyclip import AnomalyCLIP
-from methods.parity.adapter import by_kind
-from methods.parity.training import gradient_norms
+
+from ..anomalyclip import AnomalyCLIP
+from .adapter import by_kind
+from .training import gradient_norms, total_with_gradients
 
 # Stored text features keep every 8th channel, stored logits every 4th frame.
 TEXT_STRIDE, FRAME_STRIDE = 8, 4
@@ -92,8 +93,7 @@ def _loss(case: Case) -> Computed:
     kept = torch.tensor(case.values["bottomk_mask"])[normal_first]
     out = model(batch.features)
     terms = model.losses(out, batch, kept)
-    total = torch.stack(list(terms.values())).sum()
-    total.backward()
+    total = total_with_gradients(terms)
     chosen = model.select(out, batch, kept)
     outputs = {
         "total": total,

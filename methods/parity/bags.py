@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -14,8 +15,9 @@ from torch import Tensor
 from harness.parity.cases import Case
 from harness.plugin import Batch
 from harness.training.fitting import pool_segments
-from methods.layers.magnitude import BagLossConfig
-from methods.parity.batches import normal_first
+
+from ..layers.magnitude import BagLossConfig
+from .batches import normal_first
 
 
 def crops_of(case: Case, name: str) -> Tensor:
@@ -43,6 +45,12 @@ def _videos(case: Case) -> list[str]:
 
 def _pooled(case: Case, rows: Sequence[NDArray[np.float32]], crops: int) -> Batch:
     return normal_first(torch.from_numpy(np.stack(rows)), crops * len(case.values["normal_videos"]), crops)
+
+
+def selected_share(case: Case) -> dict[str, Any]:
+    """Return the setting that selects as many segments as the case does, none where it does not say."""
+    config = case.config
+    return {"selected_share": config["num_segments"] // config["k"]} if {"k", "num_segments"} <= config.keys() else {}
 
 
 def given_masks(case: Case, scores: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,6 +18,18 @@ def padded(case: Case, name: str, lengths: Sequence[int]) -> tuple[Tensor, Tenso
     return features, ends
 
 
+def padded_batch(case: Case, step: int | None = None) -> Batch:
+    """Return the drawn videos of a loss case, cut after the longest, or those of a step of a training case."""
+    lengths, labels = case.values["pad_lengths"], case.values["label"]
+    if step is None:
+        features, ends = padded(case, "x", lengths)
+        features = features[:, : int(ends.max())]
+    else:
+        features, ends = padded(case, f"x.step{step}", lengths[step])
+        labels = labels[step]
+    return Batch(features, ends, two_classes(torch.tensor(labels, dtype=torch.float32)))
+
+
 def two_classes(abnormal: Tensor) -> Tensor:
     """Return labels `[B, 2]` of videos that are abnormal (1) or normal (0), `[B]`."""
     return torch.stack([1 - abnormal, abnormal], dim=1)

@@ -7,10 +7,11 @@ from typing import Any
 import torch
 
 from harness.parity.cases import Case, Computed
-from methods.bnwvad import BNWVAD
-from methods.parity.adapter import build, by_kind
-from methods.parity.batches import halves, whole
-from methods.parity.training import gradient_norms, train
+
+from ..bnwvad import BNWVAD
+from .adapter import build, by_kind
+from .batches import halves, whole
+from .training import gradient_norms, total_with_gradients, train
 
 NAMES = {"ratio_sample": "sample_ratio", "ratio_batch": "batch_ratio"}
 
@@ -37,8 +38,7 @@ def _loss(case: Case) -> Computed:
     normal = len(videos) // 2
     out = model.train()(videos, whole(videos))
     terms = model.losses(out, normal)
-    total = torch.stack(list(terms.values())).sum()
-    total.backward()
+    total = total_with_gradients(terms)
     outputs: dict[str, Any] = {
         "total": total,
         "normal_loss": terms["normal"],

@@ -13,9 +13,10 @@ from torch import Tensor
 from harness.parity.cases import Case
 from harness.plugin import Batch, Task
 from harness.text.encoder import TextTower, from_openai_state
-from methods.layers.clip import TwoBranch
-from methods.parity.adapter import is_xd
-from methods.parity.batches import padded
+
+from ..layers.clip import TwoBranch
+from .adapter import is_xd
+from .batches import padded
 
 SNIPPET = 16
 XD_CODES = ("A", "B1", "B2", "B4", "B5", "B6", "G")

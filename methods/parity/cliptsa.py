@@ -11,12 +11,13 @@ from torch import Tensor
 
 from harness.parity.cases import Case, Computed
 from harness.plugin import Batch
-from methods.cliptsa import CLIPTSA, HardAttention
-from methods.layers.magnitude import BagLosses, by_crops, magnitudes
-from methods.parity.adapter import build, by_kind
-from methods.parity.bags import magnitude_losses
-from methods.parity.batches import halves, two_classes, whole
-from methods.parity.training import gradient_norms, train
+
+from ..cliptsa import CLIPTSA, HardAttention
+from ..layers.magnitude import BagLosses, by_crops, magnitudes
+from .adapter import build, by_kind
+from .bags import magnitude_losses
+from .batches import halves, two_classes, whole
+from .training import gradient_norms, total_with_gradients, train
 
 NAMES = {"k": "kept", "num_samples": "noises", "apply_HA": "hard_attention"}
 # Stored features keep every 16th channel.
@@ -62,8 +63,7 @@ def _loss(case: Case) -> Computed:
     ones = torch.ones_like(scores)
     losses = BagLosses(model.config, features, scores, batch, (ones[:normal], ones[normal:]))
     terms = losses.terms()
-    total = torch.stack(list(terms.values())).sum()
-    total.backward()
+    total = total_with_gradients(terms)
     high, low = (each.features.mean(dim=1).norm(dim=1) for each in (losses.abnormal, losses.normal))
     outputs = {
         "loss_cls": terms["bags"],

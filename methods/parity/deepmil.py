@@ -9,12 +9,13 @@ from torch import Tensor
 
 from harness.parity.cases import Case, Computed
 from harness.training.fitting import pool_segments
-from methods.deepmil import DeepMIL
-from methods.parity.adapter import build, by_kind
-from methods.parity.bags import pooled_pairs
-from methods.parity.batches import halves, whole
-from methods.parity.frames import frame_outputs
-from methods.parity.training import first_steps, train
+
+from ..deepmil import DeepMIL
+from .adapter import build, by_kind
+from .bags import pooled_pairs
+from .batches import halves, whole
+from .frames import frame_outputs
+from .training import first_steps, train
 
 NAMES = {"num_segments": "segments", "smooth": "smooth", "sparsity": "sparsity"}
 

@@ -8,9 +8,10 @@ import torch
 
 from harness.parity.cases import Case
 from harness.plugin import Task
-from methods.desc import DeSC, Stream
-from methods.parity.adapter import by_kind
-from methods.parity.clip import text_tower
+
+from ..desc import DeSC, Stream
+from .adapter import by_kind
+from .clip import text_tower
 
 NAMES = {
     "visual_head": "visual_heads",

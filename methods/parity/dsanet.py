@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from harness.parity.cases import Case, Computed
-from methods.dsanet import DSANet, DSANetConfig
-from methods.parity.adapter import build, by_kind, is_xd
-from methods.parity.clip import clip_task, frame_metrics, labelled, test_logits, windows
-from methods.parity.training import gradient_norms, train
-from methods.stable_adamw import StableAdamW, warmup_cosine
+
+from ..dsanet import DSANet, DSANetConfig
+from ..stable_adamw import StableAdamW, warmup_cosine
+from .adapter import build, by_kind, is_xd
+from .clip import clip_task, frame_metrics, labelled, test_logits, windows
+from .training import gradient_norms, total_with_gradients, train
 
 # Stored features keep every 16th channel.
 STRIDE = 16
@@ -63,8 +64,7 @@ def _loss(case: Case) -> Computed:
     batch = labelled(case, "visual", case.values["lengths"], case.values["labels"])
     out = model(batch.features, batch.lengths)
     terms = model.losses(out, batch)
-    total = torch.stack(list(terms.values())).sum()
-    total.backward()
+    total = total_with_gradients(terms)
     outputs = {
         "loss1_bce": terms["binary"],
         "loss2_mil": terms["alignment"] / model.config.loss2_weight,

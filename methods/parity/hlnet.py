@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from harness.parity.cases import Case, Computed
-from harness.plugin import Batch
-from methods.hlnet import HLNet
-from methods.parity.adapter import build, by_kind
-from methods.parity.batches import padded, two_classes, whole
-from methods.parity.training import gradient_norms, train
+
+from ..hlnet import HLNet
+from .adapter import build, by_kind
+from .batches import padded_batch, whole
+from .training import gradient_norms, total_with_gradients, train
 
 
 def _model(case: Case) -> tuple[HLNet, dict[str, Tensor]]:
@@ -40,31 +40,24 @@ def _eval(case: Case) -> dict[str, Any]:
 def _loss(case: Case) -> Computed:
     model, state = _model(case)
     model.train()
-    features, lengths = padded(case, "x", case.values["pad_lengths"])
-    features = features[:, : int(lengths.max())]
-    batch = Batch(features, lengths, two_classes(torch.tensor(case.values["label"], dtype=torch.float32)))
-    out = model(features, lengths)
+    batch = padded_batch(case)
+    out = model(batch.features, batch.lengths)
     terms = model.losses(out, batch)
-    total = torch.stack(list(terms.values())).sum()
-    total.backward()
+    total = total_with_gradients(terms)
     outputs = {
         "clsloss_offline": terms["offline"],
         "clsloss_online": terms["online"],
-        "croloss": model.distillation(out, lengths),
+        "croloss": model.distillation(out, batch.lengths),
         "total": total,
         "logits_offline": out.offline,
         "logits_online": out.online,
-        "seq_len": lengths,
+        "seq_len": batch.lengths,
     }
     return Computed(outputs, gradient_norms(model, state))
 
 
 def _train(case: Case) -> Computed:
     model, _ = _model(case)
-
-    def batch(step: int) -> Batch:
-        features, lengths = padded(case, f"x.step{step}", case.values["pad_lengths"][step])
-        return Batch(features, lengths, two_classes(torch.tensor(case.values["label"][step], dtype=torch.float32)))
 
     def test() -> dict[str, Any]:
         rows = torch.from_numpy(case.draw("test"))
@@ -74,7 +67,7 @@ def _train(case: Case) -> Computed:
     return train(
         case,
         model,
-        batch,
+        lambda step: padded_batch(case, step),
         lambda terms: {
             "clsloss_offline": terms["offline"],
             "clsloss_online": terms["online"],

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from harness.parity.cases import Case, Computed
-from methods.layers.magnitude import by_crops
-from methods.mgfn import MGFN
-from methods.parity.adapter import build, by_kind
-from methods.parity.bags import bags, crops_of, fixed_masks, given_masks
-from methods.parity.batches import whole
-from methods.parity.frames import frame_outputs
-from methods.parity.training import first_steps
+
+from ..layers.magnitude import by_crops
+from ..mgfn import MGFN
+from .adapter import build, by_kind
+from .bags import bags, crops_of, fixed_masks, given_masks, selected_share
+from .batches import whole
+from .frames import frame_outputs
+from .training import first_steps
 
 NAMES = {
     "num_segments": "segments",
@@ -27,10 +28,7 @@ NAMES = {
 
 
 def _model(case: Case) -> tuple[MGFN, dict[str, Tensor]]:
-    share = {}
-    if "k" in case.config and "num_segments" in case.config:
-        share["selected_share"] = case.config["num_segments"] // case.config["k"]
-    return build(MGFN, case, NAMES, select_dropout=0.0, **share)
+    return build(MGFN, case, NAMES, select_dropout=0.0, **selected_share(case))
 
 
 @torch.no_grad()
@@ -55,7 +53,7 @@ def _loss(case: Case) -> Computed:
         terms = model.losses(scores, normal, abnormal, batch)
         contrast = model.contrast(normal, abnormal, batch.crops)
     model.load_saved_state(model.official_state(state))
-    with fixed_masks("methods.mgfn", masks):
+    with fixed_masks("harness.methods.mgfn", masks):
         totals, gradnorm, moved = first_steps(model, batch, state, int(case.config["n_steps"]))
     with_norm = torch.cat([batch.features, batch.features.norm(dim=2, keepdim=True)], dim=2)
     outputs = {

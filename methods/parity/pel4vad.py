@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from harness.parity.cases import Case, Computed
-from harness.plugin import Batch, Task
+from harness.plugin import Task
 from harness.text.encoder import load_text_tower
-from methods.parity.adapter import build, by_kind
-from methods.parity.batches import padded, two_classes
-from methods.parity.training import gradient_norms, train
-from methods.pel4vad import PEL4VAD
+
+from ..pel4vad import PEL4VAD
+from .adapter import build, by_kind
+from .batches import padded_batch
+from .training import gradient_norms, total_with_gradients, train
 
 NAMES = {
     "win_size": "window",
@@ -72,14 +73,11 @@ def _eval(case: Case) -> dict[str, Any]:
 def _loss(case: Case) -> Computed:
     model, state = _model(case)
     model.train()
-    features, lengths = padded(case, "x", case.values["pad_lengths"])
-    features = features[:, : int(lengths.max())]
-    batch = Batch(features, lengths, two_classes(torch.tensor(case.values["label"], dtype=torch.float32)))
+    batch = padded_batch(case)
     texts = _texts(case, "t_feat", case.values["multi_label"])
-    out = model(features, _rows(features))
+    out = model(batch.features, _rows(batch.features))
     terms = model.losses(out, batch, *texts)
-    total = torch.stack(list(terms.values())).sum()
-    total.backward()
+    total = total_with_gradients(terms)
     logits, ids = model.prompt_logits(out, *texts)
     outputs = {
         "loss_mil": terms["bags"],
@@ -88,17 +86,13 @@ def _loss(case: Case) -> Computed:
         "scores": out.scores,
         "v2t_logits": logits,
         "video_labels": ids.float(),
-        "seq_len": lengths,
+        "seq_len": batch.lengths,
     }
     return Computed(outputs, gradient_norms(model, state))
 
 
 def _train(case: Case) -> Computed:
     model, _ = _model(case)
-
-    def batch(step: int) -> Batch:
-        features, lengths = padded(case, f"x.step{step}", case.values["pad_lengths"][step])
-        return Batch(features, lengths, two_classes(torch.tensor(case.values["label"][step], dtype=torch.float32)))
 
     def drawn(step: int) -> contextlib.AbstractContextManager[Any]:
         texts = _texts(case, f"t_feat.step{step}", case.values["multi_label"][step])
@@ -111,7 +105,7 @@ def _train(case: Case) -> Computed:
     return train(
         case,
         model,
-        batch,
+        lambda step: padded_batch(case, step),
         lambda terms: {"loss1": terms["bags"], "loss2": terms["prompts"] / model.config.prompt_weight},
         test,
         drawn,

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from harness.parity.cases import Case, Computed
-from methods.layers.magnitude import BagLosses, by_crops, magnitudes
-from methods.parity.adapter import build, by_kind
-from methods.parity.bags import bags, crops_of, fixed_masks, given_masks, magnitude_losses
-from methods.parity.batches import halves, whole
-from methods.parity.frames import frame_outputs
-from methods.parity.training import first_steps, train
-from methods.rtfm import RTFM
+
+from ..layers.magnitude import BagLosses, by_crops, magnitudes
+from ..rtfm import RTFM
+from .adapter import build, by_kind
+from .bags import bags, crops_of, fixed_masks, given_masks, magnitude_losses, selected_share
+from .batches import halves, whole
+from .frames import frame_outputs
+from .training import first_steps, train
 
 NAMES = {
     "num_segments": "segments",
@@ -28,10 +29,7 @@ STRIDE = 16
 
 
 def _model(case: Case) -> tuple[RTFM, dict[str, Tensor]]:
-    share = {}
-    if "k" in case.config and "num_segments" in case.config:
-        share["selected_share"] = case.config["num_segments"] // case.config["k"]
-    return build(RTFM, case, NAMES, dropout=0.0, select_dropout=0.0, **share)
+    return build(RTFM, case, NAMES, dropout=0.0, select_dropout=0.0, **selected_share(case))
 
 
 @torch.no_grad()
@@ -66,7 +64,7 @@ def _loss(case: Case) -> Computed:
         for ours in model.official_state({theirs: state[theirs]})
     }
     model.load_saved_state(model.official_state(state))
-    with fixed_masks("methods.rtfm", masks):
+    with fixed_masks("harness.methods.rtfm", masks):
         totals, gradnorm, moved = first_steps(model, batch, state, int(case.config["n_steps"]))
     normal, abnormal = losses.normal, losses.abnormal
     outputs = {

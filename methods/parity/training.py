@@ -38,6 +38,13 @@ def _gradients(model: Method) -> dict[str, float | None]:
     return {name: None if p.grad is None else float(p.grad.double().norm()) for name, p in own}
 
 
+def total_with_gradients(terms: Terms) -> Tensor:
+    """Return the sum of weighted loss terms; the parameters' gradients are then those of it."""
+    total = _total(terms)
+    total.backward()
+    return total
+
+
 class Start:
     """The parameters as they were at the start of a training."""
 

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from harness.parity.cases import Case, Computed
-from methods.parity.adapter import build, by_kind, is_xd
-from methods.parity.clip import clip_task, frame_metrics, labelled, test_logits, windows
-from methods.parity.training import gradient_norms, train
-from methods.vadclip import VadCLIP
+
+from ..vadclip import VadCLIP
+from .adapter import build, by_kind, is_xd
+from .clip import clip_task, frame_metrics, labelled, test_logits, windows
+from .training import gradient_norms, total_with_gradients, train
 
 # Stored features keep every 16th channel.
 STRIDE = 16
@@ -57,8 +58,7 @@ def _loss(case: Case) -> Computed:
     batch = labelled(case, "visual", case.values["lengths"], case.values["labels"])
     out = model(batch.features, batch.lengths)
     terms = model.losses(out, batch)
-    total = torch.stack(list(terms.values())).sum()
-    total.backward()
+    total = total_with_gradients(terms)
     outputs = {
         "loss1_bce": terms["binary"],
         "loss2_mil": terms["alignment"],

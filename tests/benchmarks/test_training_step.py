@@ -13,9 +13,9 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 
+from harness.methods.layers.dropout import dropout
 from harness.plugin import Batch, Method
 from harness.registry import method_class
-from methods.layers.dropout import dropout
 from tests.benchmarks.workload import SMALL, batch, both, compared, names, report, schedules, size, step
 
 TARGETS = {"dsanet": 1.4, "vadclip": 1.4, "urdmu": 1.3, "rtfm": 1.3}

@@ -30,10 +30,10 @@ from harness.runs.method_side import spec_of
 from harness.scoring.score import Request, score
 from harness.tracking.format import params, points, read_run, tags
 from harness.weights.convert import convert
+from tests.boards.changes import run_of
 from tests.data.trees import Tree, ucf_tree
 from tests.fuzz.signing import sign, sign_manifest, unsign_checkpoint
-from tests.submission.changes import run_of
-from tests.test_checkpoints import official
+from tests.weights.test_official_checkpoints import official
 
 Paths = list[Path]
 

@@ -32,8 +32,8 @@ from harness.weights.convert import convert
 from tests.data.trees import Tree, ucf_tree
 from tests.fuzz import stored
 from tests.fuzz.stored import Paths, quiet
-from tests.test_checkpoints import official
-from tests.test_train import _last, _new
+from tests.training.test_loop import _last, _new
+from tests.weights.test_official_checkpoints import official
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from harness.records.run_directory import open_run
 from harness.text.encoder import load_text_tower
 from harness.weights.checkpoints import Header, read_header, save_checkpoint
 from harness.weights.readers import read_weights
+from tests.boards.changes import run_of
 from tests.data.trees import Tree, ucf_tree
 from tests.integrity.flips import survey
-from tests.submission.changes import run_of
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from methods.adam import Adam, AdamW
+from harness.methods.adam import Adam, AdamW
 
 # Below, at and above a block, and laid out otherwise than in order.
 SHAPES = [(3,), (1 << 17,), (300, 1000), (7, 64, 900)]

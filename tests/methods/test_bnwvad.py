@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
+from harness.methods.bnwvad import BNWVAD
 from harness.plugin import Batch, Task, TrainingPlan
-from methods.bnwvad import BNWVAD
 
 SMALL = {"hidden": 8, "attention_width": 8, "feedforward": 6, "head_widths": (4, 3), "heads": 2}
 

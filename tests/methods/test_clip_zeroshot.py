@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from harness.errors import Unsupported
+from harness.methods.clip_zeroshot import ClipZeroShot, ClipZeroShotConfig
 from harness.plugin import Size, Task
 from harness.text.encoder import TextTower, load_text_tower
-from methods.clip_zeroshot import ClipZeroShot, ClipZeroShotConfig
 
 CLASSES = ("normal", "riot", "car accident")
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from harness.methods.cliptsa import CLIPTSA, HardAttention, PerturbedTopK
 from harness.plugin import Batch, Task, TrainingPlan
-from methods.cliptsa import CLIPTSA, HardAttention, PerturbedTopK
 
 SMALL = {"attention_width": 6, "widths": (6, 4), "noises": 7, "dropout": 0.0, "select_dropout": 0.0}
 

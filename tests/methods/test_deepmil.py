@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from harness.methods.deepmil import DeepMIL, DeepMILConfig
 from harness.plugin import Batch, Task, TrainingPlan
-from methods.deepmil import DeepMIL, DeepMILConfig
 
 
 def _model(**settings: object) -> DeepMIL:

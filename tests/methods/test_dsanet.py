@@ -11,13 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness.errors import Unsupported
+from harness.methods.dsanet import DSANet, DSANetConfig
+from harness.methods.layers.clip import VADCLIP_NAMES, LocalBlock, unit
+from harness.methods.layers.graphs import similarity_adjacency
+from harness.methods.layers.time import topk_mean
+from harness.methods.stable_adamw import StableAdamW, warmup_cosine
 from harness.plugin import Batch, Task, TrainingPlan
 from harness.text.encoder import TextTower, load_text_tower
-from methods.dsanet import DSANet, DSANetConfig
-from methods.layers.clip import VADCLIP_NAMES, LocalBlock, unit
-from methods.layers.graphs import similarity_adjacency
-from methods.layers.time import topk_mean
-from methods.stable_adamw import StableAdamW, warmup_cosine
 
 CLASSES = ("normal", "riot", "abuse")
 SMALL = {"visual_length": 12, "decoder_depth": 1, "text_adapt_until": 2, "batch": 2}

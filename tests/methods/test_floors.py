@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from harness.methods.feature_norm import FeatureNorm
+from harness.methods.random_scores import RandomScores
 from harness.plugin import MethodConfig, Task
-from methods.feature_norm import FeatureNorm
-from methods.random_scores import RandomScores
 
 TASK = Task("d", ("Normal", "Anomaly"), ("normal", "anomaly"), 16)
 

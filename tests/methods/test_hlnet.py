@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from harness.errors import Unsupported
+from harness.methods.hlnet import Forward, HLNet
+from harness.methods.layers import graphs
 from harness.plugin import Batch, Task, TrainingPlan
-from methods.hlnet import Forward, HLNet
-from methods.layers import graphs
 
 SMALL = {"widths": (8, 6, 4), "online_widths": (5, 3), "dropout": 0.0}
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from methods.layers.convolution import TimeConv, TimeNorm, by_channel, by_time, convolved, side_by_side
-from methods.layers.dropout import Dropout, dropout
-from methods.layers.graphs import by_distance, by_rows, distance_adjacency
+from harness.methods.layers.convolution import TimeConv, TimeNorm, by_channel, by_time, convolved, side_by_side
+from harness.methods.layers.dropout import Dropout, dropout
+from harness.methods.layers.graphs import by_distance, by_rows, distance_adjacency
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_by_distance_is_the_product_with_the_whole_matrix(length: int) -> None:
 
 @pytest.mark.parametrize("entries", [1, 80, 1000], ids=["row by row", "in blocks", "at once"])
 def test_by_rows_puts_blocks_together_with_their_gradients(monkeypatch: pytest.MonkeyPatch, entries: int) -> None:
-    monkeypatch.setattr("methods.layers.graphs._ENTRIES", entries)
+    monkeypatch.setattr("harness.methods.layers.graphs._ENTRIES", entries)
     torch.manual_seed(0)
     graph, x = torch.randn(2, 10, 10, requires_grad=True), torch.randn(2, 10, 3, requires_grad=True)
     found, expected = by_rows(lambda start, stop: graph[:, start:stop] @ x, 2, 10), graph @ x

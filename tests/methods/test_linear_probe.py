@@ -8,8 +8,8 @@ import torch
 from sklearn.linear_model import Ridge
 
 from harness.errors import HarnessError
+from harness.methods.linear_probe import LinearProbe, LinearProbeConfig
 from harness.plugin import Task, TrainingVideo
-from methods.linear_probe import LinearProbe, LinearProbeConfig
 
 
 def _videos(count: int = 60, dim: int = 8) -> list[TrainingVideo]:

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from harness.errors import Unsupported
+from harness.methods.layers.magnitude import Selected
+from harness.methods.mgfn import MGFN, Focus, Glance
 from harness.plugin import Batch, Task, TrainingPlan
-from methods.layers.magnitude import Selected
-from methods.mgfn import MGFN, Focus, Glance
 
 SMALL = {"dims": (8, 12), "depths": (1, 1), "mixers": ("glance", "focus"), "head_dim": 4, "select_dropout": 0.0}
 

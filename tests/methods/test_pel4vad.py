@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from harness.errors import Unsupported
+from harness.methods.layers import graphs
+from harness.methods.pel4vad import PEL4VAD, Forward
 from harness.plugin import Batch, Task
 from harness.text.encoder import TextTower, load_text_tower
-from methods.layers import graphs
-from methods.pel4vad import PEL4VAD, Forward
 
 SMALL = {"attention_width": 6, "embed_width": 7, "dropout": 0.0, "window": 5, "smoothing_window": 3}
 PROMPTS = ("normal", "fire", "fighting")

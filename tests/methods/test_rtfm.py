@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from harness.methods.layers.magnitude import BagLosses, magnitudes, random_masks, select
+from harness.methods.layers.multiscale import NonLocal
+from harness.methods.rtfm import RTFM
 from harness.plugin import Batch, Task, TrainingPlan
-from methods.layers.magnitude import BagLosses, magnitudes, random_masks, select
-from methods.layers.multiscale import NonLocal
-from methods.rtfm import RTFM
 
 SMALL = {"widths": (6, 4), "dropout": 0.0, "select_dropout": 0.0}
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from harness.methods.layers.dual_attention import DualAttention, Prior
+from harness.methods.urdmu import URDMU, Memory
 from harness.plugin import Batch, Task, TrainingPlan
-from methods.layers.dual_attention import DualAttention, Prior
-from methods.urdmu import URDMU, Memory
 
 SMALL = {"hidden": 8, "attention_width": 8, "feedforward": 6, "head_width": 4, "heads": 2, "dropout": 0.0}
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from harness.errors import Unsupported
+from harness.methods.layers.clip import VADCLIP_NAMES, unit
+from harness.methods.layers.prompts import ClassPrompts
+from harness.methods.vadclip import VadCLIP, VadCLIPConfig
 from harness.plugin import Batch, Size, Task, TrainingPlan
 from harness.text.encoder import TextTower, load_text_tower
-from methods.layers.clip import VADCLIP_NAMES, unit
-from methods.layers.prompts import ClassPrompts
-from methods.vadclip import VadCLIP, VadCLIPConfig
 
 CLASSES = ("normal", "riot", "car accident")
 SMALL = {"visual_length": 12, "visual_layers": 1, "batch": 2, "prompt_prefix": 3, "prompt_postfix": 2}

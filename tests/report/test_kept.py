@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from harness.io.atomic import write_json
 from harness.paths import cache_dir, harness_home
+from harness.registry import registered_entries
 from harness.report import publish
+from harness.report.cache import _sources
 from harness.report.memory import NAME
 from harness.tracking.tracker import Tracker
 from tests.fakes import fake_run
@@ -127,3 +130,11 @@ def test_the_cache_may_be_lost_at_any_time(harm: Callable[[Path], None], out: Pa
     code, _, stderr = harness("report", "--out", str(out))
     assert (code, stderr) == (0, "")
     assert _site(out) == site
+
+
+def test_the_code_of_every_method_counts() -> None:
+    places = list(_sources())
+    for entry in registered_entries():
+        found = find_spec(entry.module)
+        assert found is not None
+        assert any(Path(str(found.origin)).is_relative_to(place) for place in places), entry.value

@@ -22,7 +22,7 @@ from harness.report.tables import comma_separated, latex, markdown
 from harness.report.terminal import print_leaderboard
 from harness.report.write import write_report
 from tests.fakes import fake_run
-from tests.report.test_leaderboard import tracked
+from tests.report.leaderboard.test_build import tracked
 
 
 @pytest.fixture

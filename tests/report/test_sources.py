@@ -20,8 +20,8 @@ from harness.records.truth import GroundTruth
 from harness.report.leaderboard.build import build
 from harness.report.sources import Sources, joined
 from harness.tracking.tracker import Tracker
+from tests.boards.changes import contents, edit_json, edit_scores, one_score, rehash, run_of, write
 from tests.data.trees import ucf_tree
-from tests.submission.changes import contents, edit_json, edit_scores, one_score, rehash, run_of, write
 
 
 @dataclass

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.errors import HarnessError, UserError
-from harness.identity.check_record import unchecked
+from harness.errors import HarnessError
 from harness.io.digests import digest
 from harness.metrics.power import seeds_needed
 from harness.metrics.variance import Estimate
-from harness.parity.record import weakest
-from harness.records.spec import RunResult, RunSpec
+from harness.records.spec import RunResult
 from harness.records.truth import GroundTruth
 from harness.report.figures import ordered
-from harness.report.leaderboard.board import Board, Failure, Figure, Leaderboard, OpenPair, Row
-from harness.report.leaderboard.published import published
+from harness.report.leaderboard.board import Board, Failure, Leaderboard, OpenPair, Row
 from harness.report.leaderboard.ranking import ranks
+from harness.report.leaderboard.rows import Member, config_hash, oracle_gap, row_of, stability
 from harness.report.leaderboard.uncertainty import Artifact, Resamples
-from harness.tracking.rounding_spread import Spreads, key_of
+from harness.tracking.rounding_spread import Spreads
 from harness.tracking.tracker import TrackedRun
-
-_Member = tuple[TrackedRun, RunSpec]
 
 
 class _Key(NamedTuple):
@@ -71,7 +65,7 @@ def build(
     `spreads` are what was measured of how runs round. Variants of runs, which that measures, are no results.
     Intervals are kept in the directory `cache`, if one is given.
     """
-    groups: dict[_Key, list[_Member]] = defaultdict(list)
+    groups: dict[_Key, list[Member]] = defaultdict(list)
     for run in sorted(runs, key=lambda run: run.started):
         if (spec := run.result.spec) is not None and not spec.variant:
             excluded = tuple(run.result.excluded)
@@ -81,19 +75,19 @@ def build(
     for key in sorted(groups):
         siblings = [other for other in sorted(groups) if other[:2] == key[:2]]
         board = _board(key, siblings, groups[key], artifact, (notes or {}).get(key.dataset, ""), cache)
-        rows = tuple(dataclasses.replace(row, stability=_stability(row, spreads or {})) for row in board.rows)
+        rows = tuple(dataclasses.replace(row, stability=stability(row, spreads or {})) for row in board.rows)
         boards.append(dataclasses.replace(board, rows=rows))
     return Leaderboard(tuple(boards), tuple(_failure(run.result) for run in failures))
 
 
 def _board(
-    key: _Key, siblings: list[_Key], members: list[_Member], artifact: Artifact, note: str, cache: Path | None
+    key: _Key, siblings: list[_Key], members: list[Member], artifact: Artifact, note: str, cache: Path | None
 ) -> Board:
     # Of a seed that was run twice (other code or device) the newest counts.
-    groups: dict[tuple[_Training, str], dict[int, _Member]] = defaultdict(dict)
+    groups: dict[tuple[_Training, str], dict[int, Member]] = defaultdict(dict)
     for run, spec in members:
         shared = (spec.preset, spec.text_tower, spec.scale, spec.checkpoint, spec.arithmetic)
-        training = _Training(spec.method, _config_hash(spec), *shared)
+        training = _Training(spec.method, config_hash(spec), *shared)
         groups[training, spec.selection][spec.seed] = (run, spec)
     cautions = [note] if note else []
     if key.partial:
@@ -113,7 +107,7 @@ def _board(
         chosen = [by_seed[seed] for seed in sorted(by_seed)]
         # The same trainings looked at on the test set tell what the honest row leaves out.
         looked = groups.get((training, "oracle"), {}) if selection == "last" else by_seed
-        gap = _gap([run for run, _ in looked.values()]) if looked.keys() == by_seed.keys() else None
+        gap = oracle_gap([run for run, _ in looked.values()]) if looked.keys() == by_seed.keys() else None
         spread: dict[str, Estimate] = {}
         try:
             if truth and resamples:
@@ -122,7 +116,7 @@ def _board(
                 old += [training.method] if resamples.outdated(runs) else []
         except HarnessError as error:
             cautions.append(f"No interval for {training.method}: {error}")
-        rows.append(_row(chosen, gap, spread))
+        rows.append(row_of(chosen, gap, spread))
     if old:
         cautions.append(
             "Recorded with another version of the evaluation, so the numbers do not fit the predictions as they are "
@@ -175,91 +169,6 @@ def _open_pairs(rows: list[Row], primary: str, resamples: Resamples) -> list[Ope
             needed = seeds_needed(apart, seeds)
             found.append(OpenPair(best.title, row.title, apart.value, low, high, seeds, needed))
     return found
-
-
-def _config_hash(spec: RunSpec) -> str:
-    return digest(json.dumps(spec.config, sort_keys=True))[:10]
-
-
-def _row(chosen: list[_Member], gap: float | None, spread: Mapping[str, Estimate]) -> Row:
-    results, spec = [run.result for run, _ in chosen], chosen[-1][1]
-    costs = [result.cost for result in results if result.cost is not None]
-    facts = {name for result in results for name in result.provenance}
-    title, family, published_as = _names(spec.method)
-    return Row(
-        method=spec.method,
-        title=title + (f" without {spec.ablation}" if spec.ablation else "") + _rounded(spec),
-        family=family,
-        ablation=spec.ablation,
-        preset=spec.preset,
-        selection=spec.selection,
-        origin=results[-1].origin,
-        checkpoint=spec.checkpoint,
-        arithmetic=spec.arithmetic,
-        text_tower=spec.text_tower,
-        scale=spec.scale,
-        config_hash=_config_hash(spec),
-        config=spec.config,
-        seeds=tuple(result.seed for result in results),
-        metrics=_figures([result.metrics for result in results], spread),
-        class_auc=_figures([result.class_auc for result in results], {}),
-        fidelity=weakest(result.provenance.get("fidelity", "") for result in results),
-        oracle_gap=gap,
-        parameters=costs[-1].parameters if costs else None,
-        train_seconds=None if spec.checkpoint or not costs else statistics.fmean(cost.train_seconds for cost in costs),
-        test_frames_per_second=statistics.fmean(cost.test_frames_per_second for cost in costs) if costs else None,
-        # A published number was had on the whole data set.
-        published={} if spec.partial else published(published_as, spec.dataset, spec.features),
-        runs=tuple(result.id for result in results),
-        code=tuple(sorted({each.code for _, each in chosen})),
-        provenance={k: tuple(sorted({result.provenance.get(k, "") for result in results})) for k in sorted(facts)},
-        members=tuple(run for run, _ in chosen),
-        unchecked=any(map(unchecked, results)),
-    )
-
-
-def _stability(row: Row, spreads: Spreads) -> float | None:
-    """The widest spread that was measured of the row's own runs."""
-    keys = [key_of(run.result.spec) for run in row.members if run.result.spec is not None]
-    return max((spreads[key].width for key in keys if key in spreads), default=None)
-
-
-def _rounded(spec: RunSpec) -> str:
-    """What a title says of the arithmetic: nothing of exact fp32."""
-    return "" if spec.arithmetic == "fp32" else f" in {spec.arithmetic}"
-
-
-def _figures(values: list[dict[str, float]], spread: Mapping[str, Estimate]) -> dict[str, Figure]:
-    figures = {}
-    # A metric that one seed lacks has no mean over the row's seeds.
-    for name in [name for name in values[0] if all(name in each for each in values)]:
-        numbers = [each[name] for each in values]
-        figures[name] = Figure(statistics.fmean(numbers))
-        if len(numbers) > 1:
-            figures[name] = dataclasses.replace(figures[name], sd=statistics.stdev(numbers))
-        if estimate := spread.get(name):
-            videos = estimate.of_weights.interval_in_odds()
-            low, high = estimate.interval_in_odds() if len(numbers) > 1 else (None, None)
-            figures[name] = dataclasses.replace(
-                figures[name], low=low, high=high, videos_low=videos[0], videos_high=videos[1]
-            )
-    return figures
-
-
-def _gap(runs: list[TrackedRun]) -> float | None:
-    gaps = [run.result.selected.gap for run in runs if run.result.selected and run.result.selected.gap is not None]
-    return statistics.fmean(gaps) if len(gaps) == len(runs) else None
-
-
-def _names(method: str) -> tuple[str, str, str]:
-    """Title, family and published name; a method of another installation has only its name."""
-    from harness.registry import method_class
-
-    try:
-        card = method_class(method).card
-    except (KeyError, UserError):
-        return method, "", ""
-    return card.title, card.family, card.published_as
 
 
 def _title(key: _Key, siblings: list[_Key]) -> str:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from methods.layers.dual_attention import DualAttention, DualEncoder
+from harness.methods.layers.dual_attention import DualAttention, DualEncoder
 from tests.benchmarks.plain._time import convolved
 
 

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from harness.methods.layers.prompts import ClassPrompts
 from harness.text.encoder import TextTower
-from methods.layers.prompts import ClassPrompts
 
 
 def full_context(ids: Tensor, context: int) -> Tensor:

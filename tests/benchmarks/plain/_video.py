@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from methods.layers.clip import LocalBlock, VideoEncoder
-from methods.layers.graphs import GraphLayer
+from harness.methods.layers.clip import LocalBlock, VideoEncoder
+from harness.methods.layers.graphs import GraphLayer
 from tests.benchmarks.plain._time import convolved
 
 

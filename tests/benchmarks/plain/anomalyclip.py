@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from harness.methods.anomalyclip import AnomalyCLIP, Forward
+from harness.methods.layers.clip import unit
 from harness.plugin import Prediction
-from methods.anomalyclip import AnomalyCLIP, Forward
-from methods.layers.clip import unit
 from tests.benchmarks.plain._texts import full_context
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from methods.bnwvad import BNWVAD, Forward
+from harness.methods.bnwvad import BNWVAD, Forward
 from tests.benchmarks.plain._dual import encoded
 from tests.benchmarks.plain._time import convolved, normalised
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
+from harness.methods.clip_zeroshot import ClipZeroShot, ClipZeroShotConfig
 from harness.plugin import Task
-from methods.clip_zeroshot import ClipZeroShot, ClipZeroShotConfig
 from tests.benchmarks.plain._texts import full_context
 
 

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from methods.cliptsa import CLIPTSA
-from methods.layers.magnitude import select
-from methods.layers.multiscale import MultiScale, NonLocal
+from harness.methods.cliptsa import CLIPTSA
+from harness.methods.layers.magnitude import select
+from harness.methods.layers.multiscale import MultiScale, NonLocal
 from tests.benchmarks.plain._time import convolved, sequence
 
 

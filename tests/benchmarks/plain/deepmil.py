@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from harness.methods.deepmil import DeepMIL
 from harness.plugin import Batch
-from methods.deepmil import DeepMIL
 
 
 class Plain(DeepMIL):

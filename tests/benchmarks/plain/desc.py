@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from harness.methods.desc import CausalBlock, DeSC, SensitivityEncoder, Stream
 from harness.plugin import Prediction
-from methods.desc import CausalBlock, DeSC, SensitivityEncoder, Stream
 from tests.benchmarks.plain._texts import prompted
 from tests.benchmarks.plain._time import convolved
 from tests.benchmarks.plain._video import activated, distances, encoded, similarities

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from harness.methods.dsanet import DSANet, Forward
+from harness.methods.layers.clip import soft_cross_entropy, unit
+from harness.methods.layers.prototypes import PrototypeBlock
 from harness.plugin import Batch, Prediction
-from methods.dsanet import DSANet, Forward
-from methods.layers.clip import soft_cross_entropy, unit
-from methods.layers.prototypes import PrototypeBlock
 from tests.benchmarks.plain._bags import top_means
 from tests.benchmarks.plain._texts import full_context
 from tests.benchmarks.plain._video import activated, encoded

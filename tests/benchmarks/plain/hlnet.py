@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from harness.methods.hlnet import Forward, HLNet
 from harness.plugin import Batch
-from methods.hlnet import Forward, HLNet
 from tests.benchmarks.plain._bags import top_means
 from tests.benchmarks.plain._time import convolved
 from tests.benchmarks.plain._video import along, distances, similarities

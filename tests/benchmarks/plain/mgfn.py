@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from methods.layers.magnitude import select
-from methods.layers.norm import ChannelNorm
-from methods.mgfn import MGFN, Block, Focus, Glance
+from harness.methods.layers.magnitude import select
+from harness.methods.layers.norm import ChannelNorm
+from harness.methods.mgfn import MGFN, Block, Focus, Glance
 from tests.benchmarks.plain._time import convolved, normalised, sequence
 
 

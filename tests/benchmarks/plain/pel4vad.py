@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from harness.methods.pel4vad import PEL4VAD, ContextAttention, Forward
 from harness.plugin import Batch
-from methods.pel4vad import PEL4VAD, ContextAttention, Forward
 from tests.benchmarks.plain._time import convolved
 
 

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from methods.layers.magnitude import select
-from methods.rtfm import RTFM
+from harness.methods.layers.magnitude import select
+from harness.methods.rtfm import RTFM
 from tests.benchmarks.plain.cliptsa import multi_scale
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from methods.urdmu import URDMU, Forward, Memory
+from harness.methods.urdmu import URDMU, Forward, Memory
 from tests.benchmarks.plain._dual import encoded
 
 

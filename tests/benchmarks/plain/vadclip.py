@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from harness.methods.layers.clip import TwoBranch, soft_cross_entropy, unit
+from harness.methods.vadclip import VadCLIP
 from harness.plugin import Batch, Prediction
-from methods.layers.clip import TwoBranch, soft_cross_entropy, unit
-from methods.vadclip import VadCLIP
 from tests.benchmarks.plain._bags import top_means
 from tests.benchmarks.plain._texts import prompted
 from tests.benchmarks.plain._video import encoded
