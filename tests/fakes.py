@@ -11,7 +11,8 @@ from harness.io.atomic import write_json
 from harness.metrics.protocol import evaluate
 from harness.records.alignment import Alignment
 from harness.records.predictions import Predictions
-from harness.records.spec import Cost, RunResult, RunSpec, Selection
+from harness.records.result import Cost, RunResult, Selection
+from harness.records.spec import RunSpec
 from harness.records.truth import Event, GroundTruth, VideoTruth
 
 ALIGNMENT = Alignment(kind="stride", stride=16)

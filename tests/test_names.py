@@ -17,7 +17,7 @@ from harness.data.cards import card_names, find_card
 from harness.errors import UserError
 from harness.io.atomic import replacing_directory, write_json
 from harness.names import LONGEST, is_card_name, is_method_name
-from harness.records.spec import Matrix
+from harness.records.request import Matrix
 from harness.registry import broken_methods, method_cards, method_names, resolve
 from harness.runs.matrix import LAST_SEED, plan
 from harness.tracking.format import escape

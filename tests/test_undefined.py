@@ -17,7 +17,7 @@ from harness.data.bank_writer import BankWriter
 from harness.data.card import DatasetCard
 from harness.io.atomic import read_json, replacing_directory
 from harness.methods.deepmil import DeepMIL
-from harness.records.spec import RunResult
+from harness.records.result import RunResult
 from harness.records.truth import Event, GroundTruth, VideoTruth
 from tests.data.trees import ucf_tree
 

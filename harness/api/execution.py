@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from harness.errors import Damaged, UserError
-from harness.records.spec import RunResult
+from harness.records.result import RunResult
 from harness.report.leaderboard.board import Leaderboard
 from harness.report.publish import publish
 from harness.runs import runner

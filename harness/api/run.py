@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.api.execution import Execution, execute, threads_of_a_run
-from harness.records.spec import RunResult
+from harness.records.result import RunResult
 from harness.report.leaderboard.board import Leaderboard
 from harness.runs.devices import device as available
 from harness.runs.estimate import Estimates

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, overload
 from harness.errors import Damaged, UserError
 from harness.records import run_directory
 from harness.records.predictions import Predictions
-from harness.records.spec import RunResult
+from harness.records.result import RunResult
 from harness.records.truth import GroundTruth
 
 if TYPE_CHECKING:

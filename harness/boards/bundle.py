@@ -17,7 +17,7 @@ from harness.errors import UserError
 from harness.io.digests import digest
 from harness.records.history import History
 from harness.records.predictions import Predictions
-from harness.records.spec import RunResult
+from harness.records.result import RunResult
 from harness.records.truth import GroundTruth
 
 FORMAT = 1

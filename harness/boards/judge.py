@@ -12,7 +12,8 @@ from harness.boards.bundle import Entry, truth_hash
 from harness.boards.own import OwnTest, Unverifiable, own_test
 from harness.data.card import DatasetCard
 from harness.metrics.protocol import Evaluation, evaluate
-from harness.records.spec import RunResult, RunSpec
+from harness.records.result import RunResult
+from harness.records.spec import RunSpec
 from harness.records.truth import GroundTruth
 
 Verdict = Literal["accepted", "rejected", "not verified"]

@@ -16,7 +16,7 @@ from harness.data.cards import find_card, known_names, open_bank
 from harness.errors import UserError
 from harness.names import is_card_name
 from harness.records.predictions import Predictions
-from harness.records.spec import RunResult
+from harness.records.result import RunResult
 from harness.records.truth import GroundTruth
 from harness.scoring.rows import misfits
 

@@ -13,8 +13,8 @@ from harness.errors import UserError
 from harness.io.atomic import replacing
 from harness.io.digests import digest
 from harness.metrics.protocol import evaluate
+from harness.records.result import RunResult
 from harness.records.run_directory import open_run
-from harness.records.spec import RunResult
 from harness.registry import one_method
 from harness.tracking.format import read_run
 from harness.version import __version__

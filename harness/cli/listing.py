@@ -10,7 +10,7 @@ from harness.printable import shortened
 
 if TYPE_CHECKING:
     from harness.parity.cases import CaseResult
-    from harness.records.spec import RunResult
+    from harness.records.result import RunResult
     from harness.tracking.rounding_spread import Spread
 
 Row = dict[str, Any]

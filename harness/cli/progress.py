@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.console import err, say
 from harness.printable import printable, shortened
-from harness.records.spec import RunResult
+from harness.records.result import RunResult
 from harness.runs.estimate import Estimates
 from harness.runs.order import Order
 

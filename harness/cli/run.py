@@ -89,7 +89,7 @@ def run(
     """Train, evaluate, track and publish: one run per method, data set and seed, then leaderboard and report."""
     from harness.api.execution import Execution, execute, threads_of_a_run
     from harness.cli.progress import Live
-    from harness.records.spec import Matrix
+    from harness.records.request import Matrix
     from harness.runs.inputs import check_inputs
     from harness.runs.matrix import plan, read_matrix
 

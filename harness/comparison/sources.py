@@ -13,8 +13,8 @@ from harness.data.card import DatasetCard
 from harness.data.cards import find_card
 from harness.errors import UserError
 from harness.records.predictions import Predictions
+from harness.records.result import RunResult
 from harness.records.run_directory import open_run
-from harness.records.spec import RunResult
 from harness.records.truth import GroundTruth
 from harness.runs.checkpoint_evaluation import Progress, Request, evaluate_checkpoint
 from harness.runs.checkpoint_loading import Say

@@ -16,7 +16,7 @@ from harness.identity.code import code_hash, method_hash
 from harness.io.atomic import check_room, read_json, write_json
 from harness.paths import harness_home, report_assets_dir
 from harness.plugin.method import Method
-from harness.records.spec import RunResult
+from harness.records.result import RunResult
 from harness.registry import method_class
 
 # The field of a result's provenance, and what it says where the check was passed.

@@ -16,7 +16,7 @@ from harness.io.atomic import read_json, write_json
 from harness.io.digests import DIGEST, digest, file_digest, intact, signed
 from harness.records.history import History, read_history
 from harness.records.predictions import Predictions
-from harness.records.spec import RunResult
+from harness.records.result import RunResult
 from harness.records.truth import GroundTruth
 
 RECORD = "run.json"

@@ -16,8 +16,9 @@ from harness.data.cards import find_card, open_bank
 from harness.plugin.contract import blamed
 from harness.plugin.method import Size
 from harness.records.label_access import withheld
+from harness.records.result import Origin, RunResult
 from harness.records.run_directory import RECORD, open_run
-from harness.records.spec import Origin, Precision, RunResult
+from harness.records.spec import Precision
 from harness.runs.checkpoint_loading import Say, fitting_features, load_method, locate
 from harness.runs.computation import Tick, measure, settle
 from harness.runs.method_side import COMPUTED, Computed, leave, spec_of

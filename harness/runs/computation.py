@@ -26,7 +26,8 @@ from harness.metrics.protocol import Evaluation, evaluate, primary
 from harness.plugin import contract
 from harness.plugin.method import Method, MethodConfig, Task
 from harness.records.predictions import Predictions
-from harness.records.spec import RunSpec, Selection
+from harness.records.result import Selection
+from harness.records.spec import RunSpec
 from harness.records.truth import GroundTruth
 from harness.training.arithmetic import arithmetic
 from harness.training.loop import train, training_videos

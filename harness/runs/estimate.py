@@ -7,8 +7,9 @@ from collections import defaultdict
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.records.result import RunResult
 from harness.records.run_directory import open_run
-from harness.records.spec import RunResult, RunSpec
+from harness.records.spec import RunSpec
 
 
 class Estimates:

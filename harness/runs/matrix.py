@@ -19,7 +19,8 @@ from harness.plugin import contract
 from harness.plugin.contract import blamed
 from harness.plugin.method import Method, MethodConfig
 from harness.printable import shortened
-from harness.records.spec import Matrix, RunResult
+from harness.records.request import Matrix
+from harness.records.result import RunResult
 from harness.registry import broken_methods, check_preset, method_class, resolve, setting_errors
 from harness.runs.computation import task_of
 from harness.runs.method_side import spec_of

@@ -22,7 +22,8 @@ from harness.plugin import contract
 from harness.plugin.method import Method, MethodConfig, Size
 from harness.printable import LINES, printable
 from harness.records.predictions import Predictions
-from harness.records.spec import RunSpec, Selection
+from harness.records.result import Selection
+from harness.records.spec import RunSpec
 from harness.registry import method_class
 from harness.runs.computation import Judge, Tick, Trial, build, compute
 from harness.text.encoder import TextTower

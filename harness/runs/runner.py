@@ -11,8 +11,8 @@ from typing import Protocol
 
 from harness.errors import Unwritable
 from harness.io.atomic import check_room, tidy
+from harness.records.result import RunResult
 from harness.records.run_directory import open_run
-from harness.records.spec import RunResult
 from harness.runs.claims import Claims
 from harness.runs.executors import Ended, Event, Executor, Moved, Said, Tell
 from harness.runs.matrix import Plan

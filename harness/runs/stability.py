@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from harness.records.result import RunResult
 from harness.records.run_directory import RECORD, open_run
-from harness.records.spec import RunResult, RunSpec
+from harness.records.spec import RunSpec
 from harness.runs.order import Order
 from harness.runs.runner import Display, Open, compute
 from harness.tracking.rounding_spread import METRIC, Spread, key_of, record, recorded

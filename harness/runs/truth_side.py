@@ -24,8 +24,9 @@ from harness.plugin.card import MethodCard
 from harness.plugin.method import Method
 from harness.printable import LINES, printable
 from harness.records.predictions import Predictions
+from harness.records.result import Cost, RunResult
 from harness.records.run_directory import write_run
-from harness.records.spec import Cost, RunResult, RunSpec
+from harness.records.spec import RunSpec
 from harness.records.truth import GroundTruth
 from harness.registry import method_class
 from harness.runs.computation import Judge, judge_by, score

@@ -11,8 +11,8 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.records.history import History, read_history
+from harness.records.result import RunResult
 from harness.records.run_directory import RECORD, Run, open_run
-from harness.records.spec import RunResult
 
 RUN_ID, CONTENT, RESULT = "harness.run_id", "harness.content", "harness.result"
 _VALUE, _KEY, _CHUNK = 500, 250, 4000

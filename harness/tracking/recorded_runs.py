@@ -15,8 +15,8 @@ from urllib.parse import unquote, urlparse
 
 from harness.errors import HarnessError, UserError
 from harness.paths import cache_dir
+from harness.records.result import RunResult
 from harness.records.run_directory import unchanged
-from harness.records.spec import RunResult
 from harness.tracking import sqlite
 from harness.tracking.client import open_store, searched
 from harness.tracking.format import CONTENT, RESULT, RUN_ID, Stored, restored

@@ -18,7 +18,7 @@ from harness.errors import HarnessError
 from harness.io.atomic import write_json
 from harness.io.digests import digest
 from harness.io.locks import alone
-from harness.records.spec import RunResult
+from harness.records.result import RunResult
 from harness.tracking.client import busy, created, load, log, pages
 from harness.tracking.format import CONTENT, RUN_ID, Point, escape, flattened, params, points, read_run, tags
 from harness.tracking.recorded_runs import Recorded, TrackedRun, TrackingError

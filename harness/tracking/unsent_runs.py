@@ -9,8 +9,8 @@ from pathlib import Path
 from harness.errors import UserError
 from harness.io.atomic import read_json
 from harness.io.digests import digest
+from harness.records.result import RunResult
 from harness.records.run_directory import Run
-from harness.records.spec import RunResult
 from harness.tracking.format import read_run
 
 # Where failures wait that could not be sent, below the directory of runs.

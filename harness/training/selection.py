@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from harness.plugin.method import Looks, Method
-from harness.records.spec import Selection, SelectionRule
+from harness.records.result import Selection
+from harness.records.spec import SelectionRule
 
 Evaluate = Callable[[Method], float]
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from harness.records.spec import RunResult
+from harness.records.result import RunResult
 from harness.tracking.client import created, open_store
 from harness.tracking.format import RUN_ID, escape, params, points, read_run, tags
 from harness.tracking.sqlite import ARTIFACTS, sqlite_uri

@@ -17,8 +17,9 @@ from harness.io.atomic import write_json
 from harness.io.digests import digest
 from harness.metrics.protocol import evaluate
 from harness.records.predictions import Predictions
+from harness.records.result import RunResult
 from harness.records.run_directory import write_run as write_record
-from harness.records.spec import RunResult, RunSpec
+from harness.records.spec import RunSpec
 from harness.records.truth import GroundTruth
 from harness.registry import method_class
 from harness.runs.method_side import spec_of

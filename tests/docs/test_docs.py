@@ -14,7 +14,7 @@ import yaml
 
 from harness.cli.app import app
 from harness.data.card import DatasetCard
-from harness.records.spec import Matrix
+from harness.records.request import Matrix
 
 ROOT = Path(__file__).resolve().parents[2]
 _FOLDERS = [ROOT / "docs", ROOT / "examples", ROOT / "datasets"]

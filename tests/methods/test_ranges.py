@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from harness.data.bank import Bank
 from harness.errors import UserError
 from harness.plugin.config import RANGES, MethodConfig, Range
-from harness.records.spec import Matrix
+from harness.records.request import Matrix
 from harness.registry import method_class, method_names, setting_errors
 from harness.runs.matrix import plan
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.records.spec import RunResult
+from harness.records.result import RunResult
 from harness.report.leaderboard.board import Leaderboard
 from harness.report.leaderboard.build import build
 from harness.report.write import FORMATS, write_report

@@ -22,7 +22,8 @@ from harness.io.atomic import read_json, replacing_directory
 from harness.methods.deepmil import DeepMIL
 from harness.methods.dsanet import DSANet
 from harness.plugin import Task
-from harness.records.spec import RunResult, RunSpec
+from harness.records.result import RunResult
+from harness.records.spec import RunSpec
 from harness.records.truth import Event, GroundTruth, VideoTruth
 from harness.registry import method_names
 from harness.runs.checkpoint_loading import fitting_features

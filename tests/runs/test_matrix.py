@@ -8,7 +8,7 @@ import pytest
 
 from harness.data.bank import Bank
 from harness.errors import UserError
-from harness.records.spec import Matrix
+from harness.records.request import Matrix
 from harness.runs.matrix import plan, read_matrix
 
 Call = Callable[..., tuple[int, str, str]]

@@ -12,7 +12,7 @@ from harness.errors import HarnessError
 from harness.io.digests import digest
 from harness.metrics.power import seeds_needed
 from harness.metrics.variance import Estimate
-from harness.records.spec import RunResult
+from harness.records.result import RunResult
 from harness.records.truth import GroundTruth
 from harness.report.figures import ordered
 from harness.report.leaderboard.board import Board, Failure, Leaderboard, OpenPair, Row

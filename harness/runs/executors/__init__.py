@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from harness.records.spec import RunResult
+from harness.records.result import RunResult
 from harness.runs.order import Order
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.errors import HarnessError, Unwritable, one_line
 from harness.printable import LINES, printable
 from harness.records.label_access import withheld
-from harness.records.spec import RunResult
+from harness.records.result import RunResult
 from harness.runs.computation import Judge, Tick
 from harness.runs.method_side import Computed, append_log, execute
 from harness.runs.order import Order, bank_of, job_of

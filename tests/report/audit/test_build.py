@@ -11,7 +11,7 @@ import pytest
 from harness.console import Screen
 from harness.errors import UserError
 from harness.io.atomic import write_json
-from harness.records.spec import RunResult, Selection
+from harness.records.result import RunResult, Selection
 from harness.report.audit.build import Audit, AuditRow, audit_board
 from harness.report.audit.terminal import print_audits
 from harness.report.leaderboard.build import build

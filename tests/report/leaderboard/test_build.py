@@ -12,7 +12,7 @@ import pytest
 from harness.console import Screen
 from harness.errors import UserError
 from harness.records.predictions import Predictions
-from harness.records.spec import RunResult
+from harness.records.result import RunResult
 from harness.records.truth import Event, GroundTruth, VideoTruth
 from harness.report.leaderboard import rows
 from harness.report.leaderboard.board import Leaderboard

@@ -17,7 +17,7 @@ from harness.errors import HarnessError
 from harness.records.alignment import Alignment
 from harness.records.label_access import withheld
 from harness.records.predictions import Predictions
-from harness.records.spec import Matrix
+from harness.records.request import Matrix
 from harness.records.truth import GroundTruth
 from harness.runs.matrix import plan
 from harness.runs.truth_side import Grounds

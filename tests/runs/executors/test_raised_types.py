@@ -16,7 +16,7 @@ from harness import registry
 from harness.data.bank import Bank
 from harness.identity import code as code_identity
 from harness.io import atomic as files
-from harness.records.spec import Matrix
+from harness.records.request import Matrix
 from harness.runs.executors import perform
 from harness.runs.matrix import plan
 
