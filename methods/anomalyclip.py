@@ -32,7 +32,7 @@ from harness.plugin import (
     TrainingPlan,
     TrainingVideo,
 )
-from harness.text.encoder import TextTower
+from harness.text.tower import TextTower
 
 from .adam import AdamW
 from .layers.axial import AxialTransformer, axial_names

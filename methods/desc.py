@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from harness.errors import Unsupported
 from harness.plugin import Method, MethodCard, MethodConfig, Prediction, Task
-from harness.text.encoder import TextTower
+from harness.text.tower import TextTower
 
 from .layers.clip import (
     MLP,

@@ -28,7 +28,7 @@ from harness.plugin import (
     Task,
     TrainingPlan,
 )
-from harness.text.encoder import TextTower
+from harness.text.tower import TextTower
 
 from .adam import AdamW
 from .layers.clip import (

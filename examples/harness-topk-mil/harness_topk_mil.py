@@ -12,7 +12,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.plugin import Batch, Method, MethodCard, MethodConfig, Prediction, Sampling, Schedule, Task, TrainingPlan
+from harness.plugin import (
+    Batch,
+    Method,
+    MethodCard,
+    MethodConfig,
+    Prediction,
+    Range,
+    Sampling,
+    Schedule,
+    Task,
+    TrainingPlan,
+)
 
 
 class TopKMILConfig(MethodConfig):
@@ -26,6 +37,9 @@ class TopKMILConfig(MethodConfig):
     epochs: int = 30
     lr: float = 1e-3
     weight_decay: float = 1e-3
+
+    # What a number may be. Names that methods share, such as epochs or lr, have their range already.
+    ranges: ClassVar[Mapping[str, Range]] = {**MethodConfig.ranges, "divisor": Range(1)}
 
 
 class TopKMIL(Method):

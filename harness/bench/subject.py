@@ -16,7 +16,7 @@ from harness.data.card import DatasetCard
 from harness.plugin import contract
 from harness.plugin.method import Method, Task, TrainingPlan
 from harness.registry import check_preset, method_class, setting_errors
-from harness.text.encoder import load_text_tower
+from harness.text.loading import load_text_tower
 from harness.training.loop import train, training_videos
 from harness.training.sampling import Batches
 from harness.training.seeds import derive

@@ -24,7 +24,8 @@ from harness.plugin import contract
 from harness.plugin.method import Batch, Method, MethodConfig, Prediction, Task
 from harness.plugin.process_state import ProcessState
 from harness.registry import check_preset, setting_errors
-from harness.text.encoder import TextTower, load_text_tower
+from harness.text.loading import load_text_tower
+from harness.text.tower import TextTower
 from harness.training.loop import train, training_videos
 from harness.training.predict import batches as grouped
 from harness.training.predict import pieces

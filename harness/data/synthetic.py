@@ -22,7 +22,7 @@ from harness.data.card import DatasetCard
 from harness.io.atomic import replacing_directory
 from harness.io.digests import file_digest
 from harness.records.truth import Event, GroundTruth, VideoTruth
-from harness.text.encoder import load_text_tower
+from harness.text.loading import load_text_tower
 
 SEED = 20251113
 SCENES = 6

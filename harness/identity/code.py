@@ -23,14 +23,15 @@ from harness.plugin.method import Method
 from harness.registry import registered_entries
 
 COMPUTATION = "harness.runs.computation"
-TEXT = "harness.text.encoder"
+TEXT = "harness.text.loading"
 # Reached by what computes, but they only carry: a version, errors and their words, files, their places and hashes, the
-# request.
+# forms of records.
 _CARRIERS = {
     *("harness", "harness.errors", "harness.names", "harness.paths", "harness.printable", "harness.version"),
     *("harness.io", "harness.metrics", "harness.plugin"),  # of the last two only what names those below
     *("harness.io.atomic", "harness.io.digests", "harness.io.npz", "harness.io.seals"),
-    *("harness.records.spec", "harness.text.tower_files", "harness.data.card_errors", "harness.data.spelling"),
+    *("harness.records.model", "harness.records.request", "harness.records.result", "harness.records.spec"),
+    *("harness.text.tower_files", "harness.data.card_errors", "harness.data.spelling"),
 }
 # Who imports one of these may load a registered method by its name.
 _LOADERS = {"harness.registry", "importlib.metadata"}

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         TrainingPlan,
         TrainingVideo,
     )
+    from harness.text.tower import TextTower
 
 __all__ = [
     "Batch",
@@ -39,6 +40,7 @@ __all__ = [
     "Schedule",
     "Size",
     "Task",
+    "TextTower",
     "TrainingPlan",
     "TrainingVideo",
 ]
@@ -52,6 +54,10 @@ def __getattr__(name: str) -> Any:
     for light in (card, config):
         if hasattr(light, name):
             return getattr(light, name)
+    if name == "TextTower":
+        from harness.text.tower import TextTower
+
+        return TextTower
     from harness.plugin import method
 
     return getattr(method, name)

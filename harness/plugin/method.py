@@ -19,7 +19,7 @@ from harness.plugin.card import MethodCard as MethodCard
 from harness.plugin.config import MethodConfig as MethodConfig
 
 if TYPE_CHECKING:
-    from harness.text.encoder import TextTower
+    from harness.text.tower import TextTower
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class Method(nn.Module):
 
     def sampling(self) -> Sampling:
         """How training batches are drawn (gradient training only)."""
-        raise NotImplementedError(f"{self.card.name} does not train by gradient")
+        raise self._lacks("sampling")
 
     def reading(self) -> Reading:
         """How a test video is read."""
@@ -191,22 +191,26 @@ class Method(nn.Module):
 
     def schedules(self, plan: TrainingPlan) -> Sequence[Schedule]:
         """Optimizers with their learning-rate schedules (gradient training only)."""
-        raise NotImplementedError(f"{self.card.name} does not train by gradient")
+        raise self._lacks("schedules")
 
     def prepare(self, videos: Iterable[TrainingVideo]) -> None:
         """Take statistics of the training videos before the first step; keep them in buffers (gradient training)."""
 
     def training_loss(self, batch: Batch) -> dict[str, Tensor]:
         """Named loss terms, weights already applied; their sum is the loss (gradient training only)."""
-        raise NotImplementedError(f"{self.card.name} does not train by gradient")
+        raise self._lacks("training_loss")
 
     def fit(self, videos: Iterable[TrainingVideo]) -> None:
         """Set the parameters from one pass over all training videos (closed-form training only)."""
-        raise NotImplementedError(f"{self.card.name} has no closed form")
+        raise self._lacks("fit")
 
     def predict(self, features: Tensor, lengths: Tensor) -> Prediction:
         """Score videos or windows: features `[B, T, D]`, zero beyond `lengths` `[B]`; rows beyond are ignored."""
-        raise NotImplementedError
+        raise self._lacks("predict")
+
+    def _lacks(self, function: str) -> NotImplementedError:
+        trained = f" with training={self.card.training!r}"
+        return NotImplementedError(f"{self.card.name} has no {function}(), which its card{trained} asks for")
 
     @classmethod
     def official_sizes(cls, state: Mapping[str, Tensor]) -> tuple[int, dict[str, Any]]:

@@ -13,7 +13,7 @@ from harness.plugin.method import Method, Task
 from harness.records.run_directory import RECORD, open_run
 from harness.registry import method_class, one_method, setting_errors
 from harness.runs.method_side import CHECKPOINT
-from harness.text.encoder import load_text_tower
+from harness.text.loading import load_text_tower
 from harness.weights.checkpoints import Header, build, load, read_header
 from harness.weights.convert import convert
 from harness.weights.readers import read_weights

@@ -33,12 +33,13 @@ from harness.training.arithmetic import arithmetic
 from harness.training.loop import train, training_videos
 from harness.training.predict import predict
 from harness.training.resume import EpochRecord
-from harness.training.sampling import Batches, validation_items
+from harness.training.sampling import Batches
 from harness.training.seeds import derive
 from harness.training.selection import Evaluate, Selector
+from harness.training.validation import validation_items
 
 if TYPE_CHECKING:
-    from harness.text.encoder import TextTower
+    from harness.text.tower import TextTower
 
 Tick = Callable[[int, int], None]
 # The value of predictions of the test set by the data set's primary metric.

@@ -26,7 +26,7 @@ from harness.records.result import Selection
 from harness.records.spec import RunSpec
 from harness.registry import method_class
 from harness.runs.computation import Judge, Tick, Trial, build, compute
-from harness.text.encoder import TextTower
+from harness.text.tower import TextTower
 from harness.training.fitting import scratch_bytes
 from harness.weights.checkpoints import Header, save_checkpoint
 

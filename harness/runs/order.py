@@ -16,8 +16,9 @@ from harness.records.spec import RunSpec
 from harness.registry import method_class
 from harness.runs.computation import settle, task_of
 from harness.runs.method_side import Job, spec_of
-from harness.text.encoder import TextTower, load_text_tower
+from harness.text.loading import load_text_tower
 from harness.text.planned import planned_text_tower
+from harness.text.tower import TextTower
 
 
 @dataclass(frozen=True)

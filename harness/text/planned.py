@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from harness.text.encoder import EMBEDDED_SIZES, TextTower, embedded_name, load_text_tower
+from harness.text.embedded import EMBEDDED_SIZES, embedded_name
+from harness.text.loading import load_text_tower
+from harness.text.tower import TextTower
 
 
 class _Planned:

@@ -16,7 +16,7 @@ from harness.io.digests import file_digest
 from harness.plugin.contract import blamed, official_sizes, official_state
 from harness.plugin.method import Method, Task
 from harness.registry import method_class, setting_errors
-from harness.text.encoder import load_text_tower
+from harness.text.loading import load_text_tower
 from harness.weights.checkpoints import Header, build, copy, misfits, read_header, save_checkpoint
 from harness.weights.readers import read_weights, shown, unwrapped
 

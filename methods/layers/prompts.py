@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import Unsupported
-from harness.text.encoder import TextTower
+from harness.text.tower import TextTower
 
 # Marks a slot that holds no token but a learned vector.
 _LEARNED = -1

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from harness.parity.cases import Case, Computed
 from harness.plugin import Batch, Task
-from harness.text.encoder import from_openai_state
+from harness.text.openai import from_openai_state
 
 from ..anomalyclip import AnomalyCLIP
 from .adapter import by_kind

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from harness.parity.cases import Case
 from harness.plugin import Batch, Task
-from harness.text.encoder import TextTower, from_openai_state
+from harness.text.openai import from_openai_state
+from harness.text.tower import TextTower
 
 from ..layers.clip import TwoBranch
 from .adapter import is_xd

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from harness.parity.cases import Case, Computed
 from harness.plugin import Task
-from harness.text.encoder import load_text_tower
+from harness.text.loading import load_text_tower
 
 from ..pel4vad import PEL4VAD
 from .adapter import build, by_kind

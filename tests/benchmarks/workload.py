@@ -27,7 +27,8 @@ from harness.data.cards import find_card
 from harness.methods.adam import Adam
 from harness.plugin import Batch, Method, Schedule, Task, TrainingPlan, TrainingVideo
 from harness.registry import method_class
-from harness.text.encoder import TextTower, from_openai_state
+from harness.text.openai import from_openai_state
+from harness.text.tower import TextTower
 
 DIM, NORM = 512, 10.0
 # Snippets of UCF-Crime's training videos, at most 256: 16 evenly spaced quantiles. 41 % of the rows are padding.

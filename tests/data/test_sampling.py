@@ -11,7 +11,8 @@ import torch
 from harness.errors import UserError
 from harness.plugin import Sampling
 from harness.training.fitting import draw_stretches, fit_length, pool_segments
-from harness.training.sampling import Batches, validation_items
+from harness.training.sampling import Batches
+from harness.training.validation import validation_items
 from tests.tiny import split
 
 

@@ -25,7 +25,7 @@ from harness.runs.claims import Claims
 from harness.runs.matrix import plan, read_matrix
 from harness.scoring.files import read_scores
 from harness.scoring.score import Request, score
-from harness.text.encoder import load_text_tower
+from harness.text.loading import load_text_tower
 from harness.training.loop import train
 from harness.training.selection import Selector
 from harness.weights.convert import convert
@@ -191,10 +191,10 @@ def _checked(root: Path) -> object:
 
 
 def _tower(root: Path) -> Paths:
-    from harness.text.encoder import _byte_tokenizer
+    from harness.text.embedded import byte_tokenizer
 
     load_text_tower(None).model.save_pretrained(root / "tower")
-    _byte_tokenizer().save_pretrained(root / "tower")
+    byte_tokenizer().save_pretrained(root / "tower")
     return sorted(path for path in (root / "tower").iterdir() if path.is_file())
 
 

@@ -15,10 +15,11 @@ ROOT = Path(__file__).resolve().parents[2]
 HARNESS = {
     *("data", "data.bank", "data.card", "data.card_parts", "data.shares"),
     *("plugin.card", "plugin.config", "plugin.contract", "plugin.method", "runs", "runs.computation"),
-    *("text", "text.encoder"),
+    *("text", "text.embedded", "text.loading", "text.tower"),
     *("records", "records.alignment", "records.label_access", "records.predictions", "records.truth"),
     *("training", "training.arithmetic", "training.averaging", "training.fitting", "training.loop", "training.predict"),
     *("training.resume", "training.sampling", "training.seeds", "training.selection", "training.steps"),
+    "training.validation",
     *("metrics.alarms", "metrics.frame", "metrics.protocol", "metrics.segments"),
 }
 METHODS = {
@@ -106,7 +107,7 @@ def test_a_number_changes_the_identity_and_words_do_not(name: str, monkeypatch: 
 def test_methods_share_what_the_harness_computes_and_nothing_of_each_other() -> None:
     deepmil, random = (computing_files(method_class(name)) for name in ("deepmil", "random"))
     assert {name for name in random if not name.startswith("harness.methods")} == {
-        f"harness.{n}" for n in HARNESS - {"text", "text.encoder"}
+        f"harness.{n}" for n in HARNESS - {"text", "text.embedded", "text.loading", "text.tower"}
     }
     ours = {name for name in random if name.startswith("harness.methods")}
     assert ours == {"harness.methods", "harness.methods.random_scores"}
@@ -119,11 +120,11 @@ def test_methods_share_what_the_harness_computes_and_nothing_of_each_other() -> 
 def test_a_badge_is_of_the_methods_own_code(monkeypatch: pytest.MonkeyPatch) -> None:
     cls = method_class("dsanet")
     files, before = method_files(cls), method_hash(cls)
-    assert "harness.text.encoder" in files
-    assert "harness.text.encoder" not in method_files(method_class("deepmil"))
+    assert {"harness.text.embedded", "harness.text.tower"} < set(files)
+    assert "harness.text.tower" not in method_files(method_class("deepmil"))
     apart = ("harness.data", "harness.training.loop", "harness.methods.parity")
     assert not any(name.startswith(apart) for name in files)
-    for name in ("harness.methods.layers.prototypes", "harness.text.encoder", "harness.plugin.method"):
+    for name in ("harness.methods.layers.prototypes", "harness.text.tower", "harness.plugin.method"):
         source = files[name].read_text(encoding="utf-8")
         read_as(monkeypatch, files[name], with_words_changed(source))
         assert method_hash(cls) == before

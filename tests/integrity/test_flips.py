@@ -18,7 +18,7 @@ from harness.errors import HarnessError
 from harness.io.digests import digest
 from harness.records.predictions import Predictions
 from harness.records.run_directory import open_run
-from harness.text.encoder import load_text_tower
+from harness.text.loading import load_text_tower
 from harness.weights.checkpoints import Header, read_header, save_checkpoint
 from harness.weights.readers import read_weights
 from tests.boards.changes import run_of
@@ -197,11 +197,11 @@ def test_a_submission(bank: Bank, tmp_path: Path) -> None:
 
 
 def test_a_text_tower(tmp_path: Path) -> None:
-    from harness.text.encoder import _byte_tokenizer
+    from harness.text.embedded import byte_tokenizer
 
     folder = tmp_path / "tower"
     load_text_tower(None).model.save_pretrained(folder)
-    _byte_tokenizer().save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
     name = load_text_tower(str(folder)).name
     for file, old, new in (
         ("config.json", b'"layer_norm_eps": 1e-05', b'"layer_norm_eps": 3e-05'),

@@ -9,7 +9,7 @@ import torch
 
 from harness.plugin import Batch, Method, Task, TrainingVideo
 from harness.registry import method_class, method_names
-from harness.text.encoder import load_text_tower
+from harness.text.loading import load_text_tower
 
 PARTS = [(name, part) for name in method_names() for part in method_class(name).ablations]
 

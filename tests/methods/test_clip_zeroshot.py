@@ -8,7 +8,8 @@ import torch
 from harness.errors import Unsupported
 from harness.methods.clip_zeroshot import ClipZeroShot, ClipZeroShotConfig
 from harness.plugin import Size, Task
-from harness.text.encoder import TextTower, load_text_tower
+from harness.text.loading import load_text_tower
+from harness.text.tower import TextTower
 
 CLASSES = ("normal", "riot", "car accident")
 

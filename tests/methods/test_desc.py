@@ -12,7 +12,8 @@ from torch import Tensor
 from harness.errors import Unsupported
 from harness.methods.desc import _OFFICIAL, CausalBlock, DeSC, DeSCConfig, Stream, resample
 from harness.plugin import Task
-from harness.text.encoder import TextTower, load_text_tower
+from harness.text.loading import load_text_tower
+from harness.text.tower import TextTower
 
 CLASSES = ("normal", "riot", "abuse")
 SMALL = {"visual_length": 16, "visual_layers": 1, "attn_window": 4, "tcn_levels": 2, "prompt_prefix": 2}

@@ -17,7 +17,8 @@ from harness.methods.layers.graphs import similarity_adjacency
 from harness.methods.layers.time import topk_mean
 from harness.methods.stable_adamw import StableAdamW, warmup_cosine
 from harness.plugin import Batch, Task, TrainingPlan
-from harness.text.encoder import TextTower, load_text_tower
+from harness.text.loading import load_text_tower
+from harness.text.tower import TextTower
 
 CLASSES = ("normal", "riot", "abuse")
 SMALL = {"visual_length": 12, "decoder_depth": 1, "text_adapt_until": 2, "batch": 2}

@@ -12,7 +12,8 @@ from harness.errors import Unsupported
 from harness.methods.layers import graphs
 from harness.methods.pel4vad import PEL4VAD, Forward
 from harness.plugin import Batch, Task
-from harness.text.encoder import TextTower, load_text_tower
+from harness.text.loading import load_text_tower
+from harness.text.tower import TextTower
 
 SMALL = {"attention_width": 6, "embed_width": 7, "dropout": 0.0, "window": 5, "smoothing_window": 3}
 PROMPTS = ("normal", "fire", "fighting")

@@ -13,7 +13,8 @@ from harness.methods.layers.clip import VADCLIP_NAMES, unit
 from harness.methods.layers.prompts import ClassPrompts
 from harness.methods.vadclip import VadCLIP, VadCLIPConfig
 from harness.plugin import Batch, Size, Task, TrainingPlan
-from harness.text.encoder import TextTower, load_text_tower
+from harness.text.loading import load_text_tower
+from harness.text.tower import TextTower
 
 CLASSES = ("normal", "riot", "car accident")
 SMALL = {"visual_length": 12, "visual_layers": 1, "batch": 2, "prompt_prefix": 3, "prompt_postfix": 2}

@@ -84,7 +84,7 @@ def test_badge_of_other_code_is_dropped(record: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["harness.methods.dsanet", "harness.methods.layers.clip", "harness.text.encoder", "harness.plugin.method"]
+    "module", ["harness.methods.dsanet", "harness.methods.layers.clip", "harness.text.tower", "harness.plugin.method"]
 )
 def test_badge_survives_words_and_falls_with_a_number(
     record: Path, monkeypatch: pytest.MonkeyPatch, module: str

@@ -27,7 +27,7 @@ from harness.records.spec import RunSpec
 from harness.records.truth import Event, GroundTruth, VideoTruth
 from harness.registry import method_names
 from harness.runs.checkpoint_loading import fitting_features
-from harness.text.encoder import load_text_tower
+from harness.text.loading import load_text_tower
 from harness.weights.checkpoints import Header, save_checkpoint
 from tests.fakes import fake_result, fake_run
 from tests.weights.test_official_checkpoints import official

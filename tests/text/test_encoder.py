@@ -12,7 +12,9 @@ import torch.nn.functional as F
 
 from harness.errors import UserError
 from harness.text import planned
-from harness.text.encoder import TextTower, from_openai_state, load_text_tower
+from harness.text.loading import load_text_tower
+from harness.text.openai import from_openai_state
+from harness.text.tower import TextTower
 
 UCF = "normal abuse arrest arson assault burglary explosion fighting road_accidents robbery shooting shoplifting"
 PROMPTS = tuple(word.replace("_", " ") for word in (UCF + " stealing vandalism").split())
@@ -129,11 +131,11 @@ def test_openai_names_against_plain_torch() -> None:
 
 
 def test_local_directory(tower: TextTower, tmp_path: Path) -> None:
-    from harness.text.encoder import _byte_tokenizer
+    from harness.text.embedded import byte_tokenizer
 
     folder = tmp_path / "my-clip"
     tower.model.save_pretrained(folder)
-    _byte_tokenizer().save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
     loaded = load_text_tower(str(folder))
     assert loaded.name.startswith("my-clip#")
     assert loaded.name == load_text_tower(str(folder)).name

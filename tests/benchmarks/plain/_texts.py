@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness.methods.layers.prompts import ClassPrompts
-from harness.text.encoder import TextTower
+from harness.text.tower import TextTower
 
 
 def full_context(ids: Tensor, context: int) -> Tensor:
