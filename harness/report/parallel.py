@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import cache
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 from harness.io.spawning import ended_with_parent, without_main
@@ -39,13 +42,26 @@ def _pool() -> ProcessPoolExecutor:
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"
     try:
-        workers = min(_cores(), MOST)
+        workers, before_us = min(_cores(), MOST), multiprocessing.active_children()
         pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), ended_with_parent)
         with without_main():
             list(pool.map(abs, range(workers)))
+        ours = [child for child in multiprocessing.active_children() if child not in before_us]
+        threading.Thread(target=_end_together, args=(ours,), daemon=True).start()
         return pool
     finally:
         if before is None:
             del os.environ["OMP_NUM_THREADS"]
         else:
             os.environ["OMP_NUM_THREADS"] = before
+
+
+def _end_together(processes: Sequence[BaseProcess]) -> None:
+    """Once one process of a pool has ended, end the others; none has anything to lose by then.
+
+    One that is killed while it waits for work takes the lock of the queue with it. The pool notices that as long as it
+    works; when it is about to end, it would wait for the others for ever, and they for the lock.
+    """
+    wait([process.sentinel for process in processes])
+    for process in processes:
+        process.kill()
