@@ -92,6 +92,8 @@ class Predictions:
         offsets = self.offsets
         if offsets.shape != (count + 1,) or offsets[0] != 0 or offsets[-1] != rows or (np.diff(offsets) < 0).any():
             raise UserError(f"{path}: offsets do not divide {rows} scores among {count} videos")
+        if not all(isinstance(name, str) for name in (*self.videos, *self.classes)):
+            raise UserError(f"{path}: not a predictions file (videos and classes must be lists of names)")
         if len(set(self.videos)) != count:
             raise UserError(f"{path}: a video is listed twice")
         if not np.isfinite(self.scores).all():
