@@ -182,7 +182,7 @@ def _predictions(tmp: Path, marker: Path) -> None:
 def _parity(tmp: Path, marker: Path) -> None:
     shutil.copytree(ROOT / "tests/parity/deepmil-pool", tmp / "case")
     _archive(tmp / "case/expected.npz", marker)
-    parity.check(parity.read_case(tmp / "case"))
+    parity.check_case(parity.read_case(tmp / "case"))
 
 
 def _features(tmp: Path, marker: Path) -> None:

@@ -112,7 +112,7 @@ def test_runs_are_kept_without_what_is_undefined(harness: Call, tmp_path: Path, 
     assert "ahead" not in stdout.partition("test videos of")[0]
     assert line in Path(page).read_text()
     compared = json.loads(done(harness, "compare", "deepmil", "linear-probe", *out, "--json")[0])
-    assert [each["seeds"] for each in compared["contestants"]] == [1, 1]
+    assert [each["seeds"] for each in compared["sides"]] == [1, 1]
     assert compared["pairs"] == []
 
 

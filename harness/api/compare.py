@@ -1,4 +1,4 @@
-"""`harness.compare`: what separates two or more contestants on one test set, and how sure that is."""
+"""`harness.compare`: what separates two or more sides on one test set, and how sure that is."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.comparison import result
-from harness.comparison.contestants import Lineup, line_up
 from harness.comparison.page import write_page
-from harness.comparison.sources import Invitation
-from harness.comparison.statistics import compare as between
+from harness.comparison.sides import ComparedSides, find_sides
+from harness.comparison.sources import CompareRequest
+from harness.comparison.statistics import compare_sides as between
 from harness.errors import UserError
 from harness.runs.checkpoint_evaluation import Progress
 from harness.runs.checkpoint_loading import Say
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Verdicts on every pair of contestants. `cautions` are what a reader must know of them."""
+    """Verdicts on every pair of sides. `cautions` are what a reader must know of them."""
 
-    result: result.Comparison
-    lineup: Lineup
+    result: result.ComparisonResult
+    sides: ComparedSides
 
     @property
     def cautions(self) -> tuple[str, ...]:
         """What a reader must know."""
-        return self.lineup.cautions
+        return self.sides.cautions
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per pair and metric: difference (a fraction), its interval, p-values, verdict."""
@@ -49,15 +49,15 @@ class Comparison:
 
     def write_page(self, path: str | Path) -> None:
         """Write the comparison as one self-contained HTML page."""
-        lineup = self.lineup
-        write_page(Path(path), self.result, lineup.contestants, lineup.sources, lineup.truth, lineup.cautions)
+        sides = self.sides
+        write_page(Path(path), self.result, sides.sides, sides.sources, sides.truth, sides.cautions)
 
     def _repr_html_(self) -> str:
         return str(self.to_frame().to_html(index=False))
 
 
 def compare(
-    *contestants: str | Path,
+    *sides: str | Path,
     dataset: str | None = None,
     features: str | None = None,
     root: str | Path | None = None,
@@ -68,11 +68,11 @@ def compare(
     resamples: int = 1000,
     out: str | Path = "runs",
 ) -> Comparison:
-    """Compare contestants with intervals and verdicts, as `harness compare` does; nothing is written.
+    """Compare sides with intervals and verdicts, as `harness compare` does; nothing is written.
 
     Args:
-        contestants: two or more, each a run directory, a run id or a method with runs below `out`, a checkpoint,
-            METHOD:FILE for official weights, or a prediction file; ONE+OTHER are the seeds of one contestant.
+        sides: two or more, each a run directory, a run id or a method with runs below `out`, a checkpoint,
+            METHOD:FILE for official weights, or a prediction file; ONE+OTHER are the seeds of one side.
         dataset: data set that checkpoints and files are of, where they do not say it.
         features: its feature set.
         root: directory of the card's annotation files, in place of an imported data set.
@@ -84,10 +84,10 @@ def compare(
         out: directory of the runs.
 
     Raises:
-        UserError: a contestant is not found, or they share no test set.
+        UserError: a side is not found, or they share no test set.
     """
-    invitation = Invitation(
-        words=tuple(map(str, contestants)),
+    request = CompareRequest(
+        words=tuple(map(str, sides)),
         dataset=dataset,
         features=features,
         root=None if root is None else Path(root),
@@ -97,18 +97,18 @@ def compare(
         preset=preset,
         selection=selection,
     )
-    return comparison_of(invitation, resamples, lambda text: None, _silent)
+    return comparison_of(request, resamples, lambda text: None, _silent)
 
 
-def comparison_of(invitation: Invitation, resamples: int, say: Say, progress: Progress) -> Comparison:
+def comparison_of(request: CompareRequest, resamples: int, say: Say, progress: Progress) -> Comparison:
     """Compare those who are invited, and tell what happens meanwhile; raises UserError as `compare`."""
-    words = invitation.words
+    words = request.words
     if len(words) < 2:
-        raise UserError(f"compare {' '.join(words)}: expected two or more contestants")
-    if invitation.root is not None and invitation.dataset is None:
+        raise UserError(f"compare {' '.join(words)}: expected two or more sides")
+    if request.root is not None and request.dataset is None:
         raise UserError("--root: holds the annotation files of a data set; name it with --dataset")
-    lineup = line_up(invitation, say, progress)
-    return Comparison(between(lineup.contestants, lineup.truth, resamples, permutations=resamples), lineup)
+    sides = find_sides(request, say, progress)
+    return Comparison(between(sides.sides, sides.truth, resamples, permutations=resamples), sides)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 from harness.errors import Damaged, UserError
 from harness.records.result import RunResult
 from harness.report.leaderboard.board import Leaderboard
-from harness.report.publish import publish
+from harness.report.publish import publish_report
 from harness.runs import runner
 from harness.runs.estimate import Estimates
 from harness.runs.matrix import Plan
@@ -117,7 +117,7 @@ def execute(plan: Plan, execution: Execution, shown: Shown) -> Executed:
     out, jobs = execution.out, min(execution.jobs, max(len(plan.orders), 1))
     tracker, opener = Tracker(execution.tracking_uri, out), execution.opener(jobs)
     with shown(plan.orders, Estimates(out), jobs) as display:
-        results = runner.run(plan, opener, tracker, display)
+        results = runner.run_plan(plan, opener, tracker, display)
     problems = [f"{each.method} seed {each.seed}: {each.error}" for each in results if each.status == "failed"]
     leaderboard, files, spreads = Leaderboard(()), list[Path](), list[Spread]()
     try:
@@ -125,7 +125,7 @@ def execute(plan: Plan, execution: Execution, shown: Shown) -> Executed:
             variants = partial(shown, estimates=Estimates(out), jobs=jobs)
             spreads = measure(plan.orders, Grid(execution.stability == "quick"), opener, tracker, variants)
         if execution.report:
-            leaderboard, files = publish(tracker, directory=out / "report")
+            leaderboard, files = publish_report(tracker, directory=out / "report")
         problems += [f"missing from the leaderboard: {line}" for line in leaderboard.missing]
     except (TrackingError, Damaged) as error:
         problems.append(str(error))

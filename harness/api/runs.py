@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Run:
     """A run on disk. Its files are read when they are asked for, and checked to be what the run wrote."""
 
-    _files: run_directory.Run
+    _files: run_directory.RunDirectory
 
     @property
     def directory(self) -> Path:

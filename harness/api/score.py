@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from harness.errors import UserError
 from harness.scoring import score as scoring
 from harness.scoring.files import ScoredFile, table_scores
-from harness.scoring.score import Request, Score
+from harness.scoring.score import Score, ScoringRequest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +51,7 @@ def score(
     given = None if isinstance(scores, (str, Path)) else _in_memory(scores)
     path = Path(scores) if isinstance(scores, (str, Path)) else _GIVEN
     place = None if root is None else Path(root)
-    return scoring.score(Request(path, dataset, features, place, partial, rows, fps, given=given))
+    return scoring.score_file(ScoringRequest(path, dataset, features, place, partial, rows, fps, given=given))
 
 
 def _in_memory(scores: pd.DataFrame | Mapping[str, ArrayLike]) -> ScoredFile:

@@ -6,6 +6,6 @@ parts of `harness.report`.
 
 from __future__ import annotations
 
-from harness.bench.measure import Bench, Plan, bench_method
+from harness.bench.measure import Bench, BenchPlan, bench_method
 
-__all__ = ["Bench", "Plan", "bench_method"]
+__all__ = ["Bench", "BenchPlan", "bench_method"]

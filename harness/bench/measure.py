@@ -29,7 +29,7 @@ FITTED = 4
 
 
 @dataclass(frozen=True)
-class Plan:
+class BenchPlan:
     """What is measured. `budget` bounds the seconds of one measurement of a method; there are about twenty."""
 
     card: DatasetCard
@@ -83,7 +83,7 @@ class Bench:
         return asdict(self)
 
 
-def bench_method(name: str, plan: Plan) -> Bench:
+def bench_method(name: str, plan: BenchPlan) -> Bench:
     """Measure one method.
 
     Raises:
@@ -99,7 +99,7 @@ def bench_method(name: str, plan: Plan) -> Bench:
         return _measured(name, subject, plan)
 
 
-def _measured(name: str, subject: Subject, plan: Plan) -> Bench:
+def _measured(name: str, subject: Subject, plan: BenchPlan) -> Bench:
     stride = plan.card.alignment.stride
     one = _pass(subject, 1, plan)
     best_batch, best = 1, one.median
@@ -146,18 +146,18 @@ def _batches() -> list[int]:
     return [2**power for power in range(1, 12) if 2**power * VIDEO <= LARGEST_BATCH]
 
 
-def _pass(subject: Subject, batch: int, plan: Plan) -> Timing:
+def _pass(subject: Subject, batch: int, plan: BenchPlan) -> Timing:
     videos = subject.features(batch, VIDEO)
     return timed(lambda: subject.read(videos), plan.device, least=5, budget=plan.budget)
 
 
-def _latency(subject: Subject, snippets: int, plan: Plan) -> dict[str, float]:
+def _latency(subject: Subject, snippets: int, plan: BenchPlan) -> dict[str, float]:
     video = subject.features(1, snippets)
     timing = timed(lambda: subject.read(video), plan.device, least=20, budget=2 * plan.budget)
     return {f"p{share}": 1000 * timing.percentile(share / 100) for share in (50, 95, 99)}
 
 
-def _streaming(subject: Subject, plan: Plan) -> float | None:
+def _streaming(subject: Subject, plan: BenchPlan) -> float | None:
     """Milliseconds for one more snippet, where a snippet's score is the same alone and within its video."""
     if subject.window is not None:
         return None
@@ -191,7 +191,7 @@ def _flops(subject: Subject) -> int:
     return int(counter.get_total_flops())
 
 
-def _growth(subject: Subject, plan: Plan) -> dict[int, float]:
+def _growth(subject: Subject, plan: BenchPlan) -> dict[int, float]:
     """Seconds by length; lengths beyond the budget are left out."""
     found: dict[int, float] = {}
     for snippets in LENGTHS:
@@ -209,7 +209,7 @@ def _exponent(growth: dict[int, float]) -> float | None:
     return float(np.polyfit(lengths, seconds, 1)[0]) if len(lengths) == FITTED else None
 
 
-def _training(subject: Subject, plan: Plan) -> tuple[float | None, int | None]:
+def _training(subject: Subject, plan: BenchPlan) -> tuple[float | None, int | None]:
     """Seconds of a step and number of steps in a full training."""
     if subject.method.card.training != "gradient":
         return None, None

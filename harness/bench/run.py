@@ -21,7 +21,7 @@ from harness.tracking.tracker import Tracker, TrackingError
 
 
 @dataclass(frozen=True)
-class Request:
+class BenchRequest:
     """What `harness bench` was asked for. `methods` maps names to whether each was named itself."""
 
     methods: Mapping[str, bool]
@@ -37,7 +37,7 @@ class Request:
     out: Path
 
 
-def bench_all(request: Request, tracker: Tracker, say: Callable[[str], None]) -> dict[str, Any]:
+def bench_all(request: BenchRequest, tracker: Tracker, say: Callable[[str], None]) -> dict[str, Any]:
     """Measure the methods and keep the document as OUT/bench/TIME.json and in the store; return it.
 
     A method of a group that does not fit the features is left out with a line.
@@ -78,7 +78,7 @@ def bench_all(request: Request, tracker: Tracker, say: Callable[[str], None]) ->
     return document
 
 
-def _alone(name: str, request: Request) -> dict[str, Any]:
+def _alone(name: str, request: BenchRequest) -> dict[str, Any]:
     """Measure one method in a fresh process: what another one left in memory or caches does not count."""
     line = [sys.executable, "-m", "harness.bench.run"]
     asked = json.dumps({**asdict(request), "out": "", "methods": {name: True}, "parent": os.getpid()})
@@ -90,12 +90,12 @@ def _alone(name: str, request: Request) -> dict[str, Any]:
 
 
 def _answer(asked: dict[str, Any]) -> dict[str, Any]:
-    from harness.bench.measure import Plan, bench_method, machine
+    from harness.bench.measure import BenchPlan, bench_method, machine
 
     card = find_card(asked["dataset"])
     _, spec = card.feature_set(asked["features"])
     (name,) = asked["methods"]
-    plan = Plan(
+    plan = BenchPlan(
         card=card,
         dim=spec.dim,
         **{

@@ -124,7 +124,7 @@ def report(
     from harness.console import out as screen
     from harness.console import print_json, say, tell
     from harness.report.leaderboard.board import board_dict
-    from harness.report.publish import publish
+    from harness.report.publish import publish_report
     from harness.report.site.pages_branch import publish_site
     from harness.report.terminal import print_leaderboard
     from harness.tracking.tracker import Tracker
@@ -133,7 +133,7 @@ def report(
     readonly = out.is_dir() and not os.access(out, os.W_OK)
     with tempfile.TemporaryDirectory() as scratch:
         place = (Path(scratch) if target else None) if readonly else out / "report"
-        leaderboard, paths = publish(Tracker(tracking_uri, out), wanted, also or (), place)
+        leaderboard, paths = publish_report(Tracker(tracking_uri, out), wanted, also or (), place)
         push = publish_site(leaderboard, paths, target) if target else ""
     paths = [] if readonly else paths
     if readonly and not target:
@@ -175,7 +175,7 @@ def parity(
 
     found = [checks.read_case(path, lists) for path in checks.case_directories(cases)]
     checks.require_adapters(found)
-    results = [checks.check(case) for case in found]
+    results = [checks.check_case(case) for case in found]
     fidelity.keep(results, record or fidelity.own_record())
     if json:
         print_json({"cases": [result.as_json() for result in results]})

@@ -41,11 +41,11 @@ def bench(
     if len(earlier) == 2:
         document = earlier[1]
     else:
-        from harness.bench.run import Request, bench_all
+        from harness.bench.run import BenchRequest, bench_all
         from harness.registry import resolve
         from harness.tracking.tracker import Tracker
 
-        request = Request(
+        request = BenchRequest(
             methods=resolve(methods)[0],
             dataset=dataset,
             features=features,

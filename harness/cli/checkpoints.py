@@ -80,9 +80,9 @@ def evaluate(
     """Evaluate one checkpoint: ours, a converted one, or an official file with --method."""
     from harness.cli import listing
     from harness.console import print_json, progress, say, tell
-    from harness.runs.checkpoint_evaluation import Request, evaluate_checkpoint
+    from harness.runs.checkpoint_evaluation import EvaluationRequest, evaluate_checkpoint
 
-    request = Request(
+    request = EvaluationRequest(
         checkpoints=tuple(checkpoint),
         dataset=dataset,
         method=method,

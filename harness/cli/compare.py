@@ -1,4 +1,4 @@
-"""`harness compare`: what separates two or more contestants on one test set, and how sure that is."""
+"""`harness compare`: what separates two or more sides on one test set, and how sure that is."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from harness.errors import UserError
 
 
 def compare(
-    contestants: Annotated[
+    sides: Annotated[
         list[str],
         typer.Argument(
             help="Two or more of: run id or directory, method (all its runs in --out), checkpoint, METHOD:FILE "
-            "(official weights), prediction file. ONE+OTHER joins the seeds of one contestant.",
+            "(official weights), prediction file. ONE+OTHER joins the seeds of one side.",
             show_default=False,
         ),
     ],
@@ -41,10 +41,10 @@ def compare(
     out: Out = Path("runs"),
     json: Json = False,
 ) -> None:
-    """Compare contestants: differences with intervals and verdicts, class by class and video by video."""
+    """Compare sides: differences with intervals and verdicts, class by class and video by video."""
     from harness.api.compare import comparison_of
     from harness.comparison.page import coverage
-    from harness.comparison.sources import Invitation
+    from harness.comparison.sources import CompareRequest
     from harness.comparison.terminal import print_comparison
     from harness.console import out as screen
     from harness.console import print_json, progress, say, tell
@@ -53,23 +53,23 @@ def compare(
         raise UserError(f"--html {html}: is a directory; name the file to write")
     if selection is not None:
         options.one_of("--selection", selection, ("last", "val", "oracle", "paper", "given"))
-    invitation = Invitation(
-        tuple(contestants), dataset, features, root, text_tower, options.device(device), out, preset, selection
+    request = CompareRequest(
+        tuple(sides), dataset, features, root, text_tower, options.device(device), out, preset, selection
     )
-    compared = comparison_of(invitation, resamples, say, progress)
-    found, lineup, truth = compared.result, compared.lineup, compared.lineup.truth
+    compared = comparison_of(request, resamples, say, progress)
+    found, met = compared.result, compared.sides
     if html is not None:
         compared.write_page(html)
     if json:
         sources = [
             {**standing, "sources": list(source)}
-            for standing, source in zip(found.as_json()["contestants"], lineup.sources, strict=True)
+            for standing, source in zip(found.as_json()["sides"], met.sources, strict=True)
         ]
-        test = {"dataset": truth.dataset, "videos": len(truth.videos), "frames": truth.frames}
-        cautions = [*lineup.cautions, *coverage(found.standings, truth)]
-        tested = {**test, "excluded": list(truth.excluded)}
-        print_json({**found.as_json(), "contestants": sources, "test": tested, "cautions": cautions})
+        test = {"dataset": met.truth.dataset, "videos": len(met.truth.videos), "frames": met.truth.frames}
+        cautions = [*met.cautions, *coverage(found.standings, met.truth)]
+        tested = {**test, "excluded": list(met.truth.excluded)}
+        print_json({**found.as_json(), "sides": sources, "test": tested, "cautions": cautions})
         return
-    print_comparison(found, truth, lineup.cautions, screen)
+    print_comparison(found, met.truth, met.cautions, screen)
     if html is not None:
         tell(f"wrote {html}")

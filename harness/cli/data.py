@@ -189,10 +189,10 @@ def export(
 
 def _compare(bank: Bank, path: Path) -> None:
     from harness.console import tell
-    from harness.data.compare import compare, read_vector
+    from harness.data.compare import compare_truth, read_vector
 
     vector = read_vector(path)
-    found = compare(bank, vector)
+    found = compare_truth(bank, vector)
     tell(f"{path.name}: {len(vector):,} labels, {int(vector.sum()):,} positive")
     tell(f"nearest: {found.convention}: {found.labels:,} labels, {len(found.differences)} videos differ")
     for difference in found.differences:

@@ -57,8 +57,8 @@ def score(
 ) -> None:
     """Score any prediction file: against a data set (imported, or by its annotation files), or by its own labels."""
     from harness.console import print_json, say
-    from harness.scoring.score import Request
-    from harness.scoring.score import score as score_file
+    from harness.scoring.score import ScoringRequest
+    from harness.scoring.score import score_file as score_file
 
     if fps is not None and not 0 < fps < math.inf:
         raise UserError(f"--fps {fps:g}: expected frames per second above 0")
@@ -68,7 +68,7 @@ def score(
         raise UserError(f"--threshold {bad[0]:g}: expected a finite number")
     if bad := [value for value in false_alarms_per_hour or [] if not 0 <= value < math.inf]:
         raise UserError(f"--false-alarms-per-hour {bad[0]:g}: expected a number, at least 0")
-    request = Request(
+    request = ScoringRequest(
         path=file,
         dataset=dataset,
         features=features,

@@ -1,4 +1,4 @@
-"""The videos that separate two contestants: both scores over time, beside the ground truth."""
+"""The videos that separate two sides: both scores over time, beside the ground truth."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 
 from harness.comparison.result import PairVideos
-from harness.comparison.statistics import Contestant
+from harness.comparison.statistics import Side
 from harness.metrics.frame import Floats, Ints, snippet_table
 from harness.records.predictions import Predictions
 from harness.records.truth import GroundTruth, VideoTruth
 
 
-def overlays(pairs: Sequence[PairVideos], contestants: Sequence[Contestant], truth: GroundTruth) -> list[Any]:
+def overlays(pairs: Sequence[PairVideos], sides: Sequence[Side], truth: GroundTruth) -> list[Any]:
     """Return, JSON-ready, the shown videos of every pair, gains first, scores averaged over seeds, to 3 decimals.
 
     Per video: `frames`, `classes`, `events` [start, end, class], `edges` in frames, and two `lines`, A's and B's, each
     with `scores` and `ranks` (share of all test frames that score lower, ties half) on the steps between the edges,
-    None where no snippet covers a step. A contestant whose seeds have other snippets has no line.
+    None where no snippet covers a step. A side whose seeds have other snippets has no line.
     """
-    lines = {contestant.name: _Line.of(contestant, truth) for contestant in contestants}
+    lines = {side.name: _Line.of(side, truth) for side in sides}
     return [
         [_overlay(name, truth.videos[name], truth, lines[pair.a], lines[pair.b]) for name, _ in pair.shown]
         for pair in pairs
@@ -31,7 +31,7 @@ def overlays(pairs: Sequence[PairVideos], contestants: Sequence[Contestant], tru
 
 @dataclass(frozen=True, eq=False)
 class _Line:
-    """A contestant's mean scores, and the rank among all test frames of every score `[distinct]`."""
+    """A side's mean scores, and the rank among all test frames of every score `[distinct]`."""
 
     predictions: Predictions
     place: Mapping[str, int]
@@ -39,12 +39,12 @@ class _Line:
     ranks: Floats
 
     @classmethod
-    def of(cls, contestant: Contestant, truth: GroundTruth) -> _Line | None:
-        first = contestant.predictions[0]
-        for other in contestant.predictions[1:]:
+    def of(cls, side: Side, truth: GroundTruth) -> _Line | None:
+        first = side.predictions[0]
+        for other in side.predictions[1:]:
             if other.videos != first.videos or not np.array_equal(other.offsets, first.offsets):
                 return None
-        scores = np.mean([each.scores.astype(np.float64) for each in contestant.predictions], axis=0)
+        scores = np.mean([each.scores.astype(np.float64) for each in side.predictions], axis=0)
         mean = replace(first, scores=scores, class_probs=None)
         table = snippet_table(mean, replace(truth, alignment=mean.alignment))
         distinct, group = np.unique(table.scores, return_inverse=True)

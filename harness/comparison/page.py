@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.comparison.overlays import overlays
-from harness.comparison.result import Comparison, PairVideos, Standing, Verdict
-from harness.comparison.statistics import Contestant
+from harness.comparison.result import ComparisonResult, PairVideos, Standing, Verdict
+from harness.comparison.statistics import Side
 from harness.io.atomic import write_text
 from harness.metrics.curves import PLACES
 from harness.paths import report_assets_dir
@@ -24,8 +24,8 @@ NAMED = 5
 
 def write_page(
     path: Path,
-    found: Comparison,
-    contestants: Sequence[Contestant],
+    found: ComparisonResult,
+    sides: Sequence[Side],
     sources: Sequence[Sequence[str]],
     truth: GroundTruth,
     cautions: Sequence[str],
@@ -33,17 +33,17 @@ def write_page(
     """Write the self-contained page; every name in it is shown as text, whatever it contains.
 
     Args:
-        sources: the runs or files behind each contestant.
+        sources: the runs or files behind each side.
 
     Raises:
         Unwritable: the system refused.
     """
-    write_text(path, page(found, contestants, sources, truth, cautions))
+    write_text(path, page(found, sides, sources, truth, cautions))
 
 
 def page(
-    found: Comparison,
-    contestants: Sequence[Contestant],
+    found: ComparisonResult,
+    sides: Sequence[Side],
     sources: Sequence[Sequence[str]],
     truth: GroundTruth,
     cautions: Sequence[str],
@@ -72,7 +72,7 @@ def page(
         }
         for pair in found.videos
     ]
-    drawn = zip(found.videos, overlays(found.videos, contestants, truth), strict=True)
+    drawn = zip(found.videos, overlays(found.videos, sides, truth), strict=True)
     data = {
         "names": list(standings),
         "pairs": [{"names": [pair.a, pair.b], "videos": videos} for pair, videos in drawn],
@@ -126,14 +126,14 @@ def deciding(pair: PairVideos | dict[str, Any], verdict: Verdict, videos: int) -
     return f"Without {len(few)} of {videos} videos the lead of {leader} in frame AUC is gone: {named}."
 
 
-def correction(found: Comparison) -> str:
+def correction(found: ComparisonResult) -> str:
     """Return what the p-values are corrected for."""
     if found.pairs == 1:
         return "one pair, so not corrected; metrics are not corrected for each other"
     return f"corrected for {found.pairs} pairs within each metric (Holm), not across metrics"
 
 
-def tested(found: Comparison) -> str:
+def tested(found: ComparisonResult) -> str:
     """Return what the p-values come from."""
     single = [verdict for verdict in found.verdicts if verdict.difference.seeds is None]
     exchanged = f"{found.permutations:,} exchanges of the two by video"
@@ -144,7 +144,7 @@ def tested(found: Comparison) -> str:
 
 
 def coverage(standings: Sequence[Standing], truth: GroundTruth) -> list[str]:
-    """Return a caution where contestants were not scored on all test frames."""
+    """Return a caution where sides were not scored on all test frames."""
     if all(standing.frames == truth.frames for standing in standings):
         return []
     counts = ", ".join(f"{standing.name} {standing.frames:,}" for standing in standings)
@@ -196,7 +196,7 @@ def _forest(value: float, low: float, high: float, reach: float) -> dict[str, An
     return {"left": left, "width": round(max(right - left, 0.6), 2), "mark": mark, "apart": low > 0 or high < 0}
 
 
-def _path(values: Sequence[float], side: int) -> str:
-    """Curve through `values` at `PLACES` as the path of an SVG of `side` units, y upwards."""
-    steps = (f"{side * float(x):.1f} {side * (1 - float(y)):.1f}" for x, y in zip(PLACES, values, strict=True))
+def _path(values: Sequence[float], size: int) -> str:
+    """Curve through `values` at `PLACES` as the path of an SVG of `size` units, y upwards."""
+    steps = (f"{size * float(x):.1f} {size * (1 - float(y)):.1f}" for x, y in zip(PLACES, values, strict=True))
     return "M" + "L".join(steps)

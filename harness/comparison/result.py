@@ -1,4 +1,4 @@
-"""What a comparison found: verdicts, class by class, video by video, and every contestant alone."""
+"""What a comparison found: verdicts, class by class, video by video, and every side alone."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class PairVideos:
 
 @dataclass(frozen=True)
 class Standing:
-    """One contestant alone: its metrics by set of predictions, its curves, and the frames it has scores for.
+    """One side alone: its metrics by set of predictions, its curves, and the frames it has scores for.
 
     `class_auc` by class: the frame AUC against all normal videos, mean over the sets. `estimates` say how sure the
     mean of a metric is, of those that are resampled. `seeds` counts
@@ -151,7 +151,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ComparisonResult:
     """Everything that `harness compare` shows."""
 
     resamples: int
@@ -163,7 +163,7 @@ class Comparison:
 
     @property
     def pairs(self) -> int:
-        """Number of pairs of contestants, which p-values are corrected for."""
+        """Number of pairs of sides, which p-values are corrected for."""
         return len(self.videos)
 
     def as_json(self) -> dict[str, Any]:
@@ -179,7 +179,7 @@ class Comparison:
             "pairs": [verdict.as_json() for verdict in self.verdicts],
             "classes": [each.as_json() for each in self.classes],
             "videos": videos,
-            "contestants": [standing.as_json() for standing in self.standings],
+            "sides": [standing.as_json() for standing in self.standings],
             "statistics": {
                 **{"resamples": self.resamples, "permutations": self.permutations, "level": LEVEL},
                 "p_value": f"two-sided, Holm-corrected for {self.pairs} pair(s) in each metric",

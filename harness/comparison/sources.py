@@ -16,14 +16,14 @@ from harness.records.predictions import Predictions
 from harness.records.result import RunResult
 from harness.records.run_directory import open_run
 from harness.records.truth import GroundTruth
-from harness.runs.checkpoint_evaluation import Progress, Request, evaluate_checkpoint
+from harness.runs.checkpoint_evaluation import EvaluationRequest, Progress, evaluate_checkpoint
 from harness.runs.checkpoint_loading import Say
 from harness.scoring import score
 from harness.scoring.files import ScoredFile, read_scores
 from harness.scoring.own_labels import own_truth
 
 _WEIGHTS = (".safetensors", ".pt", ".pth", ".pkl", ".ckpt", ".bin", ".tar")
-# What the seeds of one contestant share; what follows from the data set may differ where one data set is named.
+# What the seeds of one side share; what follows from the data set may differ where one data set is named.
 _SETTING = ("method", "config", "preset", "selection", "text_tower", "scale", "checkpoint", "features", "feature_hash")
 _DATA = ("dataset", "dataset_hash", "protocol")
 # Which option of the command chooses among runs that differ in a field, and the field whose value it takes.
@@ -31,7 +31,7 @@ _OPTIONS = {name: name for name in ("preset", "selection", "features")} | dict.f
 
 
 @dataclass(frozen=True)
-class Invitation:
+class CompareRequest:
     """What `harness compare` was asked for; `root` holds annotation files in place of an imported bank.
 
     `preset` and `selection` choose among the runs of a method.
@@ -74,33 +74,33 @@ class Source:
         return self.scores.predictions(truth.alignment, truth.classes)
 
 
-def entrants(word: str, invitation: Invitation, say: Say, progress: Progress) -> list[Source]:
+def sources_of(word: str, request: CompareRequest, say: Say, progress: Progress) -> list[Source]:
     """Return the sets of predictions that a word stands for, by seed where it names a method.
 
     Raises:
         UserError: it names nothing, or the runs of a method with several settings.
     """
     # os.path: a word that is too long for a file name, such as many run ids joined, is not a file either.
-    path, recorded = Path(word), invitation.out / word
+    path, recorded = Path(word), request.out / word
     for directory in (path, recorded):
         if os.path.isfile(directory / "run.json"):
             return [_run(directory)]
     method, colon, official = word.partition(":")
     if os.path.isfile(path) and path.suffix in _WEIGHTS:
-        return [_evaluated(path, None, invitation, say, progress)]
+        return [_evaluated(path, None, request, say, progress)]
     if os.path.isfile(path):
-        return [_file(path, invitation)]
-    if found := _runs_of(word, invitation):
+        return [_file(path, request)]
+    if found := _runs_of(word, request):
         return found
     if os.path.isdir(path):
-        return [_file(path, invitation)]
+        return [_file(path, request)]
     if colon and os.path.isfile(official):
-        return [_evaluated(Path(official), method, invitation, say, progress)]
+        return [_evaluated(Path(official), method, request, say, progress)]
     parts = word.split("+")
     if len(parts) > 1 and all(parts):
-        return [source for part in parts for source in entrants(part, invitation, say, progress)]
+        return [source for part in parts for source in sources_of(part, request, say, progress)]
     raise UserError(
-        f"{word}: no such file, no run below {invitation.out}, and no method; "
+        f"{word}: no such file, no run below {request.out}, and no method; "
         "expected a run id, a method with runs, a checkpoint, METHOD:FILE, or a prediction file"
     )
 
@@ -124,37 +124,37 @@ def _run(directory: Path) -> Source:
     )
 
 
-def _runs_of(word: str, invitation: Invitation) -> list[Source]:
+def _runs_of(word: str, request: CompareRequest) -> list[Source]:
     """The finished runs of a method below --out, seed by seed; of a seed run twice the newest. Empty if no method."""
-    results = {path.parent: open_run(path.parent).result for path in sorted(invitation.out.glob("*/run.json"))}
+    results = {path.parent: open_run(path.parent).result for path in sorted(request.out.glob("*/run.json"))}
     name = word if any(result.method == word for result in results.values()) else _method(word)
     if name is None:
         return []
-    card, newest = invitation.card, dict[tuple[str, int], Path]()
+    card, newest = request.card, dict[tuple[str, int], Path]()
     for directory, result in results.items():
         fits = card is None or result.dataset.partition("@")[0] == card.base_name
-        fits &= invitation.features in (None, result.features) and invitation.selection in (None, result.selection)
-        fits &= invitation.preset in (None, result.spec.preset if result.spec else "")
+        fits &= request.features in (None, result.features) and request.selection in (None, result.selection)
+        fits &= request.preset in (None, result.spec.preset if result.spec else "")
         if result.method != name or result.status != "ok" or not fits:
             continue
-        key = (_setting(result, invitation), result.seed)
+        key = (_setting(result, request), result.seed)
         if key not in newest or _age(directory) >= _age(newest[key]):
             newest[key] = directory
     if not newest:
         where = f" on {card.name}" if card else ""
-        asked = {name: getattr(invitation, name) for name in ("features", "preset", "selection")}
-        where += "".join(f", {name} {value}" for name, value in asked.items() if value)
+        wanted = {name: getattr(request, name) for name in ("features", "preset", "selection")}
+        where += "".join(f", {name} {value}" for name, value in wanted.items() if value)
         raise UserError(
-            f"{word}: no finished run of {name}{where} below {invitation.out}; make one with `harness run "
-            f"--methods {name} --dataset {card.name if card else 'NAME'} --out {invitation.out}`"
+            f"{word}: no finished run of {name}{where} below {request.out}; make one with `harness run "
+            f"--methods {name} --dataset {card.name if card else 'NAME'} --out {request.out}`"
         )
     settings = list(dict.fromkeys(setting for setting, _ in newest))
     if len(settings) > 1:
         choices = ["+".join(path.name for key, path in newest.items() if key[0] == setting) for setting in settings]
         candidates = [results[path] for path in newest.values()]
         raise UserError(
-            f"{word}: its runs below {invitation.out} have {len(settings)} settings (they differ in "
-            f"{', '.join(_differing(candidates, invitation))}); {_choices(candidates, invitation)}name those of one: "
+            f"{word}: its runs below {request.out} have {len(settings)} settings (they differ in "
+            f"{', '.join(_differing(candidates, request))}); {_choices(candidates, request)}name those of one: "
             f"{' or '.join(choices)}"
         )
     return [_run(directory) for (_, _), directory in sorted(newest.items(), key=lambda item: item[0][1])]
@@ -173,39 +173,38 @@ def _age(directory: Path) -> float:
     return (directory / "run.json").stat().st_mtime
 
 
-def _evaluated(path: Path, method: str | None, invitation: Invitation, say: Say, progress: Progress) -> Source:
+def _evaluated(path: Path, method: str | None, request: CompareRequest, say: Say, progress: Progress) -> Source:
     """What a checkpoint predicts on the data set."""
     from harness.weights.checkpoints import read_header
 
     header = read_header(path)
     if header is None and method is None:
         raise UserError(f"{path}: does not say whose weights these are; write METHOD:{path}")
-    if invitation.dataset is None:
+    if request.dataset is None:
         raise UserError(f"{path}: name the data set to evaluate this checkpoint on with --dataset")
     with tempfile.TemporaryDirectory() as scratch:
-        request = Request(
+        evaluation = EvaluationRequest(
             checkpoints=(str(path),),
-            dataset=invitation.dataset,
+            dataset=request.dataset,
             method=method,
-            features=invitation.features,
-            text_tower=invitation.text_tower,
-            device=invitation.device,
+            features=request.features,
+            text_tower=request.text_tower,
+            device=request.device,
             record=True,
             out=Path(scratch),
         )
-        result = evaluate_checkpoint(request, say, progress)
+        result = evaluate_checkpoint(evaluation, say, progress)
         run = _run(Path(result.directory))
     facts = (result.method, "given", "", result.features, path.stem, str(path.parent))
     return replace(run, where=str(path), facts=facts, result=result)
 
 
-def _file(path: Path, invitation: Invitation) -> Source:
+def _file(path: Path, request: CompareRequest) -> Source:
     """A prediction file's scores, and the ground truth that it meets: that of the data set, else its own labels."""
     stem = path.name.partition(".")[0] or path.name
     facts = (stem, path.name, str(path.parent))
-    if invitation.dataset is not None:
-        asked = score.Request(path, invitation.dataset, invitation.features, invitation.root)
-        test = score.against_data_set(asked)
+    if request.dataset is not None:
+        test = score.against_data_set(score.ScoringRequest(path, request.dataset, request.features, request.root))
         return Source(str(path), facts, test.predictions, test.truth, notes=test.warnings)
     scores = read_scores(path)
     if not isinstance(scores, ScoredFile) or scores.labels is None:
@@ -214,26 +213,26 @@ def _file(path: Path, invitation: Invitation) -> Source:
     return Source(str(path), facts, scores, truth)
 
 
-def _setting(result: RunResult, invitation: Invitation) -> str:
-    return repr([getattr(result.spec, name, None) for name in _shared(invitation)])
+def _setting(result: RunResult, request: CompareRequest) -> str:
+    return repr([getattr(result.spec, name, None) for name in _shared(request)])
 
 
-def _shared(invitation: Invitation) -> tuple[str, ...]:
-    return _SETTING if invitation.card else (*_SETTING, *_DATA)
+def _shared(request: CompareRequest) -> tuple[str, ...]:
+    return _SETTING if request.card else (*_SETTING, *_DATA)
 
 
-def _differing(results: Sequence[RunResult], invitation: Invitation) -> list[str]:
-    return [name.replace("_", " ") for name in _shared(invitation) if len(_values(results, name)) > 1]
+def _differing(results: Sequence[RunResult], request: CompareRequest) -> list[str]:
+    return [name.replace("_", " ") for name in _shared(request) if len(_values(results, name)) > 1]
 
 
 def _values(results: Sequence[RunResult], name: str) -> list[str]:
     return list(dict.fromkeys(str(getattr(result.spec, name, None)) for result in results))
 
 
-def _choices(results: Sequence[RunResult], invitation: Invitation) -> str:
+def _choices(results: Sequence[RunResult], request: CompareRequest) -> str:
     """The options that choose among runs, with what they may be, as the head of a sentence."""
     options: dict[str, list[str]] = {}
-    for name in _shared(invitation):
+    for name in _shared(request):
         option = _OPTIONS.get(name)
         if option and len(_values(results, name)) > 1:
             options[option] = sorted(_values(results, option))
@@ -241,14 +240,14 @@ def _choices(results: Sequence[RunResult], invitation: Invitation) -> str:
     return f"choose with {', '.join(parts)}, or " if parts else ""
 
 
-def check_one_setting(word: str, group: Sequence[Source], invitation: Invitation) -> None:
-    """Raise UserError unless the runs of one contestant differ in the seed alone and are of the data set."""
+def check_one_setting(word: str, group: Sequence[Source], request: CompareRequest) -> None:
+    """Raise UserError unless the runs of one side differ in the seed alone and are of the data set."""
     results = [source.result for source in group if source.result]
-    if different := _differing(results, invitation):
+    if different := _differing(results, request):
         names = ", ".join(different)
         raise UserError(f"{word}: joined by + are seeds of one setting; these differ in {names}; name them apart")
     for result in results:
-        card = invitation.card
+        card = request.card
         if card and result.dataset.partition("@")[0] != card.base_name:
             raise UserError(
                 f"{word}: is a run on {result.dataset}; to evaluate its weights on {card.name}, name its checkpoint"

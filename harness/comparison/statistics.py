@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.comparison.result import ClassDifference, Comparison, PairVideos, Standing, Verdict
+from harness.comparison.result import ClassDifference, ComparisonResult, PairVideos, Standing, Verdict
 from harness.errors import UserError
 from harness.metrics import variance
 from harness.metrics.bootstrap import plan
@@ -27,7 +27,7 @@ ENDS = 5
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Side:
     """A name and its predictions, one set per seed; `seeds` are empty where they are not known."""
 
     name: str
@@ -35,30 +35,30 @@ class Contestant:
     seeds: tuple[int, ...] = ()
 
 
-def compare(
-    contestants: Sequence[Contestant], truth: GroundTruth, resamples: int = 1000, permutations: int = 1000
-) -> Comparison:
+def compare_sides(
+    sides: Sequence[Side], truth: GroundTruth, resamples: int = 1000, permutations: int = 1000
+) -> ComparisonResult:
     """Compare every pair on the same resamples of the test videos.
 
     Metrics: frame AUC and AP over all frames and over abnormal videos, and the video-level AUC; per class, the frame
     AUC over the videos of the class together with all normal ones. Predictions count by their own alignment.
 
     Raises:
-        UserError: fewer than two contestants, a name twice, or predictions of another test set.
+        UserError: fewer than two sides, a name twice, or predictions of another test set.
     """
-    names = [contestant.name for contestant in contestants]
+    names = [side.name for side in sides]
     if len(names) < 2 or len(set(names)) < len(names):
         raise UserError(f"compare needs two or more different sets of predictions; got {', '.join(names) or 'none'}")
     tables: dict[str, Sequence[SnippetTable]] = {}
     scored: dict[str, list[Evaluation]] = {}
-    for each in contestants:
+    for each in sides:
         seen = [(p, replace(truth, alignment=p.alignment)) for p in each.predictions]
         try:
             tables[each.name] = [snippet_table(p, matching) for p, matching in seen]
         except UserError as error:
             raise UserError(f"{each.name}: {error}") from error
         scored[each.name] = [evaluate(p, matching) for p, matching in seen]
-    seeds = {each.name: each.seeds for each in contestants}
+    seeds = {each.name: each.seeds for each in sides}
     abnormal = np.array([video.abnormal for video in truth.videos.values()], dtype=bool)
     part = {name: [_among(table, abnormal) for table in own] for name, own in tables.items()}
     tops = {name: [_tops(table, abnormal) for table in own] for name, own in tables.items()}
@@ -72,7 +72,7 @@ def compare(
         verdicts += _verdicts(differences(compared, normal, resamples, permutations, seeds=seeds), metrics)
         for name, own in compared.items():
             estimates[name] |= _estimates(own, normal, resamples, metrics)
-    return Comparison(
+    return ComparisonResult(
         resamples,
         permutations,
         tuple(_standing(name, tables[name], scored[name], estimates[name]) for name in names),
@@ -99,7 +99,7 @@ def _standing(
 def _estimates(
     tables: Sequence[SnippetTable], normal: NDArray[np.bool_], resamples: int, metrics: Mapping[str, str]
 ) -> dict[str, Estimate]:
-    """One contestant's metrics with their uncertainty; `metrics` maps the computed metric to its name."""
+    """One side's metrics with their uncertainty; `metrics` maps the computed metric to its name."""
     found = variance.estimates(tables, normal, resamples)
     return {name: found[metric] for metric, name in metrics.items() if metric in found}
 

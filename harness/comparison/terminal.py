@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 
 from harness.comparison.page import METRICS, chance, correction, coverage, deciding, headline, points, share, tested
-from harness.comparison.result import Comparison, PairVideos, Standing
+from harness.comparison.result import ComparisonResult, PairVideos, Standing
 from harness.console import Screen
 from harness.metrics.paired import Difference
 from harness.printable import shortened
@@ -16,9 +16,9 @@ from harness.records.truth import GroundTruth
 from harness.report.figures import label, percent
 
 
-def print_comparison(found: Comparison, truth: GroundTruth, cautions: Sequence[str], console: Screen) -> None:
-    """Print contestants, then pair by pair the verdicts, classes, and the videos that make the difference."""
-    console.print(_contestants(found.standings))
+def print_comparison(found: ComparisonResult, truth: GroundTruth, cautions: Sequence[str], console: Screen) -> None:
+    """Print sides, then pair by pair the verdicts, classes, and the videos that make the difference."""
+    console.print(_sides(found.standings))
     standings = {standing.name: standing for standing in found.standings}
     for pair in found.videos:
         console.print(_pair(found, pair))
@@ -35,7 +35,7 @@ def print_comparison(found: Comparison, truth: GroundTruth, cautions: Sequence[s
         console.print(f"caution: {caution}", style="yellow")
 
 
-def notes(found: Comparison, truth: GroundTruth) -> str:
+def notes(found: ComparisonResult, truth: GroundTruth) -> str:
     """Return what the numbers are, in plain sentences."""
     return (
         f"{len(truth.videos)} test videos of {truth.dataset}. Percent, mean ± sd between n seeds; m: 95% interval of "
@@ -47,10 +47,10 @@ def notes(found: Comparison, truth: GroundTruth) -> str:
     )
 
 
-def _contestants(standings: Sequence[Standing]) -> Table:
+def _sides(standings: Sequence[Standing]) -> Table:
     shown = [name for name in METRICS if any(name in standing.metrics for standing in standings)]
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("contestant", overflow="fold", min_width=10)
+    table.add_column("side", overflow="fold", min_width=10)
     table.add_column("n", justify="right")
     for name in shown:
         table.add_column(label(name), justify="right")
@@ -67,7 +67,7 @@ def _mean(standing: Standing, metric: str) -> str:
     return text
 
 
-def _pair(found: Comparison, pair: PairVideos) -> Table:
+def _pair(found: ComparisonResult, pair: PairVideos) -> Table:
     table = Table(title=f"{shortened(pair.a)} minus {shortened(pair.b)}", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("metric", overflow="fold")
     for heading in ("points", "videos 95%", "± seeds", "total 95%", "p", "P(A>B)"):

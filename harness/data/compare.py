@@ -25,7 +25,7 @@ _UNITS = ("frames", "snippets with any positive frame", "snippets by their first
 
 
 @dataclass(frozen=True)
-class Difference:
+class VideoDifference:
     """One video: labels and positive ones on either side, and how many labels differ, the first at `first`."""
 
     video: str
@@ -42,7 +42,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class TruthComparison:
     """The nearest convention, `fits` if its length is the vector's, and the videos that differ under it.
 
     `rest` are (labels, positive ones) behind the end of our last video.
@@ -51,7 +51,7 @@ class Comparison:
     convention: str
     labels: int
     fits: bool
-    differences: tuple[Difference, ...]
+    differences: tuple[VideoDifference, ...]
     rest: tuple[int, int]
 
 
@@ -99,10 +99,10 @@ def read_vector(path: Path) -> Mask:
     return vector.astype(bool)
 
 
-def compare(bank: Bank, vector: Mask) -> Comparison:
+def compare_truth(bank: Bank, vector: Mask) -> TruthComparison:
     """Compare a vector `[N]` with the bank's ground truth under the convention that is nearest to it."""
     snippets = {item.video: item.snippets for item in bank.split("test").items}
-    best: Comparison | None = None
+    best: TruthComparison | None = None
     for convention in _conventions(bank, snippets):
         if best is not None and best.fits and convention.total != len(vector):
             continue
@@ -113,7 +113,7 @@ def compare(bank: Bank, vector: Mask) -> Comparison:
     return best
 
 
-def _distance(found: Comparison) -> tuple[bool, int, int]:
+def _distance(found: TruthComparison) -> tuple[bool, int, int]:
     return not found.fits, sum(difference.count for difference in found.differences), found.rest[0]
 
 
@@ -148,7 +148,7 @@ def _mask(video: VideoTruth, length: int) -> Mask:
     return mask
 
 
-def _compared(convention: _Convention, vector: Mask) -> Comparison:
+def _compared(convention: _Convention, vector: Mask) -> TruthComparison:
     differences = []
     at = 0
     for video, ours in convention.masks():
@@ -159,6 +159,6 @@ def _compared(convention: _Convention, vector: Mask) -> Comparison:
         if count:
             first = int(wrong[0]) if len(wrong) else len(theirs)
             sides = (len(ours), int(ours.sum())), (len(theirs), int(theirs.sum()))
-            differences.append(Difference(video, *sides, count, first))
+            differences.append(VideoDifference(video, *sides, count, first))
     rest = vector[at:]
-    return Comparison(convention.name, at, at == len(vector), tuple(differences), (len(rest), int(rest.sum())))
+    return TruthComparison(convention.name, at, at == len(vector), tuple(differences), (len(rest), int(rest.sum())))

@@ -124,7 +124,7 @@ def require_adapters(cases: Iterable[Case]) -> None:
             raise UserError(f"{case.path}: no adapter for method {case.method!r}; there are {', '.join(sorted(known))}")
 
 
-def check(case: Case) -> CaseResult:
+def check_case(case: Case) -> CaseResult:
     """Compute the case's outputs and compare each of them with the official one.
 
     Raises:
@@ -133,7 +133,7 @@ def check(case: Case) -> CaseResult:
     require_adapters([case])
     compute = adapters()[case.method]()
     try:
-        return compare(case, compute(case))
+        return compare_outputs(case, compute(case))
     except UserError:
         raise
     except Exception as error:  # a case of another shape than its adapter expects may break it anywhere
@@ -141,7 +141,7 @@ def check(case: Case) -> CaseResult:
         raise UserError(f"{case.path}: {case.method} cannot compute it ({type(error).__name__}: {reason})") from error
 
 
-def compare(case: Case, computed: Computed) -> CaseResult:
+def compare_outputs(case: Case, computed: Computed) -> CaseResult:
     """Compare what was computed with the case's expected values, within its `tolerance` field.
 
     Outputs are relative to the largest absolute value of that output; gradient norms and norms of a change are

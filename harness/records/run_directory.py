@@ -24,7 +24,7 @@ AGAIN = "compute the run again with `harness run --rerun`, or copy it again from
 
 
 @dataclass(frozen=True)
-class Run:
+class RunDirectory:
     """A run that ended. `content` is the hash of its `run.json`."""
 
     directory: Path
@@ -59,7 +59,7 @@ class Run:
             self.file(name)
 
 
-def open_run(directory: Path) -> Run:
+def open_run(directory: Path) -> RunDirectory:
     """Return the run in a directory.
 
     Raises:
@@ -84,7 +84,7 @@ def open_run(directory: Path) -> Run:
         raise Damaged(f"{path}: not the record of a run (field {field}: {first['msg']}); {AGAIN}") from error
     if result.files and DIGEST not in document:
         raise Damaged(f"{path}: damaged, its hash is missing; {AGAIN}")
-    return Run(directory, result, digest(content))
+    return RunDirectory(directory, result, digest(content))
 
 
 def write_run(directory: Path, result: RunResult) -> None:

@@ -16,7 +16,7 @@ from harness.tracking.rounding_spread import recorded
 from harness.tracking.tracker import TrackedRun, Tracker
 
 
-def publish(
+def publish_report(
     tracker: Tracker,
     formats: Sequence[str] = FORMATS[:4],
     also: Sequence[str] = (),
@@ -47,7 +47,7 @@ def _made(
     tracker: Tracker, formats: Sequence[str], also: Sequence[str], directory: Path | None
 ) -> tuple[Leaderboard, list[Path]]:
     # What takes seconds to import, and is not needed where nothing has changed.
-    from harness.report.leaderboard.build import build
+    from harness.report.leaderboard.build import build_leaderboard
     from harness.report.sources import joined
     from harness.report.write import write_report
 
@@ -55,7 +55,7 @@ def _made(
     damaged: list[Damaged] = []
     with joined(tracker, also) as sources:
         artifact = _noting(sources.artifact, damaged)
-        boards = build(sources.runs, sources.failures, artifact, _notes(), cache, recorded(tracker))
+        boards = build_leaderboard(sources.runs, sources.failures, artifact, _notes(), cache, recorded(tracker))
         leaderboard = replace(boards, notices=sources.notices, missing=tuple(tracker.unreadable()))
         paths = [] if directory is None else write_report(leaderboard, artifact, directory, formats, cache)
     if damaged:

@@ -22,7 +22,7 @@ from harness.records.spec import Precision
 from harness.runs.checkpoint_loading import Say, fitting_features, load_method, locate
 from harness.runs.computation import Tick, measure, settle
 from harness.runs.method_side import COMPUTED, Computed, leave, spec_of
-from harness.runs.truth_side import finished, publish
+from harness.runs.truth_side import finished, publish_run
 from harness.training.arithmetic import arithmetic
 from harness.weights.checkpoints import weights_hash
 
@@ -30,7 +30,7 @@ Progress = Callable[[str], AbstractContextManager[Tick]]
 
 
 @dataclass(frozen=True)
-class Request:
+class EvaluationRequest:
     """What `harness eval` was asked for. `checkpoints` are files, or one run directory or run id below `out`.
 
     `method` is needed for official files. `overrides` maps method -> config key -> value. With `record` the evaluation
@@ -49,7 +49,7 @@ class Request:
     out: Path = Path("runs")
 
 
-def evaluate_checkpoint(request: Request, say: Say, progress: Progress) -> RunResult:
+def evaluate_checkpoint(request: EvaluationRequest, say: Say, progress: Progress) -> RunResult:
     """Predict the test set with given weights and score it.
 
     The result is that of a run whose selection is "given"; its directory exists only if it was to be recorded.
@@ -104,6 +104,6 @@ def evaluate_checkpoint(request: Request, say: Say, progress: Progress) -> RunRe
         own = header.model_copy(update={"config": spec.config, "run": spec.run_id})
         workspace = request.out / ".work" / spec.run_id
         leave(workspace / COMPUTED, method, tested.predictions, own, {"epochs": [], "looks": []})
-        publish(result, truth, workspace / COMPUTED, log)
+        publish_run(result, truth, workspace / COMPUTED, log)
         shutil.rmtree(workspace, ignore_errors=True)
     return result

@@ -14,7 +14,7 @@ from harness.records.run_directory import RECORD, open_run
 from harness.registry import method_class, one_method, setting_errors
 from harness.runs.method_side import CHECKPOINT
 from harness.text.loading import load_text_tower
-from harness.weights.checkpoints import Header, build, load, read_header
+from harness.weights.checkpoints import Header, build_for_weights, load, read_header
 from harness.weights.convert import convert
 from harness.weights.readers import read_weights
 
@@ -80,7 +80,7 @@ def load_method(
             config = cls.Config(**{**header.config, **_settings(settings, header.method)})
         tower = load_text_tower(text_tower) if cls.card.needs_text else None
         with blamed(f"method {header.method}"):
-            loaded = build(cls, config, Task(card.name, card.class_names, card.prompts, header.dim, tower))
+            loaded = build_for_weights(cls, config, Task(card.name, card.class_names, card.prompts, header.dim, tower))
         load(loaded, read_weights(paths[0]), label)
     _check_tower(loaded, header, text_tower, label, say)
     return loaded, header

@@ -97,7 +97,7 @@ def task_of(bank: Bank, text: TextTower | None) -> Task:
     return Task(card.name, card.class_names, card.prompts, card.features[bank.features_name].dim, text)
 
 
-def build(trial: Trial) -> Method:
+def build_method(trial: Trial) -> Method:
     """Return the method with the weights that (seed, data set) give; the global generator is left as it was."""
     with torch.random.fork_rng():
         torch.manual_seed(derive(trial.spec.seed, trial.spec.dataset, "init"))
@@ -116,7 +116,7 @@ def _nudge(method: Method, seed: int) -> None:
             parameter.mul_(1 + NUDGE * torch.randn(parameter.shape, generator=generator))
 
 
-def compute(trial: Trial, method: Method, judge: Judge, log: Callable[[str], None], progress: Tick) -> Outcome:
+def compute_trial(trial: Trial, method: Method, judge: Judge, log: Callable[[str], None], progress: Tick) -> Outcome:
     """Train the method that `build` returned as its card says, choose its weights and predict the test set.
 
     The rules `oracle` and `paper` ask `judge` for the value of their predictions; no other rule does.
@@ -145,7 +145,7 @@ def judge_by(truth: GroundTruth) -> Judge:
     return lambda predictions: primary(predictions, truth)
 
 
-def score(predictions: Predictions, truth: GroundTruth) -> Evaluation:
+def evaluate_predictions(predictions: Predictions, truth: GroundTruth) -> Evaluation:
     """Return all metrics of predictions of the test set."""
     return evaluate(predictions, truth)
 

@@ -25,7 +25,7 @@ from harness.records.predictions import Predictions
 from harness.records.result import Selection
 from harness.records.spec import RunSpec
 from harness.registry import method_class
-from harness.runs.computation import Judge, Tick, Trial, build, compute
+from harness.runs.computation import Judge, Tick, Trial, build_method, compute_trial
 from harness.text.tower import TextTower
 from harness.training.fitting import scratch_bytes
 from harness.weights.checkpoints import Header, save_checkpoint
@@ -102,7 +102,7 @@ def append_log(workspace: Path, line: str) -> None:
         raise unwritable(workspace, error) from error
 
 
-def execute(job: Job, judge: Judge, fresh: bool, progress: Tick) -> Computed:
+def execute_job(job: Job, judge: Judge, fresh: bool, progress: Tick) -> Computed:
     """Compute one run and leave its files in the workspace; with `fresh`, ignore what an earlier attempt left.
 
     Raises:
@@ -114,9 +114,9 @@ def execute(job: Job, judge: Judge, fresh: bool, progress: Tick) -> Computed:
     began = time.perf_counter()
     spec = job.spec
     job.log(f"start {spec.run_id}")
-    method = build(job)
+    method = build_method(job)
     _check_space(job, method)
-    outcome = compute(job, method, judge, job.log, progress)
+    outcome = compute_trial(job, method, judge, job.log, progress)
     header = Header(
         method=spec.method, config=spec.config, dim=job.task.dim, text_tower=spec.text_tower, run=spec.run_id
     )

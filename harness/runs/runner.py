@@ -56,7 +56,7 @@ class _State:
         return bool(self.waiting or self.running or self.elsewhere)
 
 
-def run(plan: Plan, open_executor: Open, tracker: Tracker, display: Display) -> list[RunResult]:
+def run_plan(plan: Plan, open_executor: Open, tracker: Tracker, display: Display) -> list[RunResult]:
     """Compute every run of the plan that is not finished yet, and record all in MLflow.
 
     A run that fails fails alone. A run that another command computes at the same time is waited for, or taken over if
@@ -67,7 +67,7 @@ def run(plan: Plan, open_executor: Open, tracker: Tracker, display: Display) -> 
     """
     for line in (*plan.left_out, *plan.notes):
         display.say(line)
-    results = compute(plan.orders, open_executor, tracker.out, display, tracker.send, tracker.load)
+    results = compute_orders(plan.orders, open_executor, tracker.out, display, tracker.send, tracker.load)
     for refused in plan.refused:
         tracker.record_failure(refused)
     for problem in tracker.sync():
@@ -75,7 +75,7 @@ def run(plan: Plan, open_executor: Open, tracker: Tracker, display: Display) -> 
     return [*results, *plan.refused]
 
 
-def compute(
+def compute_orders(
     orders: Sequence[Order],
     open_executor: Open,
     out: Path,

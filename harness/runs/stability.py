@@ -18,7 +18,7 @@ from harness.records.result import RunResult
 from harness.records.run_directory import RECORD, open_run
 from harness.records.spec import RunSpec
 from harness.runs.order import Order
-from harness.runs.runner import Display, Open, compute
+from harness.runs.runner import Display, Open, compute_orders
 from harness.tracking.rounding_spread import METRIC, Spread, key_of, record, recorded
 from harness.tracking.tracker import Tracker
 
@@ -96,7 +96,7 @@ def measure(
         key=lambda variant: (variant.spec.capability, variant.spec.threads),
     )
     with open_display(tuple(asked)) as display:
-        computed = compute(asked, open_executor, place, display, lambda result: None)
+        computed = compute_orders(asked, open_executor, place, display, lambda result: None)
     results = {variant.run: result for variant, result in zip(asked, computed, strict=True)}
     for run, each in variants.items():
         spread = _spread(runs[run], {name: results[variant.run] for name, variant in each.items()})

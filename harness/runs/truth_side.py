@@ -29,7 +29,7 @@ from harness.records.run_directory import write_run
 from harness.records.spec import RunSpec
 from harness.records.truth import GroundTruth
 from harness.registry import method_class
-from harness.runs.computation import Judge, judge_by, score
+from harness.runs.computation import Judge, evaluate_predictions, judge_by
 from harness.runs.method_side import CHECKPOINT, COMPUTED, HISTORY, PREDICTIONS, Computed, append_log
 from harness.runs.order import Order
 from harness.runs.provenance import provenance
@@ -97,7 +97,7 @@ def conclude(order: Order, computed: Computed, grounds: Grounds, say: Say) -> Ru
     if result.cost is not None:
         wall = computed.wall_seconds + time.perf_counter() - began
         result = result.model_copy(update={"cost": result.cost.model_copy(update={"wall_seconds": wall})})
-    publish(result, truth, place, log)
+    publish_run(result, truth, place, log)
     shutil.rmtree(order.workspace, ignore_errors=True)
     return result
 
@@ -116,7 +116,7 @@ def finished(
     Raises:
         UserError: the predictions are not of this test set.
     """
-    scored, seconds = score(predictions, truth), max(computed.predict_seconds, 1e-9)
+    scored, seconds = evaluate_predictions(predictions, truth), max(computed.predict_seconds, 1e-9)
     return RunResult.of(
         spec,
         "ok",
@@ -151,7 +151,7 @@ def _cautions(card: MethodCard, bank: Bank, predictions: Predictions) -> list[st
     return [f"{found}; the features' mean norm is {norm:.3g}, {card.name} expects: {card.input_scale}"]
 
 
-def publish(result: RunResult, truth: GroundTruth, computed: Path, log: str) -> None:
+def publish_run(result: RunResult, truth: GroundTruth, computed: Path, log: str) -> None:
     """Write a finished run to its directory, all of it or nothing; what lies in `computed` moves there.
 
     Raises:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Request:
+class ScoringRequest:
     """What `harness score` was asked for.
 
     Without `dataset` the file's own labels count. `root` holds annotation files to score by in place of an imported
@@ -97,7 +97,7 @@ class Test:
     warnings: tuple[str, ...] = ()
 
 
-def score(request: Request) -> Score:
+def score_file(request: ScoringRequest) -> Score:
     """Score a prediction file.
 
     Raises:
@@ -130,7 +130,7 @@ def score(request: Request) -> Score:
     )
 
 
-def against_data_set(request: Request) -> Test:
+def against_data_set(request: ScoringRequest) -> Test:
     """Return a file's predictions and the ground truth that they meet; `request.dataset` is given.
 
     Raises:
@@ -140,7 +140,7 @@ def against_data_set(request: Request) -> Test:
     return _by_data_set(read_scores(request.path), find_card(request.dataset), request)
 
 
-def _by_own_labels(found: ScoredFile | Predictions, request: Request) -> Test:
+def _by_own_labels(found: ScoredFile | Predictions, request: ScoringRequest) -> Test:
     given = [f"--{name}" for name in ("features", "root", "partial") if getattr(request, name)]
     if given:
         raise UserError(f"{given[0]}: belongs to a data set; name it with --dataset")
@@ -153,7 +153,7 @@ def _by_own_labels(found: ScoredFile | Predictions, request: Request) -> Test:
     return Test(predictions, truth, warnings=tuple(filter(None, [reason])))
 
 
-def _by_data_set(found: ScoredFile | Predictions, card: DatasetCard, request: Request) -> Test:
+def _by_data_set(found: ScoredFile | Predictions, card: DatasetCard, request: ScoringRequest) -> Test:
     where = str(request.path)
     given = parse_rows(request.rows, card.alignment) if request.rows else None
     if isinstance(found, Predictions):

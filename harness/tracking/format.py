@@ -12,7 +12,7 @@ from typing import Any
 from harness.errors import UserError
 from harness.records.history import History, read_history
 from harness.records.result import RunResult
-from harness.records.run_directory import RECORD, Run, open_run
+from harness.records.run_directory import RECORD, RunDirectory, open_run
 
 RUN_ID, CONTENT, RESULT = "harness.run_id", "harness.content", "harness.result"
 _VALUE, _KEY, _CHUNK = 500, 250, 4000
@@ -54,7 +54,7 @@ def unescape(key: str) -> str:
     return re.sub(r":([0-9a-f]+):", lambda match: chr(int(match[1], 16)), key)
 
 
-def read_run(directory: Path) -> Run:
+def read_run(directory: Path) -> RunDirectory:
     """Return the finished run in `directory`, one that can be recorded.
 
     Raises:

@@ -10,14 +10,14 @@ from harness.errors import UserError
 from harness.io.atomic import read_json
 from harness.io.digests import digest
 from harness.records.result import RunResult
-from harness.records.run_directory import Run
+from harness.records.run_directory import RunDirectory
 from harness.tracking.format import read_run
 
 # Where failures wait that could not be sent, below the directory of runs.
 UNSENT = ".unsent"
 
 
-def waiting(out: Path, known: Collection[str]) -> tuple[list[Run], list[str]]:
+def waiting(out: Path, known: Collection[str]) -> tuple[list[RunDirectory], list[str]]:
     """Return the finished runs below `out` whose content is not `known`, and one line for each that cannot be read."""
     found, problems = [], []
     for directory in run_directories(out):

@@ -94,7 +94,7 @@ def weights_hash(state: Mapping[str, Tensor]) -> str:
     return digest(*parts)
 
 
-def build(cls: type[Method], config: MethodConfig, task: Task) -> Method:
+def build_for_weights(cls: type[Method], config: MethodConfig, task: Task) -> Method:
     """Return the method with weights that do not matter; the caller's generator is left as it was.
 
     Raises:

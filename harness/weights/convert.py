@@ -17,7 +17,7 @@ from harness.plugin.contract import blamed, official_sizes, official_state
 from harness.plugin.method import Method, Task
 from harness.registry import method_class, setting_errors
 from harness.text.loading import load_text_tower
-from harness.weights.checkpoints import Header, build, copy, misfits, read_header, save_checkpoint
+from harness.weights.checkpoints import Header, build_for_weights, copy, misfits, read_header, save_checkpoint
 from harness.weights.readers import read_weights, shown, unwrapped
 
 
@@ -59,7 +59,7 @@ def convert(
     classes, prompts = (card.class_names, card.prompts) if card else (("normal", "abnormal"),) * 2
     tower = load_text_tower(text_tower) if cls.card.needs_text else None
     with blamed(f"method {name}"):
-        method = build(cls, config, Task(card.name if card else label, classes, prompts, dim, tower))
+        method = build_for_weights(cls, config, Task(card.name if card else label, classes, prompts, dim, tower))
 
     own = method.saved_state()
     found: dict[str, Tensor] = {}

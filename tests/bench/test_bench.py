@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.bench import Plan, bench_method
+from harness.bench import BenchPlan, bench_method
 from harness.bench.regressions import changes
 from harness.bench.subject import Subject
 from harness.bench.timing import Timing, timed
@@ -82,7 +82,7 @@ def test_reading_a_video_equals_the_harness(method: str) -> None:
 
 
 def test_streaming_only_where_a_score_depends_on_its_snippet_alone() -> None:
-    plan = Plan(find_card("demo"), 512, preset="fast", budget=0.01, training=False)
+    plan = BenchPlan(find_card("demo"), 512, preset="fast", budget=0.01, training=False)
     assert bench_method("hlnet", plan).streaming_ms is None
     assert bench_method("clip-zeroshot", plan).streaming_ms is not None
 

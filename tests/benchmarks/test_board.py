@@ -11,7 +11,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from harness.metrics.frame import roc_auc, snippet_table
-from harness.report.leaderboard.build import build
+from harness.report.leaderboard.build import build_leaderboard
 from harness.tracking.tracker import TrackedRun
 from tests.benchmarks.conftest import TestSet
 from tests.fakes import fake_result
@@ -38,7 +38,9 @@ def test_board(benchmark: BenchmarkFixture, say: Callable[[str], None], ucf: Tes
             result = result.model_copy(update={"metrics": {**result.metrics, "frame_auc": auc}})
             runs.append(TrackedRun(result.id, str(place), len(runs), result))
     (board,) = benchmark.pedantic(
-        lambda: build(runs, [], lambda run, name: Path(run.artifacts) / name).boards, rounds=1, warmup_rounds=0
+        lambda: build_leaderboard(runs, [], lambda run, name: Path(run.artifacts) / name).boards,
+        rounds=1,
+        warmup_rounds=0,
     )
     assert len(board.rows) == METHODS
     assert all(row.rank and row.metrics["frame_auc"].low for row in board.rows)

@@ -11,8 +11,8 @@ import pytest
 
 from harness.comparison.overlays import overlays
 from harness.comparison.page import chance, deciding, headline, page, share
-from harness.comparison.result import Comparison
-from harness.comparison.statistics import Contestant, compare
+from harness.comparison.result import ComparisonResult
+from harness.comparison.statistics import Side, compare_sides
 from harness.comparison.terminal import print_comparison
 from harness.console import Screen
 from harness.records.truth import GroundTruth
@@ -23,17 +23,17 @@ TRUTH = fake_truth("toy", CLASSES)
 NAMES = ("alpha", HOSTILE, "gamma")
 
 
-def _contestants(truth: GroundTruth = TRUTH) -> list[Contestant]:
-    return [Contestant(name, tuple(fake_predictions(truth, seed, name) for seed in (0, 1))) for name in NAMES]
+def _sides(truth: GroundTruth = TRUTH) -> list[Side]:
+    return [Side(name, tuple(fake_predictions(truth, seed, name) for seed in (0, 1))) for name in NAMES]
 
 
 @pytest.fixture(scope="module")
-def found() -> Comparison:
-    return compare(_contestants(), TRUTH, resamples=100, permutations=100)
+def found() -> ComparisonResult:
+    return compare_sides(_sides(), TRUTH, resamples=100, permutations=100)
 
 
-def test_the_page_loads_nothing_and_shows_names_as_text(found: Comparison) -> None:
-    text = page(found, _contestants(), [("run",), (HOSTILE,), ("runs/x",)], TRUTH, ["mind " + HOSTILE])
+def test_the_page_loads_nothing_and_shows_names_as_text(found: ComparisonResult) -> None:
+    text = page(found, _sides(), [("run",), (HOSTILE,), ("runs/x",)], TRUTH, ["mind " + HOSTILE])
     shown = Page(text)
     assert shown.loads == []
     assert shown.handlers == []
@@ -48,8 +48,8 @@ def test_the_page_loads_nothing_and_shows_names_as_text(found: Comparison) -> No
         assert [video["name"] for video in pair["videos"]] == [name for name, _ in videos.shown]
 
 
-def test_every_verdict_stands_on_the_page_and_in_the_terminal(found: Comparison) -> None:
-    text = page(found, _contestants(), [()] * 3, TRUTH, [])
+def test_every_verdict_stands_on_the_page_and_in_the_terminal(found: ComparisonResult) -> None:
+    text = page(found, _sides(), [()] * 3, TRUTH, [])
     assert sorted(Page(text).values) == sorted(verdict.difference.value for verdict in found.verdicts)
     assert text.count("corrected for 3 pairs within each metric (Holm)") >= 2
     console = Screen(width=100, record=True, file=io.StringIO())
@@ -61,7 +61,7 @@ def test_every_verdict_stands_on_the_page_and_in_the_terminal(found: Comparison)
     assert "corrected for 3 pairs" in " ".join(plain.split())
 
 
-def test_sentences_name_the_leader_first(found: Comparison) -> None:
+def test_sentences_name_the_leader_first(found: ComparisonResult) -> None:
     standings = {standing.name: standing for standing in found.standings}
     for verdict in found.verdicts:
         sentence = headline(verdict, standings[verdict.a], standings[verdict.b])
@@ -74,15 +74,15 @@ def test_sentences_name_the_leader_first(found: Comparison) -> None:
     assert deciding(pair, first, 12).startswith(f"Without {len(pair.deciding)} of 12 videos the lead of ")
 
 
-def test_overlays_hold_scores_and_ranks_on_shared_steps(found: Comparison) -> None:
-    contestants = _contestants()
-    (video, *_), *_ = overlays(found.videos, contestants, TRUTH)
+def test_overlays_hold_scores_and_ranks_on_shared_steps(found: ComparisonResult) -> None:
+    sides = _sides()
+    (video, *_), *_ = overlays(found.videos, sides, TRUTH)
     line = video["lines"][0]
     assert len(video["edges"]) == len(line["scores"]) + 1 == len(line["ranks"]) + 1
     assert video["edges"][-1] == video["frames"]
-    pooled = np.mean([p.scores.astype(float) for p in contestants[0].predictions], axis=0)
-    index = contestants[0].predictions[0].videos.index(video["name"])
-    own = pooled[contestants[0].predictions[0].rows(index)]
+    pooled = np.mean([p.scores.astype(float) for p in sides[0].predictions], axis=0)
+    index = sides[0].predictions[0].videos.index(video["name"])
+    own = pooled[sides[0].predictions[0].rows(index)]
     assert line["scores"] == [round(float(value), 3) for value in own]
     assert line["ranks"][int(np.argmax(own))] == pytest.approx(np.mean(pooled < own.max()), abs=0.02)
 

@@ -11,7 +11,7 @@ import pytest
 
 from harness.data.bank import Bank
 from harness.data.cards import find_card
-from harness.data.compare import compare
+from harness.data.compare import compare_truth
 from harness.data.importers import import_features
 from harness.records.truth import GroundTruth
 from tests.data.community import listed_videos, narrow, pickled_rows, save_snippets, snippets_of
@@ -142,7 +142,7 @@ def test_a_vector_built_as_rtfm_builds_it_is_recognised(ucf: Bank, shared: Path,
             if start >= 0:
                 labels[start : end + 1] = 1
         parts[label == "Normal"].append(labels)
-    found = compare(ucf, np.concatenate([*parts[False], *parts[True]]).astype(bool))
+    found = compare_truth(ucf, np.concatenate([*parts[False], *parts[True]]).astype(bool))
     # VadCLIP's list has the abnormal videos first as well.
     assert found.convention == "ucf-crime@padded, frames, list order, lengths as they are"
     assert (found.fits, found.differences, found.rest) == (True, (), (0, 0))
@@ -215,14 +215,14 @@ def test_shanghaitech_equals_rtfms_vector(shared: Path, real: Path, tmp_path: Pa
     ours = np.concatenate([video.mask() for video in bank.truth().videos.values()])
     np.testing.assert_array_equal(ours, vector.astype(bool))
     assert (len(ours), ours.sum()) == (142_912, 8_028)
-    found = compare(bank, vector.astype(bool))
+    found = compare_truth(bank, vector.astype(bool))
     assert (found.fits, found.differences) == (True, ())
 
 
 def test_shanghaitech_tracks_differ_from_rtfms_vector_in_the_lengths_of_normal_videos(real: Path, shared: Path) -> None:
     bank = import_features(find_card("shanghaitech-tracks"), None, real / "shanghaitech-tracks", quiet).bank
     vector = np.load(shared / "real/lists/gt-sh.npy").astype(bool)
-    found = compare(bank, vector)
+    found = compare_truth(bank, vector)
     assert found.convention.startswith("shanghaitech-tracks@padded, frames, abnormal first")
     assert (found.fits, found.differences, found.rest) == (False, (), (704, 0))
     truth = Bank(bank.path, "padded").truth()

@@ -10,7 +10,7 @@ import pytest
 
 from harness.data.bank import Bank
 from harness.data.cards import find_card, open_bank
-from harness.data.compare import compare
+from harness.data.compare import compare_truth
 from harness.data.hf import export_bank, import_exported
 from harness.data.verify import describe, verify
 from harness.errors import UserError
@@ -136,9 +136,9 @@ def test_a_vector_of_snippets_and_one_of_no_known_length(tree: Tree) -> None:
     bank = tree.load().bank
     masks = [video.mask() for video in bank.truth().videos.values()]
     by_first = np.concatenate([mask[::16] for mask in masks])
-    assert compare(bank, by_first).convention.startswith("small-ucf, snippets by their first frame")
+    assert compare_truth(bank, by_first).convention.startswith("small-ucf, snippets by their first frame")
     longer = np.concatenate([*masks, np.zeros(7, bool)])
-    found = compare(bank, longer)
+    found = compare_truth(bank, longer)
     assert (found.fits, found.differences, found.rest) == (False, (), (7, 0))
 
 

@@ -27,7 +27,7 @@ from harness.registry import method_class
 from harness.runs.checkpoint_loading import load_method
 from harness.runs.estimate import Estimates
 from harness.runs.method_side import spec_of
-from harness.scoring.score import Request, score
+from harness.scoring.score import ScoringRequest, score_file
 from harness.tracking.format import params, points, read_run, tags
 from harness.weights.convert import convert
 from tests.boards.changes import run_of
@@ -127,7 +127,7 @@ def predictions(root: Path) -> Paths:
 
 
 def scored(root: Path) -> object:
-    return score(Request(root / "scores.npz", dataset="small-ucf"))
+    return score_file(ScoringRequest(root / "scores.npz", dataset="small-ucf"))
 
 
 def seal_files(root: Path) -> Paths:

@@ -24,7 +24,7 @@ from harness.registry import method_class, method_names
 from harness.runs.claims import Claims
 from harness.runs.matrix import plan, read_matrix
 from harness.scoring.files import read_scores
-from harness.scoring.score import Request, score
+from harness.scoring.score import ScoringRequest, score_file
 from harness.text.loading import load_text_tower
 from harness.training.loop import train
 from harness.training.selection import Selector
@@ -91,7 +91,7 @@ def _table(name: str) -> Target:
             table.to_csv(root / name, index=False)
         return [root / name]
 
-    return Target(make, lambda root: score(Request(root / name)))
+    return Target(make, lambda root: score_file(ScoringRequest(root / name)))
 
 
 def _texts(root: Path) -> Paths:
@@ -187,7 +187,7 @@ def _case(root: Path) -> Paths:
 
 
 def _checked(root: Path) -> object:
-    return parity.check(parity.read_case(root / "case"))
+    return parity.check_case(parity.read_case(root / "case"))
 
 
 def _tower(root: Path) -> Paths:

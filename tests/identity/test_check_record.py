@@ -108,7 +108,7 @@ def test_the_mark_is_in_every_output(tmp_path: Path) -> None:
     bad = fake_run(tmp_path, method="beta")
     bad = bad.model_copy(update={"provenance": {**bad.provenance, "checked": ""}})
     runs = [TrackedRun(each.id, str(tmp_path / each.id), 0, each) for each in (good, bad)]
-    made = leaderboard.build(runs, [], lambda run, name: tmp_path / run.result.id / name)
+    made = leaderboard.build_leaderboard(runs, [], lambda run, name: tmp_path / run.result.id / name)
     (board,) = made.boards
     assert {row.method: row.unchecked for row in board.rows} == {"alpha": False, "beta": True}
     assert [caution for caution in board.cautions if caution.startswith("Unchecked: beta. ")]

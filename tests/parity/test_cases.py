@@ -16,7 +16,7 @@ import pytest
 from harness.errors import UserError
 from harness.methods.parity.adapter import by_kind
 from harness.parity.case import kind_of
-from harness.parity.cases import Case, CaseResult, Computed, check, compare, read_case
+from harness.parity.cases import Case, CaseResult, Computed, check_case, compare_outputs, read_case
 
 HERE = Path(__file__).parent
 BESIDE = Path(__file__).parents[3] / "shared"
@@ -32,7 +32,7 @@ def _given() -> list[Path]:
 
 @functools.cache
 def _checked(path: Path) -> CaseResult:
-    return check(read_case(path))
+    return check_case(read_case(path))
 
 
 def checked(path: Path) -> CaseResult:
@@ -67,7 +67,7 @@ def _case(expected: dict[str, np.ndarray], **spec: object) -> Case:
 def test_perturbed_expectation_fails() -> None:
     case = read_case(HERE / "dsanet-optim")
     wrong = {**case.expected, "a_after_3": case.expected["a_after_3"] * np.float32(1 + 1e-6)}
-    result = check(dataclasses.replace(case, expected=wrong))
+    result = check_case(dataclasses.replace(case, expected=wrong))
     assert not result.ok
     assert result.worst.output == "a_after_3"
     assert [error.output for error in result.errors if not error.ok] == ["a_after_3"]
@@ -75,13 +75,13 @@ def test_perturbed_expectation_fails() -> None:
 
 def test_other_seed_fails() -> None:
     case = read_case(HERE / "deepmil-pool")
-    assert not check(dataclasses.replace(case, spec={**case.spec, "seed": 2})).ok
+    assert not check_case(dataclasses.replace(case, spec={**case.spec, "seed": 2})).ok
 
 
 def test_errors_are_relative_to_the_largest_value() -> None:
     case = _case({"x": np.array([1e-3, 10.0])})
-    assert compare(case, Computed({"x": [1e-3 + 9e-5, 10.0]})).ok
-    assert not compare(case, Computed({"x": [1e-3 + 2e-4, 10.0]})).ok
+    assert compare_outputs(case, Computed({"x": [1e-3 + 9e-5, 10.0]})).ok
+    assert not compare_outputs(case, Computed({"x": [1e-3 + 2e-4, 10.0]})).ok
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_errors_are_relative_to_the_largest_value() -> None:
     [({}, "not computed"), ({"x": [1.0, np.nan]}, "NaN or infinite"), ({"x": [1.0]}, "shape [1], expected [2]")],
 )
 def test_what_cannot_be_compared_fails(ours: dict[str, list[float]], reason: str) -> None:
-    result = compare(_case({"x": np.array([1.0, 2.0])}), Computed(ours))
+    result = compare_outputs(_case({"x": np.array([1.0, 2.0])}), Computed(ours))
     assert not result.ok
     worst = result.as_json()["worst"]
     assert worst == {"output": "x", "error": None, "tolerance": 1e-5, "reason": reason}
@@ -97,14 +97,14 @@ def test_what_cannot_be_compared_fails(ours: dict[str, list[float]], reason: str
 
 def test_gradients() -> None:
     case = _case({"total": np.array(1.0)}, expected_gradnorm={"w": 2.0, "dead": None})
-    good = compare(case, Computed({"total": 1.0}, {"w": 2.0001}))
+    good = compare_outputs(case, Computed({"total": 1.0}, {"w": 2.0001}))
     assert good.ok
     assert good.worst_of("gradient") is not None
     assert good.worst_of("loss") is not None
     assert good.worst_of("forward") is None
-    assert not compare(case, Computed({"total": 1.0}, {"w": 2.01})).ok
-    assert not compare(case, Computed({"total": 1.0}, {})).ok
-    assert not compare(case, Computed({"total": 1.0}, {"w": 2.0, "dead": 0.0})).ok
+    assert not compare_outputs(case, Computed({"total": 1.0}, {"w": 2.01})).ok
+    assert not compare_outputs(case, Computed({"total": 1.0}, {})).ok
+    assert not compare_outputs(case, Computed({"total": 1.0}, {"w": 2.0, "dead": 0.0})).ok
 
 
 def test_changes_of_parameters() -> None:
@@ -115,16 +115,16 @@ def test_changes_of_parameters() -> None:
         expected_final_delta_norm={"w": 3.0, "b": 4.0},
     )
     outputs = {"total.step0": 1.0, "lr.step0": [1.0], "buffer:b": [1.0, 2.0]}
-    good = compare(case, Computed(outputs, {}, {"w": 2.0}, {"w": 3.002, "b": 4.0}))
+    good = compare_outputs(case, Computed(outputs, {}, {"w": 2.0}, {"w": 3.002, "b": 4.0}))
     assert good.ok
     assert good.as_json()["kind"] == "train"
     assert {each: good.worst_of(each) is None for each in ("forward", "loss", "gradient", "update")} == {
         **{"forward": True, "loss": False},
         **{"gradient": True, "update": False},
     }
-    assert [e.output for e in compare(case, Computed(outputs, {}, {"w": 2.1}, {"w": 3.1})).errors if not e.ok] == [
-        *("step_delta/w", "final_delta/w", "final_delta/b")
-    ]
+    assert [
+        e.output for e in compare_outputs(case, Computed(outputs, {}, {"w": 2.1}, {"w": 3.1})).errors if not e.ok
+    ] == [*("step_delta/w", "final_delta/w", "final_delta/b")]
 
 
 @pytest.mark.parametrize(
@@ -146,9 +146,9 @@ def test_overrides_and_absolute() -> None:
         "absolute": {"gradnorm/bias": 1e-6},
     }
     case = _case({"x": np.array(1.0)}, tolerance=tolerance, expected_gradnorm={"bias": 3e-8})
-    assert compare(case, Computed({"x": 1.05}, {"bias": 9e-7})).ok
-    assert not compare(case, Computed({"x": 1.2}, {"bias": 9e-7})).ok
-    assert not compare(case, Computed({"x": 1.0}, {"bias": 2e-6})).ok
+    assert compare_outputs(case, Computed({"x": 1.05}, {"bias": 9e-7})).ok
+    assert not compare_outputs(case, Computed({"x": 1.2}, {"bias": 9e-7})).ok
+    assert not compare_outputs(case, Computed({"x": 1.0}, {"bias": 2e-6})).ok
 
 
 def test_draw_follows_the_rule() -> None:
@@ -188,7 +188,7 @@ def test_bad_cases(tmp_path: Path) -> None:
 
 def test_unknown_method() -> None:
     with pytest.raises(UserError, match="no adapter for method 'm'"):
-        check(_case({"x": np.array(1.0)}))
+        check_case(_case({"x": np.array(1.0)}))
 
 
 def test_unknown_kind() -> None:
@@ -198,7 +198,7 @@ def test_unknown_kind() -> None:
 
 def test_a_case_that_expects_nothing_is_one_line() -> None:
     with pytest.raises(UserError, match="expects nothing"):
-        compare(_case({}), Computed({}))
+        compare_outputs(_case({}), Computed({}))
 
 
 def test_an_unknown_method_is_refused_before_anything_is_computed(
@@ -208,7 +208,7 @@ def test_an_unknown_method_is_refused_before_anything_is_computed(
     shutil.copytree(HERE / "deepmil-pool", tmp_path / "b")
     content = json.loads((tmp_path / "b" / "case.json").read_text())
     (tmp_path / "b" / "case.json").write_text(json.dumps({**content, "method": "not-written-yet"}))
-    monkeypatch.setattr("harness.parity.cases.compare", lambda *arguments: pytest.fail("computed"))
+    monkeypatch.setattr("harness.parity.cases.compare_outputs", lambda *arguments: pytest.fail("computed"))
     code, _, err = harness("parity", str(tmp_path))
     assert code == 2
     assert len(err.strip().splitlines()) == 1
@@ -218,4 +218,4 @@ def test_an_unknown_method_is_refused_before_anything_is_computed(
 def test_case_that_does_not_fit_is_one_line() -> None:
     case = read_case(HERE / "deepmil-pool")
     with pytest.raises(UserError, match="deepmil cannot compute it"):
-        check(dataclasses.replace(case, spec={**case.spec, "config": {}}))
+        check_case(dataclasses.replace(case, spec={**case.spec, "config": {}}))

@@ -12,7 +12,7 @@ import torch
 from torch.optim.lr_scheduler import StepLR
 
 from harness.methods.deepmil import DeepMIL
-from harness.parity.cases import Case, CaseResult, check, read_case
+from harness.parity.cases import Case, CaseResult, check_case, read_case
 from harness.plugin import Method, Schedule, TrainingPlan
 from harness.registry import method_class
 
@@ -26,7 +26,7 @@ def _failed(result: CaseResult) -> list[str]:
 def _check(method: str, **config: Any) -> CaseResult:
     """Outcome of the committed case of a method; `config` replaces parts of what the case says."""
     case = read_case(HERE / f"{method}-train")
-    return check(dataclasses.replace(case, spec={**case.spec, "config": {**case.config, **config}}))
+    return check_case(dataclasses.replace(case, spec={**case.spec, "config": {**case.config, **config}}))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_other_sizes_of_a_case_are_computed() -> None:
     config = {**case.config, "train": {**case.config["train"], "epoch_of_step": [0, 5, 30]}}
     spec = {**case.spec, "config": config, "inputs": [smaller(entry) for entry in case.spec["inputs"]]}
     kept = {name: value for name, value in case.expected.items() if name.startswith(("lr.", "test"))}
-    result = check(Case(case.path, spec, kept))
+    result = check_case(Case(case.path, spec, kept))
     reasons = {error.output: error.reason for error in result.errors if error.reason}
     assert reasons == {f"lr.step{step}": "not computed" for step in (3, 4, 5)}
     assert [e.ok for e in result.errors if e.output in ("lr.step0", "lr.step1", "lr.step2")] == [True, True, False]

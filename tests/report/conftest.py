@@ -9,7 +9,7 @@ import pytest
 
 from harness.records.result import RunResult
 from harness.report.leaderboard.board import Leaderboard
-from harness.report.leaderboard.build import build
+from harness.report.leaderboard.build import build_leaderboard
 from harness.report.write import FORMATS, write_report
 from harness.tracking.tracker import TrackedRun
 from tests.fakes import fake_result, fake_run
@@ -65,7 +65,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     def artifact(run: TrackedRun, name: str) -> Path:
         return Path(run.artifacts) / name
 
-    leaderboard = build(runs, [TrackedRun("f", "", 99, failed)], artifact, {"toy": "Generated data, not a benchmark."})
+    leaderboard = build_leaderboard(
+        runs, [TrackedRun("f", "", 99, failed)], artifact, {"toy": "Generated data, not a benchmark."}
+    )
     paths = write_report(leaderboard, artifact, out / "report", FORMATS)
     assert [path.name for path in paths] == ["index.html", *(f"leaderboard.{name}" for name in FORMATS[1:])]
     return Site(out / "report", leaderboard, {result.id: place for result, place in made})

@@ -16,7 +16,7 @@ from harness.records.predictions import Predictions
 from harness.records.truth import GroundTruth
 from harness.report.figures import percent
 from harness.report.leaderboard.board import Board, Leaderboard, OpenPair, board_dict
-from harness.report.leaderboard.build import build
+from harness.report.leaderboard.build import build_leaderboard
 from harness.report.leaderboard.open_pairs import settled
 from harness.report.tables import comma_separated, latex, markdown
 from harness.report.terminal import print_leaderboard
@@ -30,7 +30,7 @@ def board(tmp_path: Path) -> Board:
     """Alpha and beta with three seeds each, gamma with one."""
     results = [fake_run(tmp_path, method=method, seed=seed) for method in ("alpha", "beta") for seed in range(3)]
     results.append(fake_run(tmp_path, method="gamma"))
-    (found,) = build(tracked(results), [], lambda run, name: tmp_path / run.result.id / name).boards
+    (found,) = build_leaderboard(tracked(results), [], lambda run, name: tmp_path / run.result.id / name).boards
     return found
 
 
@@ -72,7 +72,7 @@ def test_the_interval_of_a_method_covers_seeds_that_disagree(tmp_path: Path) -> 
     turned.save(upside_down)
     auc = results[1].metrics["frame_auc"]
     results[1] = results[1].model_copy(update={"metrics": {**results[1].metrics, "frame_auc": 1 - auc}})
-    (found,) = build(tracked(results), [], lambda run, name: tmp_path / run.result.id / name).boards
+    (found,) = build_leaderboard(tracked(results), [], lambda run, name: tmp_path / run.result.id / name).boards
     figure = found.rows[0].metrics["frame_auc"]
     assert figure.low is not None
     assert figure.high is not None

@@ -17,7 +17,7 @@ from harness.identity import check_record as checked
 from harness.metrics.protocol import evaluate
 from harness.records.predictions import Predictions
 from harness.records.truth import GroundTruth
-from harness.report.leaderboard.build import build
+from harness.report.leaderboard.build import build_leaderboard
 from harness.report.sources import Sources, joined
 from harness.tracking.tracker import Tracker
 from tests.boards.changes import contents, edit_json, edit_scores, one_score, rehash, run_of, write
@@ -76,7 +76,7 @@ def test_runs_of_all_sources_make_one_row(team: Team) -> None:
                 predictions = Predictions.load(sources.artifact(run, "predictions.npz"))
                 assert evaluate(predictions, truth).metrics == run.result.metrics
                 assert sources.artifact(run, "history.json").is_file()
-            (board,) = build(sources.runs, sources.failures, sources.artifact).boards
+            (board,) = build_leaderboard(sources.runs, sources.failures, sources.artifact).boards
             (row,) = board.rows
             assert row.seeds == (0, 1, 2, 3)
             assert row.provenance["source"] == ("other/runs", "own/runs", "team-c.zip (submitted)")

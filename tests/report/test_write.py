@@ -229,7 +229,7 @@ def test_a_large_board_stays_under_three_megabytes(tmp_path: Path, monkeypatch: 
     spread = Estimate(0.5, videos=1e-4, seeds=1e-4, shared=0.0, video_freedom=100.0, seed_freedom=2.0)
     monkeypatch.setattr(Resamples, "estimates", lambda *rest: {"frame_auc": spread, "frame_ap": spread})
     monkeypatch.setattr(Resamples, "difference", lambda *rest: spread)
-    write_report(boards.build(runs, [], artifact), artifact, tmp_path / "report", ["html"])
+    write_report(boards.build_leaderboard(runs, [], artifact), artifact, tmp_path / "report", ["html"])
     report = tmp_path / "report"
     assets = sum(path.stat().st_size for path in (report / "assets").iterdir())
     parts = [path.stat().st_size for path in (report / "data").rglob("*.js")]
@@ -248,6 +248,6 @@ def test_nothing_to_report_and_unknown_formats_are_one_line(tmp_path: Path) -> N
 
 def test_a_store_of_failures_alone_has_a_site(tmp_path: Path) -> None:
     failed = fake_result().model_copy(update={"status": "failed", "error": "out of memory"})
-    found = boards.build([], [TrackedRun("f", "", 0, failed)], lambda run, name: tmp_path / name)
+    found = boards.build_leaderboard([], [TrackedRun("f", "", 0, failed)], lambda run, name: tmp_path / name)
     (path,) = write_report(found, lambda run, name: tmp_path / name, tmp_path / "report", ["html"])
     assert "out of memory" in path.read_text()

@@ -9,7 +9,7 @@ import pytest
 from harness.data.bank import REMARKS
 from harness.runs.executors.perform import log_tail
 from harness.runs.method_side import append_log
-from harness.runs.truth_side import publish
+from harness.runs.truth_side import publish_run
 from tests.data.trees import ucf_tree
 from tests.fakes import fake_result, fake_truth
 
@@ -33,7 +33,7 @@ def test_the_log_of_a_finished_run(tmp_path: Path) -> None:
     result = fake_result()
     result = result.model_copy(update={"directory": str(tmp_path / result.id)})
     (tmp_path / "computed").mkdir()
-    publish(result, fake_truth("toy"), tmp_path / "computed", "one \x1b[2J\n\ttwo \a\n")
+    publish_run(result, fake_truth("toy"), tmp_path / "computed", "one \x1b[2J\n\ttwo \a\n")
     assert (tmp_path / result.id / "log.txt").read_text() == "one \ufffd[2J\n\ttwo \ufffd\n"
 
 

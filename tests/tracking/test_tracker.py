@@ -9,7 +9,7 @@ import pytest
 
 from harness.errors import UserError
 from harness.io.atomic import write_json
-from harness.report.leaderboard.build import build
+from harness.report.leaderboard.build import build_leaderboard
 from harness.report.sources import joined
 from harness.report.write import write_report
 from harness.tracking.format import escape, metric_key, metric_name, unescape
@@ -161,7 +161,9 @@ def test_the_report_comes_from_the_store_alone(tracker: Tracker, tmp_path: Path)
         tracker.record(tracker.out / result.id)
         shutil.rmtree(tracker.out / result.id)
     with joined(tracker) as sources:
-        board = build(sources.runs, sources.failures, sources.artifact, {"toy": "Generated."}, tracker.out / "cache")
+        board = build_leaderboard(
+            sources.runs, sources.failures, sources.artifact, {"toy": "Generated."}, tracker.out / "cache"
+        )
     assert board.boards[0].rows[0].seeds == (0, 1)
     assert board.boards[0].rows[0].metrics["frame_auc"].low is not None
     write_report(board, tracker.artifact, tmp_path / "report", ["html"])

@@ -14,7 +14,7 @@ from harness.errors import Damaged, HarnessError, UserError
 from harness.records.history import read_history
 from harness.report.figures import label, signed
 from harness.report.leaderboard.board import Board, Figure, Row
-from harness.report.leaderboard.build import build
+from harness.report.leaderboard.build import build_leaderboard
 from harness.report.leaderboard.uncertainty import Artifact
 from harness.tracking.tracker import TrackedRun, Tracker
 
@@ -103,7 +103,7 @@ def audit(tracker: Tracker, dataset: str | None = None) -> list[Audit]:
             raise UserError("an audit reads no predictions")
         return tracker.artifact(run, name)
 
-    return [audit_board(board, artifact) for board in build(runs, [], artifact).boards]
+    return [audit_board(board, artifact) for board in build_leaderboard(runs, [], artifact).boards]
 
 
 def audit_board(board: Board, artifact: Artifact) -> Audit:

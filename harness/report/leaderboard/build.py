@@ -52,7 +52,7 @@ class _Training(NamedTuple):
     arithmetic: str
 
 
-def build(
+def build_leaderboard(
     runs: Sequence[TrackedRun],
     failures: Sequence[TrackedRun],
     artifact: Artifact,

@@ -14,7 +14,7 @@ from harness.io.atomic import write_json
 from harness.records.result import RunResult, Selection
 from harness.report.audit.build import Audit, AuditRow, audit_board
 from harness.report.audit.terminal import print_audits
-from harness.report.leaderboard.build import build
+from harness.report.leaderboard.build import build_leaderboard
 from harness.tracking.tracker import TrackedRun, Tracker
 from tests.fakes import fake_result, fake_run, fake_truth
 
@@ -43,7 +43,7 @@ def audited(out: Path, *groups: list[RunResult], history: bool = True) -> Audit:
             raise UserError("gone")
         return out / name
 
-    (board,) = build(runs, [], artifact).boards
+    (board,) = build_leaderboard(runs, [], artifact).boards
     return audit_board(board, artifact)
 
 

@@ -16,7 +16,7 @@ from harness.records.result import RunResult
 from harness.records.truth import Event, GroundTruth, VideoTruth
 from harness.report.leaderboard import rows
 from harness.report.leaderboard.board import Leaderboard
-from harness.report.leaderboard.build import build
+from harness.report.leaderboard.build import build_leaderboard
 from harness.report.leaderboard.critical import diagram
 from harness.report.leaderboard.published import published
 from harness.report.leaderboard.ranking import grouped
@@ -34,7 +34,7 @@ def tracked(results: list[RunResult]) -> list[TrackedRun]:
 
 def built(out: Path, *changes: dict[str, Any], seeds: int = 2, **options: Any) -> Leaderboard:
     results = [fake_run(out, seed=seed, **fields) for fields in changes for seed in range(seeds)]
-    return build(tracked(results), [], lambda run, name: out / run.result.id / name, **options)
+    return build_leaderboard(tracked(results), [], lambda run, name: out / run.result.id / name, **options)
 
 
 def test_means_deviations_and_intervals_over_seeds(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_missing_predictions_leave_out_the_interval_only(tmp_path: Path) -> None
             raise UserError("gone")
         return tmp_path / run.result.id / name
 
-    (board,) = build(tracked([result]), [], missing).boards
+    (board,) = build_leaderboard(tracked([result]), [], missing).boards
     assert board.rows[0].metrics["frame_auc"].low is None
     assert any("gone" in caution for caution in board.cautions)
 
@@ -112,7 +112,9 @@ def test_intervals_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_json_form_and_failures(tmp_path: Path) -> None:
     failed = fake_result(seed=9).model_copy(update={"status": "failed", "error": "out of memory", "log": "step 3"})
-    board = build(tracked([fake_run(tmp_path)]), tracked([failed]), lambda run, name: tmp_path / run.result.id / name)
+    board = build_leaderboard(
+        tracked([fake_run(tmp_path)]), tracked([failed]), lambda run, name: tmp_path / run.result.id / name
+    )
     value = json.loads(json.dumps(board.to_dict(), allow_nan=False))
     assert (value["failures"][0]["error"], value["failures"][0]["log"]) == ("out of memory", "step 3")
     assert value["boards"][0]["rows"][0]["runs"] == [fake_result().id]
@@ -200,7 +202,7 @@ def test_long_videos_and_other_ranges_are_thinned_and_scaled(tmp_path: Path) -> 
     scores = np.linspace(-5, 5, 3011, dtype=np.float32)
     Predictions(tuple(videos), np.array([0, 3001, 3011]), scores, ALIGNMENT, CLASSES).save(place / "predictions.npz")
     truth.save(place / "truth.json")
-    (board,) = build(tracked([result]), [], lambda run, name: place / name).boards
+    (board,) = build_leaderboard(tracked([result]), [], lambda run, name: place / name).boards
     found = timelines(board, ["one"], truth, lambda run, name: place / name)
     long, short = (json.loads(part[len("harnessVideo(") : -3]) for part in found.parts())
     assert found.index["rows"][0]["scaled"]
@@ -258,5 +260,5 @@ def test_average_ranks_over_data_sets(tmp_path: Path) -> None:
 def test_numbers_of_another_version_are_pointed_out(tmp_path: Path) -> None:
     fresh, old = fake_run(tmp_path), fake_run(tmp_path, method="beta")
     old = old.model_copy(update={"metrics": {**old.metrics, "frame_auc": old.metrics["frame_auc"] + 1e-6}})
-    (board,) = build(tracked([fresh, old]), [], lambda run, name: tmp_path / run.result.id / name).boards
+    (board,) = build_leaderboard(tracked([fresh, old]), [], lambda run, name: tmp_path / run.result.id / name).boards
     assert [text.rpartition(": ")[2] for text in board.cautions if "another version" in text] == ["beta."]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UserError
-from harness.report.leaderboard.build import build
+from harness.report.leaderboard.build import build_leaderboard
 from harness.report.tables import comma_separated, markdown
 from harness.runs.stability import Grid, levels_here
 from harness.tracking.rounding_spread import LIMIT, Spread, key_of, record, recorded
@@ -95,7 +95,7 @@ def test_a_variant_enters_neither_the_store_nor_a_board(tmp_path: Path) -> None:
     assert len(problems) == 1
     assert [found.result.id for found in tracker.runs()] == [plain.id]
     runs = [TrackedRun(str(number), "", number, result) for number, result in enumerate((plain, variant))]
-    (board,) = build(runs, [], lambda found, name: tmp_path / found.result.id / name).boards
+    (board,) = build_leaderboard(runs, [], lambda found, name: tmp_path / found.result.id / name).boards
     assert [row.runs for row in board.rows] == [(plain.id,)]
 
 
@@ -114,7 +114,7 @@ def test_the_widest_spread_of_a_row_is_shown_beside_it(tmp_path: Path) -> None:
     assert {key[1]: spread.width for key, spread in spreads.items()} == pytest.approx({0: 0.001, 1: 0.0125})
     results = [fake_run(tmp_path, seed=seed) for seed in (0, 1)] + [fake_run(tmp_path, method="beta")]
     runs = [TrackedRun(str(number), "", number, result) for number, result in enumerate(results)]
-    made = build(runs, [], lambda found, name: tmp_path / found.result.id / name, spreads=spreads)
+    made = build_leaderboard(runs, [], lambda found, name: tmp_path / found.result.id / name, spreads=spreads)
     found = {row.method: row.stability for row in made.boards[0].rows}
     assert found == {"alpha": pytest.approx(0.0125), "beta": None}
     assert "| Rounding |" in markdown(made)

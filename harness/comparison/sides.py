@@ -1,7 +1,7 @@
 """Who meets in `harness compare`: from the words of the command to sets of predictions, short names, ground truth.
 
 A word is a run (its directory, or its id below --out), a method (all its runs below --out), a checkpoint, METHOD:FILE
-for official weights, or a prediction file. ONE+OTHER stands for the seeds of one contestant.
+for official weights, or a prediction file. ONE+OTHER stands for the seeds of one side.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.comparison.sources import Invitation, Source, check_one_setting, entrants
-from harness.comparison.statistics import Contestant
+from harness.comparison.sources import CompareRequest, Source, check_one_setting, sources_of
+from harness.comparison.statistics import Side
 from harness.data.cards import find_card, known_names, open_bank
 from harness.errors import UserError
 from harness.metrics.saturation import saturation
@@ -26,34 +26,34 @@ from harness.runs.checkpoint_loading import Say
 
 
 @dataclass(frozen=True)
-class Lineup:
-    """Contestants with short, unique names, the ground truth they meet on, and what a reader must know.
+class ComparedSides:
+    """Sides with short, unique names, the ground truth they meet on, and what a reader must know.
 
-    `sources` are the runs or files behind each contestant.
+    `sources` are the runs or files behind each side.
     """
 
-    contestants: tuple[Contestant, ...]
+    sides: tuple[Side, ...]
     sources: tuple[tuple[str, ...], ...]
     truth: GroundTruth
     cautions: tuple[str, ...]
 
 
-def line_up(invitation: Invitation, say: Say, progress: Progress) -> Lineup:
-    """Find or compute the predictions of every contestant; nothing is written.
+def find_sides(request: CompareRequest, say: Say, progress: Progress) -> ComparedSides:
+    """Find or compute the predictions of every side; nothing is written.
 
     Raises:
-        UserError: a word names nothing, or runs of several settings; the contestants share no ground truth.
+        UserError: a word names nothing, or runs of several settings; the sides share no ground truth.
     """
-    groups = [_by_seed(entrants(word, invitation, say, progress)) for word in invitation.words]
+    groups = [_by_seed(sources_of(word, request, say, progress)) for word in request.words]
     places = [tuple(source.where for source in group) for group in groups]
     everyone = [Path(where).resolve() for place in places for where in place]
     if twice := next((path for path in everyone if everyone.count(path) > 1), None):
-        raise UserError(f"{twice}: is given twice; compare needs different contestants")
-    for word, group in zip(invitation.words, groups, strict=True):
-        check_one_setting(word, group, invitation)
+        raise UserError(f"{twice}: is given twice; compare needs different sides")
+    for word, group in zip(request.words, groups, strict=True):
+        check_one_setting(word, group, request)
     _check_videos([source for group in groups for source in group])
-    truth = _truth(invitation, [source for group in groups for source in group])
-    contestants, cautions = [], _notes(truth.dataset)
+    truth = _truth(request, [source for group in groups for source in group])
+    sides, cautions = [], _notes(truth.dataset)
     cautions += [truth.undefined] if truth.undefined else []
     names = _names([_facts(group) for group in groups])
     if single := [name for name, group in zip(names, groups, strict=True) if len(group) == 1]:
@@ -62,10 +62,10 @@ def line_up(invitation: Invitation, say: Say, progress: Progress) -> Lineup:
         )
     for name, group in zip(names, groups, strict=True):
         kept = [_tested(source.predictions(truth), truth) for source in group]
-        contestants.append(Contestant(name, tuple(predictions for predictions, _ in kept), _seeds(group)))
+        sides.append(Side(name, tuple(predictions for predictions, _ in kept), _seeds(group)))
         cautions += _cautions(name, group, dropped=max(count for _, count in kept))
         cautions += dict.fromkeys(f"{name}: {flat}" for own, _ in kept if (flat := saturation(own.scores)))
-    return Lineup(tuple(contestants), tuple(places), truth, tuple(cautions))
+    return ComparedSides(tuple(sides), tuple(places), truth, tuple(cautions))
 
 
 def _check_videos(sources: Sequence[Source]) -> None:
@@ -87,19 +87,19 @@ def _notes(dataset: str) -> list[str]:
     return [notes] if notes else []
 
 
-def _truth(invitation: Invitation, sources: Sequence[Source]) -> GroundTruth:
-    """That of the data set that was named, else the one that the contestants bring along."""
-    if invitation.card is not None and invitation.root is None:
+def _truth(request: CompareRequest, sources: Sequence[Source]) -> GroundTruth:
+    """That of the data set that was named, else the one that the sides bring along."""
+    if request.card is not None and request.root is None:
         used = [source.result.features for source in sources if source.result]
-        features = invitation.features or next((name for name in used if name in invitation.card.features), None)
-        return open_bank(invitation.card, features).truth()
+        features = request.features or next((name for name in used if name in request.card.features), None)
+        return open_bank(request.card, features).truth()
     own = [(source.where, source.truth) for source in sources if source.truth]
     if not own:
-        raise UserError("no contestant brings ground truth; name the data set with --dataset")
+        raise UserError("no side brings ground truth; name the data set with --dataset")
     first, truth = own[0]
     for where, other in own[1:]:
         if (other.videos, other.classes) != (truth.videos, truth.classes):
-            hint = "of other videos or annotations" if invitation.root else "name the data set with --dataset"
+            hint = "of other videos or annotations" if request.root else "name the data set with --dataset"
             raise UserError(f"{first} and {where} have different ground truth; {hint}")
     return truth
 
@@ -122,7 +122,7 @@ def _tested(predictions: Predictions, truth: GroundTruth) -> tuple[Predictions, 
 
 
 def _by_seed(group: list[Source]) -> list[Source]:
-    """Runs in the order of their seeds, so that contestants with the same ones meet in pairs; files as they are."""
+    """Runs in the order of their seeds, so that sides with the same ones meet in pairs; files as they are."""
     return sorted(group, key=lambda source: source.result.seed if source.result else 0)
 
 
@@ -134,7 +134,7 @@ def _seeds(group: Sequence[Source]) -> tuple[int, ...]:
 
 
 def _facts(group: Sequence[Source]) -> tuple[str, ...]:
-    """What names a contestant: what its sources share, joined where they differ."""
+    """What names a side: what its sources share, joined where they differ."""
     columns = zip_longest(*(source.facts for source in group), fillvalue="")
     return tuple("+".join(dict.fromkeys(filter(None, column))) for column in columns)
 

@@ -40,7 +40,7 @@ def compared(harness: Call, *arguments: str) -> dict[str, object]:
 
 
 def names(document: dict[str, object]) -> list[tuple[str, int]]:
-    return [(each["name"], each["seeds"]) for each in document["contestants"]]  # type: ignore[attr-defined]
+    return [(each["name"], each["seeds"]) for each in document["sides"]]  # type: ignore[attr-defined]
 
 
 def table(run: Path, target: Path, gt: bool, noise: float = 0.1) -> str:
@@ -58,7 +58,7 @@ def table(run: Path, target: Path, gt: bool, noise: float = 0.1) -> str:
 def test_a_method_stands_for_its_seeds(harness: Call, runs: Path) -> None:
     document = compared(harness, "alpha", "beta", "--out", str(runs))
     assert names(document) == [("alpha", 2), ("beta", 3)]
-    assert set(document) >= {"pairs", "classes", "videos", "contestants", "statistics", "test", "cautions"}
+    assert set(document) >= {"pairs", "classes", "videos", "sides", "statistics", "test", "cautions"}
     assert document["test"]["videos"] == 12  # type: ignore[index]
     assert document["cautions"] == []
 
@@ -89,7 +89,7 @@ def test_of_a_seed_that_was_run_twice_the_newest_counts(harness: Call, runs: Pat
     newest = fake_run(runs, method="alpha", seed=1, code="d" * 64)
     document = compared(harness, "alpha", "beta", "--out", str(runs))
     assert names(document)[0] == ("alpha", 2)
-    assert str(runs / newest.id) in document["contestants"][0]["sources"]  # type: ignore[index]
+    assert str(runs / newest.id) in document["sides"][0]["sources"]  # type: ignore[index]
 
 
 def test_prediction_files_meet_on_their_own_labels(harness: Call, runs: Path, tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_files_that_name_different_videos(harness: Call, runs: Path, tmp_path: P
 
 def test_wrong_input_is_one_line(harness: Call, runs: Path, tmp_path: Path) -> None:
     out = ("--out", str(runs))
-    assert "two or more contestants" in refused(harness, "compare", "alpha", *out)
+    assert "two or more sides" in refused(harness, "compare", "alpha", *out)
     assert "is given twice" in refused(harness, "compare", "alpha", "alpha", *out)
     assert "is given twice" in refused(harness, "compare", "alpha", sorted(runs.iterdir())[0].name, *out)
     assert "gamma: no such file, no run below" in refused(harness, "compare", "alpha", "gamma", *out)
