@@ -106,7 +106,7 @@ def _tell(report: ImportReport, partial: bool) -> None:
         say(f"such as {_some(lacks)}")
     if partial and not report.bank.partial:
         say("nothing is missing: imported as a complete set")
-    if hidden or max(len(empty), len(lacks)) > _NAMED:
+    if hidden or report.condensed or max(len(empty), len(lacks)) > _NAMED:
         say(f"all of it, line by line: {report.bank.path / REMARKS}")
 
 
