@@ -165,10 +165,24 @@ def frames_of(card: DatasetCard, name: str, video: Tested, annotation: Annotatio
             raise UserError(f"{where}: no number of snippets of {name}, which the frame rule {rule!r} needs")
         return video.snippets * stride
     if counted is None:
-        raise UserError(f"{where}: no frame count of {name}, which the frame rule {rule!r} needs")
+        raise UserError(f"{where}: no frame count of {name}; {_counts_needed(card)}")
     if rule == "exact":
         return counted
     return counted // stride * stride if rule == "whole" else -(-counted // stride) * stride
+
+
+def _counts_needed(card: DatasetCard) -> str:
+    """What of the card needs the frames of a video, and how they are given."""
+    if card.frame_counts:
+        return (
+            f"{card.frame_counts} (the card's `frame_counts`) needs a line video,frames for every video of both lists"
+        )
+    rule = card.protocol.rule
+    why = f"protocol.rule `{rule}`" if rule else f"alignment `{card.alignment.kind}`"
+    return (
+        f"{why} needs `frame_counts: FILE.csv` at the top level of the card, a file under --root with the header "
+        "video,frames and a line for every video of both lists"
+    )
 
 
 def _placed(card: DatasetCard, name: str, frames: int, annotation: Annotation) -> tuple[tuple[Event, ...], list[str]]:

@@ -230,6 +230,17 @@ WRONG: dict[str, tuple[Callable[[Tree], None], tuple[str, ...]]] = {
     "empty path": (_add_row("test.csv", ",Abuse"), ("test.csv:5", "'path'")),
     "damaged header": (_header(26, b"B"), ("Abuse028_x264__5.npy", "damaged")),
     "open bracket in the header": (_header(8, b"("), ("Abuse028_x264__5.npy", "damaged")),
+    "segments without frame counts": (
+        lambda t: t.change(alignment={"kind": "segments"}),
+        ("Normal_Videos_003_x264", "alignment `segments` needs `frame_counts: FILE.csv` at the top level of the card"),
+    ),
+    "exact without frame counts": (
+        lambda t: t.change(protocol={"rule": "exact"}),
+        (
+            "protocol.rule `exact` needs `frame_counts: FILE.csv`",
+            "video,frames and a line for every video of both lists",
+        ),
+    ),
     "begins after the end": (_edit(NOTES, "16  40", "400  500"), (f"{NOTES}:1", "400", "Abuse028_x264", "96")),
 }
 WRONG_MASKS: dict[str, tuple[Callable[[Tree], None], tuple[str, ...]]] = {
