@@ -329,6 +329,12 @@ CARDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "no such date": ("licence: none", "licence: 2020-99-99", ("not a readable YAML file",)),
     "runs code": ("licence: none", "licence: !!python/object/apply:os.getcwd []", ("not a readable YAML file",)),
     "unknown field": ("dim: 4", "dimension: 4", ("field features.clip.dim missing", "dimension", "did you mean dim?")),
+    "field that is near none": (
+        "title: Small UCF",
+        "title: Small UCF\nframerate: 25",
+        ("field framerate is not known; known: name, title, family, ", "fps"),
+    ),
+    "group without a name": ("names: ''", "names: ([a-z]+)", ("clip.names: the expression has no group (?P<video>",)),
     "no field": ("title: Small UCF\n", "", ("field title missing",)),
     "class count": ("Abuse: 1", "Theft: 1", ("'Theft'", "not a class of the card")),
     "name": ("name: small-ucf", "name: ../small", ("field name",)),
@@ -338,7 +344,11 @@ CARDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "dtype": ("dtype: float32", "dtype: float64", ("features.clip.dtype",)),
     "stride": ("stride: 16", "stride: 0", ("stride",)),
     "split": ("  test:", "  val:", ("splits",)),
-    "two classes of one name": ("name: Arrest", "name: Abuse", ("distinct names",)),
+    "two classes of one name": (
+        "name: Arrest",
+        "name: Abuse",
+        ("yaml: field classes: at least two classes with distinct names",),
+    ),
     "annotation format": ("format: ucf", "format: csv", ("field annotations.format",)),
 }
 
@@ -356,6 +366,7 @@ def test_one_line_says_what_is_wrong_with_the_card(case: str, harness: Call, tmp
     assert (code, stdout) == (2, "")
     (line,) = stderr.splitlines()
     assert line.startswith(f"error: {card}: ")
+    assert "Value error" not in line
     for part in parts:
         assert part in line
     assert {file.name: file.read_bytes() for file in bank_path("small-ucf", "clip").iterdir()} == before
