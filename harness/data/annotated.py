@@ -79,7 +79,10 @@ def read_annotated(card: DatasetCard, features: str | None, root: Path) -> Annot
         raise UserError(f"{root}: no {expected.list} here (nor in list/ or lists/), which names the test videos")
     if len(test) != expected.videos:
         where = list(test.values())[-1].where
-        raise UserError(f"{where}: {len(test)} videos, the card of {card.name} expects {expected.videos} in test")
+        raise UserError(
+            f"{where}: {len(test)} videos, the card of {card.name} expects {expected.videos} in test; if the list is "
+            "right, the card's `splits.test.videos` is wrong"
+        )
     # Some annotation files are of training videos as well.
     listed = _listed(card, features, root, "train") | test
     annotations = read_annotations(card, path, {name: video.labels for name, video in listed.items()})

@@ -132,7 +132,7 @@ class _Copy:
 
     def _item(self, writer: BankWriter, split: SplitName, source: Source) -> None:
         spec, video = self.card.features[self.features], source.file.video
-        arrays = read_features(source.file.path, spec, source.audio, self.rounded.append)
+        arrays = read_features(source.file.path, self.features, spec, source.audio, self.rounded.append)
         self.files[split][video] += 1
         _check_length(self.card, source, len(arrays[0]), self.snippets, self.counts)
         for crop in source.crops:

@@ -179,7 +179,10 @@ WRONG: dict[str, tuple[Callable[[Tree], None], tuple[str, ...]]] = {
     "no npy": (_no_npy, ("Abuse028_x264__5.npy", "not a .npy file")),
     "pickled": (_pickled, ("Abuse028_x264__5.npy", "pickle", "refused")),
     "object array": (_objects, ("Abuse028_x264__5.npy", "pickle", "refused")),
-    "width": (_array(np.zeros((6, 5), np.float32)), ("Abuse028_x264__5.npy", "(6, 5)", "4")),
+    "width": (
+        _array(np.zeros((6, 5), np.float32)),
+        ("Abuse028_x264__5.npy", "shape (6, 5), expected (snippets, 4) by `features.clip.dim`"),
+    ),
     "dimensions": (_array(np.zeros((2, 3, 4), np.float32)), ("Abuse028_x264__5.npy", "(2, 3, 4)")),
     "empty of another shape": (_array(np.zeros((5, 0), np.float32)), ("Abuse028_x264__5.npy", "(5, 0)")),
     "too large for single precision": (_array(np.full((6, 4), 1e200)), ("Abuse028_x264__5.npy", "infinity", "row 0")),
