@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer
@@ -14,6 +16,7 @@ import yaml
 
 from harness.cli.app import app
 from harness.data.card import DatasetCard
+from harness.plugin.card import MethodCard
 from harness.records.request import Matrix
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,6 +93,24 @@ def test_the_method_to_copy_is_the_example() -> None:
     page, example = ROOT / "docs/how-to/method.md", ROOT / "examples/harness-topk-mil"
     assert (example / "harness_topk_mil.py").read_text(encoding="utf-8") in _blocks(page, "python")
     assert (example / "pyproject.toml").read_text(encoding="utf-8") in _blocks(page, "toml")
+
+
+def test_the_page_on_methods_has_every_family() -> None:
+    page = (ROOT / "docs/how-to/method.md").read_text(encoding="utf-8")
+    families = get_args(MethodCard.model_fields["family"].annotation)
+    (line,) = re.findall(r"The card's `family` is .*?\.", page, re.DOTALL)
+    assert re.findall(r"`(\w+)`", line)[1:] == list(families)
+
+
+def test_pages_that_the_site_makes_say_so_in_their_first_line() -> None:
+    for page in ("plugin", "cards"):
+        text = (ROOT / f"docs/reference/{page}.md").read_text(encoding="utf-8")
+        said = re.search(
+            r"^# .+\n\nThis page is made when the site is built: `tox -e docs`; in Python: `help\((.+)\)`", text
+        )
+        assert said
+        module, _, name = said[1].rpartition(".")
+        assert getattr(importlib.import_module(module), name).__doc__
 
 
 def test_json_is_json() -> None:
