@@ -16,6 +16,7 @@ import yaml
 
 from harness.cli.app import app
 from harness.data.card import DatasetCard
+from harness.data.card_parts import FrameRule
 from harness.plugin.card import MethodCard
 from harness.records.request import Matrix
 
@@ -100,6 +101,14 @@ def test_the_page_on_methods_has_every_family() -> None:
     families = get_args(MethodCard.model_fields["family"].annotation)
     (line,) = re.findall(r"The card's `family` is .*?\.", page, re.DOTALL)
     assert re.findall(r"`(\w+)`", line)[1:] == list(families)
+
+
+def test_the_page_on_data_sets_explains_the_last_line_of_an_import() -> None:
+    page = (ROOT / "docs/how-to/data-set.md").read_text(encoding="utf-8")
+    (said,) = re.findall(r"^- \*frames of a test video\*.*?(?=^- )", page, re.DOTALL | re.MULTILINE)
+    assert set(get_args(FrameRule)) <= set(re.findall(r"`(\w+)`", said))
+    assert re.search(r"^- \*other protocols\* .*@", page, re.DOTALL | re.MULTILINE)
+    assert "`harness data info shop`" in page
 
 
 def test_pages_that_the_site_makes_say_so_in_their_first_line() -> None:
