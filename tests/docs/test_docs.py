@@ -15,7 +15,7 @@ import typer
 import yaml
 
 from harness.cli.app import app
-from harness.data.card import DatasetCard
+from harness.data.card import PROSE, DatasetCard
 from harness.data.card_parts import FrameRule
 from harness.plugin.card import MethodCard
 from harness.records.request import Matrix
@@ -101,6 +101,17 @@ def test_the_page_on_methods_has_every_family() -> None:
     families = get_args(MethodCard.model_fields["family"].annotation)
     (line,) = re.findall(r"The card's `family` is .*?\.", page, re.DOTALL)
     assert re.findall(r"`(\w+)`", line)[1:] == list(families)
+
+
+def test_the_readme_and_the_tutorial_say_one_time_of_the_first_run() -> None:
+    times = [re.findall(r"\d+ min \d+ s", (ROOT / page).read_text()) for page in ("README.md", "docs/tutorial.md")]
+    assert times[0] == times[1] != []
+
+
+def test_the_page_on_data_sets_names_the_facts_that_an_import_may_change() -> None:
+    page = (ROOT / "docs/how-to/data-set.md").read_text(encoding="utf-8")
+    (said,) = re.findall(r"what changes no run:(.*?), descriptions, further feature sets", page, re.DOTALL)
+    assert set(re.findall(r"`(\w+)`", said)) == PROSE
 
 
 def test_the_page_on_data_sets_explains_the_last_line_of_an_import() -> None:
