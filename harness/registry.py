@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from harness.errors import BrokenMethod, UserError
+from harness.field_errors import reason
 from harness.names import METHOD_NAMES, is_method_name
 from harness.plugin.card import MethodCard, card_in_source
 from harness.plugin.entry_points import entries, loaded
@@ -158,7 +159,8 @@ def _unknown(word: str, known: list[str]) -> UserError:
     near = difflib.get_close_matches(word, known, n=3)
     hint = f"; did you mean {' or '.join(near)}?" if near else "."
     rest = f". {len(broken)} installed cannot be used, see `harness list methods`" if broken else ""
-    return UserError(f"unknown method {word!r}{hint} Known: {', '.join(sorted(known))}{rest}")
+    install = "; a method of your own is known once its package is installed (`pip install -e DIR`)"
+    return UserError(f"unknown method {word!r}{hint} Known: {', '.join(sorted(known))}{install}{rest}")
 
 
 def one_method(text: str) -> str:
@@ -194,13 +196,13 @@ def setting_errors(cls: type[Method], where: str, given: Collection[str] | None 
     except ValidationError as error:
         first, name = error.errors()[0], cls.card.name
         key = ".".join(map(str, first["loc"]))
-        fields = ", ".join(cls.Config.model_fields) or "none"
+        known = () if len(first["loc"]) > 1 else cls.Config.model_fields
+        fields, why = ", ".join(cls.Config.model_fields) or "none", reason(first, known)
         chosen = given is None or (first["loc"][0] in given if first["loc"] else bool(given))
         if not chosen and first["type"] != "missing":
             raise BrokenMethod(
-                f"method {name}: its defaults, presets and ablations must fit its settings ({fields}); got "
-                f"{key}: {first['msg']}"
+                f"method {name}: its defaults, presets and ablations must fit its settings ({fields}); got {key}: {why}"
             ) from error
         wrong = first["type"] not in ("missing", "extra_forbidden")
         got = f", got {shortened(repr(first['input']))}" if wrong else ""
-        raise UserError(f"{where} {name}.{key}: {first['msg']}{got} (settings of {name}: {fields})") from error
+        raise UserError(f"{where} {name}.{key}: {why}{got} (settings of {name}: {fields})") from error

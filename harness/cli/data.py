@@ -52,7 +52,7 @@ def import_(
     from harness.data.cards import card_names, find_card
     from harness.data.hf import import_exported, is_exported
     from harness.data.importers import import_features
-    from harness.data.own_cards import check_same, keep_card
+    from harness.data.own_cards import changes, check_same, keep_card
     from harness.data.verify import describe
 
     found = find_card(card)
@@ -73,6 +73,8 @@ def import_(
         bank = report.bank
         _tell(report, partial)
     if own:
+        if changed := changes(found):
+            say(changed)
         keep_card(found, Path(card))
     if undefined := bank.truth().undefined:
         say(f"warning: {found.name}: {undefined}")
@@ -104,7 +106,7 @@ def _tell(report: ImportReport, partial: bool) -> None:
         say(f"such as {_some(lacks)}")
     if partial and not report.bank.partial:
         say("nothing is missing: imported as a complete set")
-    if hidden or max(len(empty), len(lacks)) > _NAMED:
+    if hidden or report.condensed or max(len(empty), len(lacks)) > _NAMED:
         say(f"all of it, line by line: {report.bank.path / REMARKS}")
 
 

@@ -40,7 +40,7 @@ class AnnotatedSet:
             event.end <= rows[name] + slack for name, annotation in annotated.items() for event in annotation.events
         )
 
-    def truth(self, snippets: Mapping[str, int | None]) -> tuple[GroundTruth, list[str]]:
+    def truth(self, snippets: Mapping[str, int | None]) -> tuple[GroundTruth, tuple[str, ...]]:
         """Return the ground truth of the videos named in `snippets` (None: not known), and what is odd in it.
 
         The other test videos are its excluded ones.
@@ -52,7 +52,8 @@ class AnnotatedSet:
             name: replace(video, snippets=snippets[name]) for name, video in self.videos.items() if name in snippets
         }
         left_out = tuple(name for name in self.videos if name not in snippets)
-        return build_truth(self.card, chosen, self.annotations, left_out, featured=False)
+        truth, odd = build_truth(self.card, chosen, self.annotations, left_out, featured=False)
+        return truth, odd.lines
 
 
 def read_annotated(card: DatasetCard, features: str | None, root: Path) -> AnnotatedSet:
@@ -78,7 +79,10 @@ def read_annotated(card: DatasetCard, features: str | None, root: Path) -> Annot
         raise UserError(f"{root}: no {expected.list} here (nor in list/ or lists/), which names the test videos")
     if len(test) != expected.videos:
         where = list(test.values())[-1].where
-        raise UserError(f"{where}: {len(test)} videos, the card of {card.name} expects {expected.videos} in test")
+        raise UserError(
+            f"{where}: {len(test)} videos, the card of {card.name} expects {expected.videos} in test; if the list is "
+            "right, the card's `splits.test.videos` is wrong"
+        )
     # Some annotation files are of training videos as well.
     listed = _listed(card, features, root, "train") | test
     annotations = read_annotations(card, path, {name: video.labels for name, video in listed.items()})

@@ -52,13 +52,17 @@ def read_array(path: Path, instead: str = "save plain float arrays with numpy.sa
 
 
 def read_features(
-    path: Path, spec: FeatureCard, audio: Path | None = None, rounded: Callable[[Path], None] = lambda path: None
+    path: Path,
+    name: str,
+    spec: FeatureCard,
+    audio: Path | None = None,
+    rounded: Callable[[Path], None] = lambda path: None,
 ) -> list[Features]:
-    """Return the features `[T, D]` of each crop in one file, in the card's dtype; T = 0 is a video without features.
+    """Return the features `[T, D]` of each crop in one file of the feature set `name`, in the card's dtype.
 
-    One array, or as many as the card has crops where they are stacked `[T, crops, D]`. `audio`: file of the audio
-    features `[T, audio_dim]` that go behind the visual ones of every crop. `rounded` is called with a file of double
-    precision, which becomes single.
+    T = 0 is a video without features. One array, or as many as the card has crops where they are stacked
+    `[T, crops, D]`. `audio`: file of the audio features `[T, audio_dim]` that go behind the visual ones of every crop.
+    `rounded` is called with a file of double precision, which becomes single.
 
     Raises:
         Damaged: a file is not whole, see `read_array`.
@@ -67,19 +71,19 @@ def read_features(
     array = _read_rows(path, spec.file_dim) if spec.text else read_array(path)
     shape = (spec.crops, spec.file_dim) if spec.stacked else (spec.file_dim,)
     if array.ndim != len(shape) + 1 or array.shape[1:] != shape:
-        raise UserError(f"{path}: {wrong_shape(array.shape, spec.file_dim, spec)}")
+        raise UserError(f"{path}: {wrong_shape(array.shape, name, spec)}")
     array = _checked(path, array, spec, rounded)
     crops = [array[:, crop] for crop in range(spec.crops)] if spec.stacked else [array]
     if audio is not None:
-        heard = _read_audio(audio, spec, rounded)
+        heard = _read_audio(audio, name, spec, rounded)
         crops = [_joined(path, crop, audio, heard) for crop in crops]
     return [crop.astype(spec.dtype, copy=False) for crop in crops]
 
 
-def _read_audio(path: Path, spec: FeatureCard, rounded: Callable[[Path], None]) -> Features:
+def _read_audio(path: Path, name: str, spec: FeatureCard, rounded: Callable[[Path], None]) -> Features:
     array = read_array(path)
     if array.ndim != 2 or array.shape[1] != spec.audio_dim:
-        raise UserError(f"{path}: {wrong_shape(array.shape, spec.audio_dim, spec)}")
+        raise UserError(f"{path}: {wrong_shape(array.shape, name, spec, audio=True)}")
     return _checked(path, array, spec, rounded)
 
 

@@ -36,8 +36,10 @@ class DatasetCard(Part):
     """A data set. `family` names whose per-dataset method defaults apply; `preset` is the default preset.
 
     `name_label`: expression that finds a video's label in its name: the named group that matches, else the text of the
-    unnamed one. `fps`: frames per second of its videos, for what is counted in seconds or hours (0: not known).
-    `licence` and `source`: on what terms and where the data are had, if it is to be said.
+    unnamed one. `frame_counts`: a csv file with the header `video,frames` and a line for every video of both lists.
+    `alignment: {kind: segments}` and the protocol rules "exact", "padded" and "whole" need it, unless the annotations
+    say how many frames a video has. `fps`: frames per second of its videos, for what is counted in seconds or hours (0:
+    not known). `licence` and `source`: on what terms and where the data are had, if it is to be said.
     """
 
     name: Name

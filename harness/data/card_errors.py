@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from harness.field_errors import nearest, reason
 from harness.printable import shortened
 
 
@@ -23,25 +23,18 @@ def explain(error: ValidationError, card: type[BaseModel]) -> str:
         loc = each["loc"]
         if each["type"] == "extra_forbidden":
             lacking = [other[-1] for other in missing if other[:-1] == loc[:-1]]
-            near = _nearest(str(loc[-1]), map(str, lacking), _fields(card, loc[:-1]))
-            hint = f", did you mean {near}?" if near else ""
+            word, known = str(loc[-1]), _fields(card, loc[:-1])
+            # What lacks was sooner meant than what may be there.
+            near = nearest(word, map(str, lacking), cutoff=0.5) or nearest(word, known)
+            hint = f", did you mean {near}?" if near else f"; known: {', '.join(known)}"
             parts.append(f"field {_dotted(loc)} is not known{hint}")
         elif each["type"] != "missing":
-            parts.append(f"field {_dotted(loc)}: {each['msg']}" if loc else each["msg"])
+            parts.append(f"field {_dotted(loc)}: {reason(each, ())}" if loc else reason(each, ()))
     return "; ".join(parts)
 
 
 def _dotted(loc: Iterable[int | str]) -> str:
     return ".".join(shortened(str(step)) for step in loc)
-
-
-def _nearest(word: str, lacking: Iterable[str], known: Iterable[str]) -> str:
-    """The field that was meant: one that lacks, sooner than one that may be there; "" if none is near."""
-    for pool, cutoff in ((list(lacking), 0.5), (list(known), 0.6)):
-        begun = [name for name in pool if word.startswith(name) or name.startswith(word)]
-        if close := begun or difflib.get_close_matches(word, pool, n=1, cutoff=cutoff):
-            return close[0]
-    return ""
 
 
 def _fields(card: type[BaseModel], loc: Iterable[int | str]) -> list[str]:

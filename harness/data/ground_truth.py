@@ -33,6 +33,27 @@ class Count:
     where: str
 
 
+@dataclass(frozen=True)
+class Oddities:
+    """What deserves a look in annotations, a line each: events `cut` at the end of their video, and the `rest`."""
+
+    cut: tuple[str, ...]
+    rest: tuple[str, ...]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*self.cut, *self.rest)
+
+    @property
+    def summary(self) -> tuple[str, ...]:
+        """The same, with a single line for all events that are cut: real annotations have many of them."""
+        if len(self.cut) < 2:
+            return self.lines
+        count = f"{len(self.cut):,} events end beyond their videos and are cut at the end"
+        return (f"{count}, the first: {self.cut[0].removesuffix('; cut')}", *self.rest)
+
+
 def frame_counts(card: DatasetCard, root: Path) -> dict[str, Count]:
     """Return the frames of every video that the card's file of frame counts names; none if the card has no such file.
 
@@ -57,18 +78,18 @@ def build_truth(
     annotations: Annotations,
     excluded: tuple[str, ...],
     featured: bool = True,
-) -> tuple[GroundTruth, list[str]]:
-    """Return the ground truth of `videos`, in their order, and a line for each event that is odd, such as one
-    that reaches beyond its video.
+) -> tuple[GroundTruth, Oddities]:
+    """Return the ground truth of `videos`, in their order, and what is odd in it.
 
     The card's totals are those of the videos with features. Where it is others (`featured` is False), all of them with
-    other totals are such a line, and some of them are not compared.
+    other totals are odd, and some of them are not compared.
 
     Raises:
         UserError: an abnormal video has no event, frame counts disagree, or totals are not those of the card.
     """
     truths: dict[str, VideoTruth] = {}
-    warnings: list[str] = []
+    cut: list[str] = []
+    remarks: list[str] = []
     if lacking := unannotated({name: video.labels for name, video in videos.items()}, annotations):
         raise UserError(f"{videos[lacking[0]].where}: {_no_event(card, lacking, annotations)}")
     for name, video in videos.items():
@@ -77,7 +98,8 @@ def build_truth(
         frames = frames_of(card, name, video, annotation)
         if annotation is not None:
             events, beyond = _placed(card, name, frames, annotation)
-            warnings += beyond
+            cut += beyond
+            remarks += [f"{annotation.where}: {annotation.remark}"] if annotation.remark else []
         truths[name] = VideoTruth(frames, video.labels, events)
     ground = GroundTruth(
         dataset=card.name,
@@ -88,10 +110,10 @@ def build_truth(
         map_variant=card.protocol.map,
         excluded=excluded,
     )
-    odd = _odd_totals(card, ground) if featured or not excluded else []
-    if odd and featured:
-        raise UserError(odd[0])
-    return ground, warnings + odd
+    totals = _odd_totals(card, ground) if featured or not excluded else []
+    if totals and featured:
+        raise UserError(totals[0])
+    return ground, Oddities(tuple(cut), (*remarks, *totals))
 
 
 def unannotated(labels: Mapping[str, tuple[int, ...]], annotations: Annotations) -> list[str]:
@@ -143,20 +165,37 @@ def frames_of(card: DatasetCard, name: str, video: Tested, annotation: Annotatio
             raise UserError(f"{where}: no number of snippets of {name}, which the frame rule {rule!r} needs")
         return video.snippets * stride
     if counted is None:
-        raise UserError(f"{where}: no frame count of {name}, which the frame rule {rule!r} needs")
+        raise UserError(f"{where}: no frame count of {name}; {_counts_needed(card)}")
     if rule == "exact":
         return counted
     return counted // stride * stride if rule == "whole" else -(-counted // stride) * stride
 
 
+def _counts_needed(card: DatasetCard) -> str:
+    """What of the card needs the frames of a video, and how they are given."""
+    if card.frame_counts:
+        return (
+            f"{card.frame_counts} (the card's `frame_counts`) needs a line video,frames for every video of both lists"
+        )
+    rule = card.protocol.rule
+    why = f"protocol.rule `{rule}`" if rule else f"alignment `{card.alignment.kind}`"
+    return (
+        f"{why} needs `frame_counts: FILE.csv` at the top level of the card, a file under --root with the header "
+        "video,frames and a line for every video of both lists"
+    )
+
+
 def _placed(card: DatasetCard, name: str, frames: int, annotation: Annotation) -> tuple[tuple[Event, ...], list[str]]:
-    """Check events against the video's end. What reaches beyond is kept as annotated: scoring cuts it there."""
+    """Check events against the video's end, with a line for each that reaches beyond.
+
+    It is kept as annotated: scoring cuts it there.
+    """
     assert card.annotations is not None
     masks = card.annotations.format == "frame-masks"
     # Without exact counts a video may have lost up to one snippet, when features were extracted or by the rule.
     slack = 0 if card.frame_rule == "exact" else card.alignment.stride
     events = []
-    warnings = [f"{annotation.where}: {annotation.remark}"] if annotation.remark else []
+    beyond = []
     for event in annotation.events:
         if event.start >= frames + slack:
             raise UserError(f"{annotation.where}: event starts at frame {event.start}, {name} ends at {frames}")
@@ -165,9 +204,9 @@ def _placed(card: DatasetCard, name: str, frames: int, annotation: Annotation) -
             event = Event(event.start, max(event.end, frames), event.label)
         elif event.end > frames:
             line = f"event of {name} ends at frame {event.end}, beyond the video's {frames}; cut"
-            warnings.append(f"{annotation.where}: {line}")
+            beyond.append(f"{annotation.where}: {line}")
         events.append(event)
-    return tuple(events), warnings
+    return tuple(events), beyond
 
 
 def _odd_totals(card: DatasetCard, truth: GroundTruth) -> list[str]:

@@ -27,13 +27,15 @@ Progress = Callable[[int, int], None]
 class ImportReport:
     """What was imported: the bank, the videos left out for having no snippets, and what deserves a look.
 
-    `lacks` are the files of an incomplete data set that are missing or damaged.
+    `lacks` are the files of an incomplete data set that are missing or damaged. `condensed`: a warning stands for
+    several lines of the bank's remarks.
     """
 
     bank: Bank
     excluded: Mapping[SplitName, tuple[str, ...]]
     warnings: tuple[str, ...]
     lacks: Mapping[SplitName, tuple[Lack, ...]] = field(default_factory=dict)
+    condensed: bool = False
 
 
 def import_features(
@@ -85,12 +87,13 @@ def import_features(
         known = card if "test" not in shares or shares["test"].whole else card.without_totals
         truth, odd = build_truth(known, tested, annotations, unscored)
         variants, reasons = _variants(known, root, labels, tested, unscored)
-        warnings = [*annotations.warnings, *_rounded(copy.rounded), *odd]
-        remarks = [*warnings, *_remarks(excluded, lacks, shares)]
+        plain = [*annotations.warnings, *_rounded(copy.rounded)]
+        remarks = [*plain, *odd.lines, *_remarks(excluded, lacks, shares)]
         writer.finish(truth, excluded, f"{root.name}, {copy.total} files", variants, reasons, shares, remarks)
     bank = Bank(path)
     bank.seal()
-    return ImportReport(bank, excluded, tuple(warnings), {split: tuple(each) for split, each in lacks.items()})
+    lacking = {split: tuple(each) for split, each in lacks.items()}
+    return ImportReport(bank, excluded, (*plain, *odd.summary), lacking, odd.summary != odd.lines)
 
 
 @dataclass
@@ -129,7 +132,7 @@ class _Copy:
 
     def _item(self, writer: BankWriter, split: SplitName, source: Source) -> None:
         spec, video = self.card.features[self.features], source.file.video
-        arrays = read_features(source.file.path, spec, source.audio, self.rounded.append)
+        arrays = read_features(source.file.path, self.features, spec, source.audio, self.rounded.append)
         self.files[split][video] += 1
         _check_length(self.card, source, len(arrays[0]), self.snippets, self.counts)
         for crop in source.crops:

@@ -9,6 +9,7 @@ from harness.data.card import PROSE, DatasetCard, read_card
 from harness.errors import UserError
 from harness.io.atomic import write_text
 from harness.paths import banks_dir, own_cards_dir
+from harness.printable import shortened
 
 
 def own_names() -> tuple[str, ...]:
@@ -56,6 +57,19 @@ def check_same(card: DatasetCard, where: str) -> None:
         )
 
 
+def changes(card: DatasetCard) -> str:
+    """Return which facts of the card kept under this name are others now, such as `mine: fps 25 -> 30`; "" for none."""
+    if card.name not in own_names():
+        return ""
+    try:
+        kept = own_card(card.name)
+    except UserError:  # a damaged card says nothing
+        return ""
+    before, now = (each.model_dump(mode="json") for each in (kept, card))
+    found = [_changed(*each) for each in _unequal("", before, now)]
+    return f"{card.name}: {', '.join(found)}" if found else ""
+
+
 def _banks(name: str) -> list[Path]:
     return [path.parent for path in sorted(banks_dir().glob(f"{name}/[!.]*/bank.json"))]
 
@@ -63,11 +77,23 @@ def _banks(name: str) -> list[Path]:
 def _differences(one: DatasetCard, other: DatasetCard) -> list[str]:
     """Fields in which two cards differ, but for prose."""
     left, right = (card.model_dump(mode="json", exclude=PROSE) for card in (one, other))
-    return [inner for field in left for inner in _unequal(field, left[field], right[field])]
+    return [name for name, *_ in _unequal("", left, right)]
 
 
-def _unequal(name: str, left: Any, right: Any) -> list[str]:
+def _unequal(name: str, left: Any, right: Any) -> list[tuple[str, Any, Any]]:
+    """Where two trees differ: the dotted names of the innermost fields, with both values (None: not there)."""
     if isinstance(left, dict) and isinstance(right, dict):
         keys = dict.fromkeys([*left, *right])
-        return [inner for key in keys for inner in _unequal(f"{name}.{key}", left.get(key), right.get(key))]
-    return [name] if left != right else []
+        inside = f"{name}." if name else ""
+        return [each for key in keys for each in _unequal(f"{inside}{key}", left.get(key), right.get(key))]
+    return [(name, left, right)] if left != right else []
+
+
+def _changed(name: str, old: Any, new: Any) -> str:
+    if isinstance(old or new, (dict, list)):
+        return f"{name} {'added' if not old else 'changed' if new else 'removed'}"
+    return f"{name} {_shown(old)} -> {_shown(new)}"
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else shortened(repr(value), 40)

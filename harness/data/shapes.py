@@ -15,14 +15,17 @@ _WIDTHS = {
 }
 
 
-def wrong_shape(shape: tuple[int, ...], width: int, spec: FeatureCard) -> str:
+def wrong_shape(shape: tuple[int, ...], name: str, spec: FeatureCard, audio: bool = False) -> str:
     """Return what is wrong with an array of a feature file, what it looks like, and what helps.
 
-    `width` is what the features of the file should have, `spec` the card's feature set.
+    `spec` is the card's feature set `name`; `audio`: the file is of its audio features.
     """
-    stacked = spec.stacked and width == spec.file_dim
+    width = spec.audio_dim if audio else spec.file_dim
+    less = f" less `features.{name}.audio_dim`" if spec.audio_dim and not audio else ""
+    field = f"`features.{name}.{'audio_dim' if audio else 'dim'}`{less} of the card"
+    stacked = spec.stacked and not audio
     expected = f"(snippets, {spec.crops}, {width})" if stacked else f"(snippets, {width})"
-    return f"shape {shape}, expected {expected}{_hint(shape, width, spec, stacked)}"
+    return f"shape {shape}, expected {expected} by {field}{_hint(shape, width, spec, stacked)}"
 
 
 def _hint(shape: tuple[int, ...], width: int, spec: FeatureCard, stacked: bool) -> str:

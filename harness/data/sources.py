@@ -193,15 +193,18 @@ def _check_counts(
     """A list has as many videos, in all and per class, as the card says; of a part, not more."""
     expected = card.splits[split]
     if len(videos) != expected.videos and not (partial and len(videos) < expected.videos):
-        hint = f"; {PARTIAL}" if len(videos) < expected.videos else ""
+        hint = f"; if it is not, {PARTIAL}" if len(videos) < expected.videos else ""
         raise UserError(
-            f"{where}: {len(videos)} videos, the card of {card.name} expects {expected.videos} in {split}{hint}"
+            f"{where}: {len(videos)} videos, the card of {card.name} expects {expected.videos} in {split}; "
+            f"if the list is right, the card's `splits.{split}.videos` is wrong{hint}"
         )
     counts = Counter(card.class_names[label] for labels in videos.values() for label in labels)
     wrong = {name: n for name, n in expected.classes.items() if counts[name] != n}
     if any(counts[name] > n for name, n in wrong.items()) or (wrong and not partial):
         each = ", ".join(f"{name} {counts[name]} (expected {n})" for name, n in wrong.items())
-        raise UserError(f"{where}: videos per class disagree with the card of {card.name}: {each}")
+        raise UserError(
+            f"{where}: videos per class disagree with the card of {card.name} (its `splits.{split}.classes`): {each}"
+        )
 
 
 def _with_all_crops(

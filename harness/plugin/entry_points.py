@@ -10,6 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import BrokenMethod, one_line
+from harness.field_errors import reason
+from harness.plugin.card import MethodCard
 
 
 def entries(group: str, ours: tuple[str, ...]) -> tuple[dict[str, EntryPoint], dict[str, str]]:
@@ -48,4 +50,6 @@ def _reason(error: BaseException) -> str:
         return one_line(error)
     first = error.errors()[0]
     field = ".".join(map(str, (error.title, *first["loc"])))
-    return f"{field}: {first['msg']}, got {first['input']!r}"[:300]
+    known = MethodCard.model_fields if error.title == MethodCard.__name__ else ()
+    got = "" if first["type"] == "extra_forbidden" else f", got {first['input']!r}"
+    return f"{field}: {reason(first, known)}{got}"[:300]

@@ -15,6 +15,7 @@ from harness.data.bank import Bank
 from harness.data.card import DatasetCard
 from harness.data.cards import find_card, open_bank
 from harness.errors import BrokenMethod, Unsupported, UserError
+from harness.field_errors import reason
 from harness.plugin import contract
 from harness.plugin.contract import blamed
 from harness.plugin.method import Method, MethodConfig
@@ -79,7 +80,7 @@ def matrix_of(where: str, fields: Mapping[Any, Any]) -> Matrix:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
         known = ", ".join(Matrix.model_fields)
-        raise UserError(f"{where}: {field}: {first['msg']} (fields: {known})") from error
+        raise UserError(f"{where}: {field}: {reason(first, Matrix.model_fields)} (fields: {known})") from error
 
 
 def plan(matrix: Matrix, out: Path, threads: int, fresh: bool = False) -> Plan:

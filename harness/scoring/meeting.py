@@ -94,7 +94,7 @@ def meet_annotations(
             )
         snippets = _snippets(card, rows, given or card.alignment, path)
     truth, warnings = annotated.truth(snippets)
-    return Meeting(truth, places, tuple(ignored), tuple(warnings))
+    return Meeting(truth, places, tuple(ignored), warnings)
 
 
 def _needed(card: DatasetCard) -> str:

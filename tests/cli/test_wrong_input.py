@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 WRONG = {
     "unknown method": (["run", "--methods", "dsanett"], "unknown method 'dsanett'; did you mean dsanet"),
+    "uninstalled method": (["run", "--methods", "quux"], "once its package is installed (`pip install -e DIR`)"),
     "no method": (["run", "--methods", ","], "--methods is empty"),
     "unknown dataset": (["run", "--methods", "baseline", "--dataset", "ucf"], "ucf"),
     "unknown features": (["run", "--methods", "baseline", "--features", "i3d"], "no feature set 'i3d'"),
@@ -27,7 +28,10 @@ WRONG = {
     "device": (["run", "--methods", "baseline", "--device", "tpu"], "cpu or cuda"),
     "preset": (["run", "--methods", "baseline", "--preset", "slow"], "no preset 'slow'"),
     "override form": (["run", "--methods", "baseline", "--set", "epochs"], "METHOD.key=value"),
-    "override key": (["run", "--methods", "baseline", "--set", "baseline.epoch=3"], "--set deepmil.epoch: "),
+    "override key": (
+        ["run", "--methods", "baseline", "--set", "baseline.epoch=3"],
+        "--set deepmil.epoch: not known, did you mean epochs? (settings of deepmil: ",
+    ),
     "override value": (["run", "--methods", "baseline", "--set", "deepmil.epochs=many"], "--set deepmil.epochs: "),
     "override of another": (["run", "--methods", "baseline", "--set", "dsanet.epochs=1"], "not among the methods"),
     "not imported": (["run", "--methods", "baseline", "--dataset", "ucf-crime"], "harness data import ucf-crime"),

@@ -61,6 +61,20 @@ def test_warnings_and_empty_videos_go_to_standard_error(harness: Call, tree: Tre
     assert json.loads(stdout)["splits"]["test"]["excluded"] == ["Arrest001_x264"]
 
 
+def test_events_that_are_cut_are_one_line_and_a_list_in_a_file(harness: Call, tree: Tree, card: str) -> None:
+    tree.edit("annotations.txt", "16  40", "90  99999")
+    tree.edit("annotations.txt", "50  90", "50  113")
+    code, _, stderr = harness("data", "import", card, "--root", str(tree.root))
+    assert code == 0
+    *_, warning, pointer = stderr.splitlines()
+    first = f"{tree.root}/annotations.txt:1: event of Abuse028_x264 ends at frame 99999, beyond the video's 96"
+    assert f": {first}" in warning
+    assert warning.startswith("warning: 2 events end beyond their videos and are cut at the end, the first: ")
+    lines = Path(pointer.removeprefix("all of it, line by line: ")).read_text().splitlines()
+    second = f"{tree.root}/annotations.txt:2: event of Arrest001_x264 ends at frame 113, beyond the video's 112"
+    assert lines == [f"{first}; cut", f"{second}; cut"]
+
+
 def test_verify_fails_with_exit_code_1(harness: Call, tree: Tree, card: str) -> None:
     file = tree.load().bank.path / "test.npy"
     file.write_bytes(file.read_bytes()[:-1] + b"\x00")

@@ -91,6 +91,20 @@ def test_hlnet_with_five_crops_and_codes_in_the_name(tmp_path: Path) -> None:
     assert Bank(bank.path, "merged").truth().videos[XD_TEST[0]].events == (Event(0, 17, 2), Event(30, 60, 2))
 
 
+def test_the_width_of_each_file_is_that_of_a_field(tmp_path: Path) -> None:
+    tree = hlnet(tmp_path / "xd", "i3d-vggish", 5)
+    tree.array(f"vggish-features/{XD_TEST[0]}__vggish.npy", array(XD_TEST[0], 5, 2))
+    with pytest.raises(
+        UserError, match=r"\(5, 2\), expected \(snippets, 1\) by `features.i3d-vggish.audio_dim` of the"
+    ):
+        tree.load()
+    (file,) = tree.root.rglob(f"{XD_TEST[0]}__0.npy")
+    np.save(file, array(XD_TEST[0], 5, 7))
+    both = r"`features.i3d-vggish.dim` less `features.i3d-vggish.audio_dim`"
+    with pytest.raises(UserError, match=rf"\(5, 7\), expected \(snippets, 3\) by {both} of the card"):
+        tree.load()
+
+
 @pytest.mark.parametrize("audio_rows", [5, 4], ids=["as-many", "one-less"])
 def test_audio_goes_behind_every_crop_and_the_last_visual_row_goes(tmp_path: Path, audio_rows: int) -> None:
     bank = hlnet(tmp_path / "xd", "i3d-vggish", audio_rows).load().bank

@@ -90,6 +90,26 @@ def test_the_same_card_may_change_its_prose_and_gain_feature_sets(harness: Call,
     assert (code, "features.clip;" in line) == (2, True)
 
 
+def test_an_import_says_which_facts_of_the_card_changed(harness: Call, tree: Tree) -> None:
+    def told(*options: str) -> list[str]:
+        code, _, stderr = harness("data", "import", tree.write_card(), "--root", str(tree.root), *options)
+        assert code == 0
+        return [line for line in stderr.splitlines() if line.startswith("small-ucf: ")]
+
+    tree.change(fps=25)
+    assert told() == []
+    assert told() == []
+    tree.change(fps=30)
+    assert told() == ["small-ucf: fps 25 -> 30"]
+    clip = tree.card.model_dump()["features"]["clip"]
+    tree.change(title="Another title", features={"clip": clip, "other": clip})
+    assert told() == ["small-ucf: title 'Small UCF' -> 'Another title', features.other added"]
+    tree.change(protocol={"primary": "frame_ap"})
+    assert told("--replace") == ["small-ucf: protocol.primary 'frame_auc' -> 'frame_ap'"]
+    (own_cards_dir() / "small-ucf.yaml").write_text("name: [")
+    assert told() == []
+
+
 def test_a_failed_import_keeps_no_card(harness: Call, tree: Tree) -> None:
     (tree.root / "test.csv").unlink()
     assert _import(harness, tree)[0] == 2

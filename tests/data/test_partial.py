@@ -80,7 +80,10 @@ def test_expected_frames_are_those_of_a_whole_test_set(tree: Tree) -> None:
 def test_lists_of_a_part_are_a_part(tree: Tree) -> None:
     tree.edit("train.csv", "/home/someone/Desktop/UCFClipFeatures/Abuse/Abuse001_x264__0.npy,Abuse\n", "")
     tree.edit("train.csv", "/home/someone/Desktop/UCFClipFeatures/Abuse/Abuse001_x264__1.npy,Abuse\n", "")
-    with pytest.raises(UserError, match=r"2 videos, the card of small-ucf expects 3 in train; .*--partial"):
+    expected = (
+        "2 videos, the card of small-ucf expects 3 in train; if the list is right, the card's `splits.train.videos` "
+    )
+    with pytest.raises(UserError, match=f"{expected}is wrong; if it is not, .*--partial"):
         tree.load()
     assert _partial(tree).bank.partial == "2 of 3 training videos"
     tree.change(splits={**tree.card.model_dump()["splits"], "train": {"list": "train.csv", "videos": 1}})

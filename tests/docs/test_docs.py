@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer
 import yaml
 
 from harness.cli.app import app
-from harness.data.card import DatasetCard
+from harness.data.card import PROSE, DatasetCard
+from harness.data.card_parts import FrameRule
+from harness.plugin.card import MethodCard
 from harness.records.request import Matrix
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,6 +94,43 @@ def test_the_method_to_copy_is_the_example() -> None:
     page, example = ROOT / "docs/how-to/method.md", ROOT / "examples/harness-topk-mil"
     assert (example / "harness_topk_mil.py").read_text(encoding="utf-8") in _blocks(page, "python")
     assert (example / "pyproject.toml").read_text(encoding="utf-8") in _blocks(page, "toml")
+
+
+def test_the_page_on_methods_has_every_family() -> None:
+    page = (ROOT / "docs/how-to/method.md").read_text(encoding="utf-8")
+    families = get_args(MethodCard.model_fields["family"].annotation)
+    (line,) = re.findall(r"The card's `family` is .*?\.", page, re.DOTALL)
+    assert re.findall(r"`(\w+)`", line)[1:] == list(families)
+
+
+def test_the_readme_and_the_tutorial_say_one_time_of_the_first_run() -> None:
+    times = [re.findall(r"\d+ min \d+ s", (ROOT / page).read_text()) for page in ("README.md", "docs/tutorial.md")]
+    assert times[0] == times[1] != []
+
+
+def test_the_page_on_data_sets_names_the_facts_that_an_import_may_change() -> None:
+    page = (ROOT / "docs/how-to/data-set.md").read_text(encoding="utf-8")
+    (said,) = re.findall(r"what changes no run:(.*?), descriptions, further feature sets", page, re.DOTALL)
+    assert set(re.findall(r"`(\w+)`", said)) == PROSE
+
+
+def test_the_page_on_data_sets_explains_the_last_line_of_an_import() -> None:
+    page = (ROOT / "docs/how-to/data-set.md").read_text(encoding="utf-8")
+    (said,) = re.findall(r"^- \*frames of a test video\*.*?(?=^- )", page, re.DOTALL | re.MULTILINE)
+    assert set(get_args(FrameRule)) <= set(re.findall(r"`(\w+)`", said))
+    assert re.search(r"^- \*other protocols\* .*@", page, re.DOTALL | re.MULTILINE)
+    assert "`harness data info shop`" in page
+
+
+def test_pages_that_the_site_makes_say_so_in_their_first_line() -> None:
+    for page in ("plugin", "cards"):
+        text = (ROOT / f"docs/reference/{page}.md").read_text(encoding="utf-8")
+        said = re.search(
+            r"^# .+\n\nThis page is made when the site is built: `tox -e docs`; in Python: `help\((.+)\)`", text
+        )
+        assert said
+        module, _, name = said[1].rpartition(".")
+        assert getattr(importlib.import_module(module), name).__doc__
 
 
 def test_json_is_json() -> None:

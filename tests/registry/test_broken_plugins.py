@@ -47,7 +47,7 @@ BAD = {
     ),
     "unknown field": (
         source('card = MethodCard(name="bad", title="Bad", family="mil", venu="CVPR")'),
-        "MethodCard.venu: Extra inputs are not permitted, got 'CVPR'",
+        "MethodCard.venu: not known, did you mean venue?)",
     ),
     "missing field": (source('card = MethodCard(name="bad", family="mil")'), "MethodCard.title: Field required"),
     "another name": (

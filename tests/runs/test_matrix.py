@@ -69,7 +69,7 @@ def test_sweeps_may_hold_tuples_and_repeat_nothing(demo: Bank) -> None:
 
 
 WRONG = {
-    "methods: [baseline]\nseed: 3\n": "seed: Extra inputs are not permitted",
+    "methods: [baseline]\nseed: 3\n": "seed: not known, did you mean seeds?",
     "datasets: [demo]\n": "methods: Field required",
     "methods: [baseline]\nseeds: [1, x]\n": "seeds.1: ",
     "methods: [baseline]\nselection: best\n": "selection.0: ",
