@@ -36,6 +36,26 @@ class Run:
         return self._files.result
 
     @property
+    def id(self) -> str:
+        """Its id, which is also the name of its directory."""
+        return self._files.result.id
+
+    @property
+    def method(self) -> str:
+        """The name of its method."""
+        return self._files.result.method
+
+    @property
+    def dataset(self) -> str:
+        """The name of its data set."""
+        return self._files.result.dataset
+
+    @property
+    def seed(self) -> int:
+        """Its seed."""
+        return self._files.result.seed
+
+    @property
     def metrics(self) -> dict[str, float]:
         """Its metrics, fractions by name."""
         return dict(self._files.result.metrics)

@@ -99,7 +99,9 @@ def test_runs(made: tuple[Path, list[dict]]) -> None:
     for row in rows:
         mean = frame.loc[frame.method == row["method"], "frame_auc"].mean()
         assert mean == pytest.approx(row["frame_auc"], abs=1e-12)
-    trained = next(run for run in runs if run.result.method == "deepmil")
+    trained = next(run for run in runs if run.method == "deepmil")
+    facts = (trained.id, trained.method, trained.dataset, trained.seed)
+    assert facts == (trained.directory.name, "deepmil", "demo", trained.result.seed)
     assert trained.history["epoch"].tolist() == [1, 2]
     assert np.isfinite(trained.history["loss"]).all()
     video = trained.predictions.videos[3]
