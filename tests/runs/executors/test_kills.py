@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import time
@@ -31,6 +32,12 @@ MATRIX = (
     *("--set", "faulty.pause=0.05", "--sweep", "faulty.epochs=3,6,9", "--set", "deepmil.epochs=3"),
 )
 KILLS = 100 if SCALE else 3
+# What Python itself says in a process that was just started, before any code of ours, when its parent is killed before
+# it could say what to do.
+UNBORN = re.compile(
+    r'Traceback \(most recent call last\):\n  File "<string>", line 1, in <module>\n'
+    r'(?:  (?:File ".*multiprocessing/spawn\.py"|  ).*\n)+EOFError: Ran out of input\n'
+)
 
 
 @pytest.mark.slow
@@ -55,7 +62,9 @@ def test_killed_at_random(command: Command, tmp_path: Path) -> None:
                 os.kill(rng.choice(victims), signal.SIGKILL)
                 killed += 1
         stdout, stderr = process.communicate(timeout=900)
-        assert "Traceback" not in stderr
+        if process.returncode == -signal.SIGKILL:
+            stderr = UNBORN.sub("", stderr)
+        assert "Traceback" not in stderr, stderr
         assert not [pid for pid in victims if _alive(pid)], "workers go with their parent"
     process = command(cut, *MATRIX)
     stdout, stderr = process.communicate(timeout=900)
