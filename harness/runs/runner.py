@@ -11,6 +11,7 @@ from typing import Protocol
 
 from harness.errors import Unwritable
 from harness.io.atomic import check_room, tidy
+from harness.io.interrupts import without_interrupts
 from harness.records.result import RunResult
 from harness.records.run_directory import open_run
 from harness.runs.claims import Claims
@@ -116,7 +117,8 @@ def compute_orders(
                 _fill(state, executor, claims, display)
                 if state.running and not loaded:
                     loaded = True
-                    meanwhile()
+                    with without_interrupts():  # which Python would print in the middle of an import
+                        meanwhile()
                 if state.unsent:  # the workers compute meanwhile
                     send(state.unsent.popleft())
                 elif state.running:

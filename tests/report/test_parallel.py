@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 # Stopped meanwhile, so that the pool is certain to be about to end when one of its processes is killed.
 SCRIPT = """
-import multiprocessing, os, signal, sys, time
+import contextlib, multiprocessing, os, signal, sys, time
 from harness.report import parallel
 parallel._cores = lambda: 2
 assert parallel.each(abs, range(-99, 0)) == list(range(99, 0, -1))
@@ -22,7 +22,8 @@ parallel._pool().shutdown(wait=False)
 time.sleep(1)
 os.kill(children[int(sys.argv[1])].pid, signal.SIGKILL)
 for child in children:
-    os.kill(child.pid, signal.SIGCONT)
+    with contextlib.suppress(ProcessLookupError):  # it may be gone already
+        os.kill(child.pid, signal.SIGCONT)
 """
 
 

@@ -12,11 +12,13 @@ from harness.paths import cache_dir
 from harness.tracking import client
 from harness.tracking.empty_store import copy_of_empty
 from harness.tracking.sqlite import sqlite_uri
+from tests.conftest import MAKE_STORE
 
 
 @pytest.fixture(autouse=True)
 def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(client, "_prepare_sqlite", MAKE_STORE)  # the real one, which other tests spare themselves
 
 
 def _content(path: Path) -> list[list[str]]:

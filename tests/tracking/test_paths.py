@@ -57,7 +57,8 @@ def test_any_path_holds_its_own_store(name: str, tmp_path: Path) -> None:
             assert sources.artifact(sources.runs[0], "truth.json").is_file()
 
 
-def test_a_fresh_store_is_made_in_place(tmp_path: Path) -> None:
+def test_a_fresh_store_is_made_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, demo_home: Path) -> None:
+    monkeypatch.setenv("HARNESS_HOME", str(demo_home))
     out = tmp_path / "q?x" / "50%25 runs"
     MAKE_STORE(out / "mlflow.db")
     open_store(sqlite_uri(out / "mlflow.db"), out)

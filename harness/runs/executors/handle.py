@@ -8,13 +8,13 @@ import multiprocessing
 import os
 import secrets
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
+from harness.io.interrupts import without_interrupts
 from harness.io.spawning import without_main
 from harness.runs.executors.death import cause, kills
 from harness.runs.executors.worker import serve
@@ -140,24 +140,6 @@ def _read(content: bytes) -> Message:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-@contextlib.contextmanager
-def without_interrupts() -> Iterator[None]:
-    """Hold back Ctrl-C meanwhile, also from a process that starts: one is not ready for it before it has started."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    # A mask is one thread's: another thread may take the signal, and Python would hand it to the main one.
-    missed: list[int] = []
-    main = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGINT, lambda number, _: missed.append(number)) if main else None
-    try:
-        yield
-    finally:
-        if handler is not None:
-            signal.signal(signal.SIGINT, handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        if missed:
-            signal.raise_signal(signal.SIGINT)
 
 
 @contextlib.contextmanager

@@ -7,12 +7,13 @@ import time
 from multiprocessing.connection import wait
 
 from harness.errors import HarnessError
+from harness.io.interrupts import without_interrupts
 from harness.paths import harness_home
 from harness.records.predictions import Predictions
 from harness.registry import is_ours
 from harness.runs.executors import Moved, Said, Tell
 from harness.runs.executors.ending import ended
-from harness.runs.executors.handle import Message, Worker, without_interrupts
+from harness.runs.executors.handle import Message, Worker
 from harness.runs.executors.memory import held, stopped
 from harness.runs.executors.perform import Failure, lost, words
 from harness.runs.method_side import LOOK, Computed

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from harness.cli.options import memory_size
+from harness.io.interrupts import without_interrupts
 from harness.runs.executors.death import cause, kills
-from harness.runs.executors.handle import without_interrupts
 from harness.runs.executors.memory import held, stopped, tree
 
 Command = Callable[..., "subprocess.Popen[str]"]

@@ -198,5 +198,5 @@ def test_ctrl_c_still_ends_the_command(
         raise KeyboardInterrupt
 
     install()
-    monkeypatch.setattr(perform, "execute", interrupted)
+    monkeypatch.setattr(perform, "execute_job", interrupted)
     assert harness("run", "--methods", "raising", "--out", str(tmp_path / "runs"))[0] == 130
