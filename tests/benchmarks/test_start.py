@@ -67,12 +67,12 @@ def test_start(
     if not benchmark.enabled:
         return
     for kind in Cost._fields:
-        seconds = {name: statistics.median(getattr(each, kind) for each in costs) for name, costs in measured.items()}
-        torch, further = seconds["torch"], (seconds["many"] - seconds["one"]) / further
+        seconds = {name: statistics.median(getattr(one, kind) for one in costs) for name, costs in measured.items()}
+        torch, each = seconds["torch"], (seconds["many"] - seconds["one"]) / further
         lines = (
             ("a finished run", seconds["finished"], FINISHED),
             ("one training-free run with its report", seconds["one"], FIRST),
-            ("each further one", further, EACH_FURTHER),
+            ("each further one", each, EACH_FURTHER),
         )
         for what, value, limit in lines:
             benchmark.extra_info[f"{what}, {kind}"] = value / torch
