@@ -33,7 +33,11 @@ def test_the_example_is_what_it_writes(harness: Harness, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("name", "title", "class_name"),
-    [("3d-Net", "3d net", "Method3dNet"), ("A_b", "A b", "AB"), ("x", "方法", "X"), ("torch", "Torch", "Torch")],
+    [
+        *(("3d-Net", "3d net", "Method3dNet"), ("A_b", "A b", "AB"), ("x", "方法", "X"), ("torch", "Torch", "Torch")),
+        *(("none", "None", "MethodNone"), ("method", "Method", "MethodMethod"), ("f", "F", "MethodF")),
+        ("schedule", "Schedule", "MethodSchedule"),
+    ],
 )
 def test_any_name_gives_a_package_that_parses(name: str, title: str, class_name: str) -> None:
     files = package_files(name, title)
@@ -43,7 +47,19 @@ def test_any_name_gives_a_package_that_parses(name: str, title: str, class_name:
     assert entry == {name: f"{module}:{class_name}"}
     classes = [each.name for each in ast.parse(files[f"{module}.py"]).body if isinstance(each, ast.ClassDef)]
     assert classes == [f"{class_name}Config", class_name]
+    module_code = compile(files[f"{module}.py"], module, "exec")
+    names: dict[str, object] = {"__name__": module}
+    exec(module_code, names)
+    assert names[class_name].card.title == title
     assert not [path for path, text in files.items() if "$" in path + text]
+
+
+@pytest.mark.parametrize("title", ['say "x"', "a\nb", " ", "a\\", "\x1b[1m"])
+def test_titles_that_cannot_be(harness: Harness, tmp_path: Path, title: str) -> None:
+    code, _, stderr = harness("new-method", "mine", "--title", title, "--out", str(tmp_path))
+    assert code == 2
+    assert "expected words in one line" in stderr.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.errors import UserError
-from harness.text import planned
+from harness.runs import order
 from harness.text.loading import load_text_tower
 from harness.text.openai import from_openai_state
 from harness.text.tower import TextTower
@@ -178,8 +179,8 @@ def test_import_is_light() -> None:
 def test_planning_knows_the_embedded_tower_without_building_it(monkeypatch: pytest.MonkeyPatch) -> None:
     built = load_text_tower(None)
     calls: list[str | None] = []
-    monkeypatch.setattr(planned, "load_text_tower", lambda source: calls.append(source) or built)
-    tower = planned.planned_text_tower(None)
+    monkeypatch.setattr(order, "text_tower", cache(lambda source: calls.append(source) or built))
+    tower = order.planned_tower(None)
     for fact in ("name", "width", "dim", "layers", "context"):
         assert getattr(tower, fact) == getattr(built, fact)
     assert calls == []
