@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -15,9 +14,9 @@ import pytest
 
 from harness.data.bank import Bank
 from harness.data.cards import find_card, open_bank
-from harness.tracking import client as store
+from harness.tracking import client
+from harness.tracking import empty_store as empty_stores
 
-MAKE_STORE = store._prepare_sqlite
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -75,27 +74,27 @@ def demo(demo_home: Path, monkeypatch: pytest.MonkeyPatch) -> Bank:
 
 
 @pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh SQLite store of MLflow; making one takes ten seconds."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MAKE_STORE(path)
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return path
+def store_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the empty store of MLflow is kept that all new ones are copies of; making one takes seconds."""
+    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(autouse=True)
-def _ready_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stores that this process opens begin as a copy of the fresh one."""
+def _one_empty_store(store_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests have data directories of their own, but need not make an empty store each."""
+    monkeypatch.setattr(empty_stores, "cache_dir", lambda: store_cache)
 
-    def prepare(path: Path) -> None:
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(request.getfixturevalue("empty_store"), path)
-        MAKE_STORE(path)
 
-    if "empty_store" not in request.fixturenames:
-        monkeypatch.setattr(store, "_prepare_sqlite", prepare)
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory, store_cache: Path) -> Path:
+    """A fresh SQLite store of MLflow, for processes that a test starts."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(empty_stores, "cache_dir", lambda: store_cache)
+        client._prepare_sqlite(path)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from harness.comparison import result
 from harness.comparison.page import write_page
 from harness.comparison.sides import ComparedSides, find_sides
 from harness.comparison.sources import CompareRequest
-from harness.comparison.statistics import compare_sides as between
+from harness.comparison.statistics import compare_sides
 from harness.errors import UserError
 from harness.runs.checkpoint_evaluation import Progress
 from harness.runs.checkpoint_loading import Say
@@ -49,8 +49,8 @@ class Comparison:
 
     def write_page(self, path: str | Path) -> None:
         """Write the comparison as one self-contained HTML page."""
-        sides = self.sides
-        write_page(Path(path), self.result, sides.sides, sides.sources, sides.truth, sides.cautions)
+        found = self.sides
+        write_page(Path(path), self.result, found.sides, found.sources, found.truth, found.cautions)
 
     def _repr_html_(self) -> str:
         return str(self.to_frame().to_html(index=False))
@@ -101,14 +101,14 @@ def compare(
 
 
 def comparison_of(request: CompareRequest, resamples: int, say: Say, progress: Progress) -> Comparison:
-    """Compare those who are invited, and tell what happens meanwhile; raises UserError as `compare`."""
+    """Compare the sides that a request names, and tell what happens meanwhile; raises UserError as `compare`."""
     words = request.words
     if len(words) < 2:
         raise UserError(f"compare {' '.join(words)}: expected two or more sides")
     if request.root is not None and request.dataset is None:
         raise UserError("--root: holds the annotation files of a data set; name it with --dataset")
-    sides = find_sides(request, say, progress)
-    return Comparison(between(sides.sides, sides.truth, resamples, permutations=resamples), sides)
+    found = find_sides(request, say, progress)
+    return Comparison(compare_sides(found.sides, found.truth, resamples, permutations=resamples), found)
 
 
 @contextlib.contextmanager

@@ -17,9 +17,10 @@ _KILLED_WITH_PARENT = 1
 
 
 def killed_with_parent(number: int) -> None:
-    """Let the system kill this process once the thread of process `number` that started it is gone, however that came.
+    """Let the system kill this process once its parent, process `number`, has ended, even if that was killed.
 
-    Where the system cannot, this process ends itself, see `ended_with_parent`.
+    To the system the parent is the thread that started this process. Where the system cannot do it, a process that
+    `multiprocessing` started ends itself, see `ended_with_parent`; another one goes on.
     """
     if sys.platform != "linux":
         ended_with_parent()

@@ -45,19 +45,18 @@ __all__ = [
     "TrainingVideo",
 ]
 
+# The modules that hold the names; all others are in `harness.plugin.method`, which takes torch.
+_HOMES = {
+    "MethodCard": "harness.plugin.card",
+    "MethodConfig": "harness.plugin.config",
+    "Range": "harness.plugin.config",
+    "TextTower": "harness.text.tower",
+}
+
 
 def __getattr__(name: str) -> Any:
+    import importlib
+
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from harness.plugin import card, config
-
-    for light in (card, config):
-        if hasattr(light, name):
-            return getattr(light, name)
-    if name == "TextTower":
-        from harness.text.tower import TextTower
-
-        return TextTower
-    from harness.plugin import method
-
-    return getattr(method, name)
+    return getattr(importlib.import_module(_HOMES.get(name, "harness.plugin.method")), name)

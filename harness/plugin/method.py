@@ -209,8 +209,8 @@ class Method(nn.Module):
         raise self._lacks("predict")
 
     def _lacks(self, function: str) -> NotImplementedError:
-        trained = f" with training={self.card.training!r}"
-        return NotImplementedError(f"{self.card.name} has no {function}(), which its card{trained} asks for")
+        asked = f"training={self.card.training!r} on its card asks for"
+        return NotImplementedError(f"{self.card.name} has no {function}(), which {asked}")
 
     @classmethod
     def official_sizes(cls, state: Mapping[str, Tensor]) -> tuple[int, dict[str, Any]]:

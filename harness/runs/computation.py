@@ -22,7 +22,7 @@ import torch
 from harness.data.bank import Bank, Split
 from harness.errors import UserError
 from harness.metrics.frame import roc_auc
-from harness.metrics.protocol import Evaluation, evaluate, primary
+from harness.metrics.protocol import primary
 from harness.plugin import contract
 from harness.plugin.method import Method, MethodConfig, Task
 from harness.records.predictions import Predictions
@@ -117,7 +117,7 @@ def _nudge(method: Method, seed: int) -> None:
 
 
 def compute_trial(trial: Trial, method: Method, judge: Judge, log: Callable[[str], None], progress: Tick) -> Outcome:
-    """Train the method that `build` returned as its card says, choose its weights and predict the test set.
+    """Train the method that `build_method` returned as its card says, choose its weights and predict the test set.
 
     The rules `oracle` and `paper` ask `judge` for the value of their predictions; no other rule does.
 
@@ -143,11 +143,6 @@ def measure(method: Method, bank: Bank, device: str, progress: Tick = lambda don
 def judge_by(truth: GroundTruth) -> Judge:
     """Return what gives the value of predictions by this ground truth's primary metric."""
     return lambda predictions: primary(predictions, truth)
-
-
-def evaluate_predictions(predictions: Predictions, truth: GroundTruth) -> Evaluation:
-    """Return all metrics of predictions of the test set."""
-    return evaluate(predictions, truth)
 
 
 def _trained(

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -17,7 +18,7 @@ from harness.registry import method_class
 from harness.runs.computation import settle, task_of
 from harness.runs.method_side import Job, spec_of
 from harness.text.loading import load_text_tower
-from harness.text.planned import planned_text_tower
+from harness.text.planned import PlannedTower
 from harness.text.tower import TextTower
 
 
@@ -96,7 +97,6 @@ def text_tower(source: str | None) -> TextTower:
     return load_text_tower(source)
 
 
-@lru_cache(maxsize=1)
 def planned_tower(source: str | None) -> TextTower:
-    """Return the text tower for planning; the last one is kept."""
-    return planned_text_tower(source)
+    """Return the text tower for planning: the embedded one is not built for its name and sizes."""
+    return text_tower(source) if source is not None else cast(TextTower, PlannedTower(lambda: text_tower(None)))

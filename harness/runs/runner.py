@@ -68,7 +68,7 @@ def run_plan(plan: Plan, open_executor: Open, tracker: Tracker, display: Display
     """
     for line in (*plan.left_out, *plan.notes):
         display.say(line)
-    results = compute_orders(plan.orders, open_executor, tracker.out, display, tracker.send, tracker.load)
+    results = compute_orders(plan.orders, open_executor, tracker.out, display, tracker.send, tracker.import_mlflow)
     for refused in plan.refused:
         tracker.record_failure(refused)
     for problem in tracker.sync():

@@ -18,6 +18,7 @@ from harness.data.verify import mean_norm
 from harness.errors import HarnessError
 from harness.identity.check_record import FIELD, checked
 from harness.io.atomic import replacing_directory, write_json, write_text
+from harness.metrics.protocol import evaluate
 from harness.metrics.saturation import saturation
 from harness.parity.record import fidelity
 from harness.plugin.card import MethodCard
@@ -29,7 +30,7 @@ from harness.records.run_directory import write_run
 from harness.records.spec import RunSpec
 from harness.records.truth import GroundTruth
 from harness.registry import method_class
-from harness.runs.computation import Judge, evaluate_predictions, judge_by
+from harness.runs.computation import Judge, judge_by
 from harness.runs.method_side import CHECKPOINT, COMPUTED, HISTORY, PREDICTIONS, Computed, append_log
 from harness.runs.order import Order
 from harness.runs.provenance import provenance
@@ -116,7 +117,7 @@ def finished(
     Raises:
         UserError: the predictions are not of this test set.
     """
-    scored, seconds = evaluate_predictions(predictions, truth), max(computed.predict_seconds, 1e-9)
+    scored, seconds = evaluate(predictions, truth), max(computed.predict_seconds, 1e-9)
     return RunResult.of(
         spec,
         "ok",

@@ -33,7 +33,7 @@ def open_store(uri: str, out: Path) -> Any:
     return _client(uri)
 
 
-def load() -> None:
+def import_mlflow() -> None:
     """Import MLflow, which takes seconds, while something else is waited for."""
     _mlflow()
 

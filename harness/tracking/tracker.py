@@ -19,7 +19,7 @@ from harness.io.atomic import write_json
 from harness.io.digests import digest
 from harness.io.locks import alone
 from harness.records.result import RunResult
-from harness.tracking.client import busy, created, load, log, pages
+from harness.tracking.client import busy, created, import_mlflow, log, pages
 from harness.tracking.format import CONTENT, RUN_ID, Point, escape, flattened, params, points, read_run, tags
 from harness.tracking.recorded_runs import Recorded, TrackedRun, TrackingError
 from harness.tracking.sqlite import ARTIFACTS
@@ -55,9 +55,9 @@ class Tracker(Recorded):
         with self._reported("opened"):
             self._open()
 
-    def load(self) -> None:
+    def import_mlflow(self) -> None:
         """Import what sending takes, which is seconds, while nobody waits for it."""
-        load()
+        import_mlflow()
 
     def record(self, directory: Path) -> str:
         """Record the finished run in `directory` unless it already is; return its MLflow run id.

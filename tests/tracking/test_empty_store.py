@@ -9,16 +9,15 @@ from pathlib import Path
 import pytest
 
 from harness.paths import cache_dir
-from harness.tracking import client
+from harness.tracking import client, empty_store
 from harness.tracking.empty_store import copy_of_empty
 from harness.tracking.sqlite import sqlite_uri
-from tests.conftest import MAKE_STORE
 
 
 @pytest.fixture(autouse=True)
 def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(client, "_prepare_sqlite", MAKE_STORE)  # the real one, which other tests spare themselves
+    monkeypatch.setattr(empty_store, "cache_dir", cache_dir)  # its own, where other tests share one
 
 
 def _content(path: Path) -> list[list[str]]:
@@ -46,7 +45,12 @@ def test_a_damaged_one_is_made_again(tmp_path: Path, damage: bytes | None) -> No
 
     def make(path: Path) -> None:
         made.append(path)
-        client._make_sqlite(path)
+        with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("CREATE TABLE runs (run_uuid)")
+            connection.execute(
+                "CREATE TABLE experiments (experiment_id, creation_time, last_update_time, artifact_location)"
+            )
+            connection.execute("INSERT INTO experiments VALUES (0, 1, 1, 'here')")
 
     copy_of_empty(tmp_path / "a.db", "1", make)
     (kept,) = (cache_dir() / "stores").iterdir()

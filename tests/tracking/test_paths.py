@@ -12,10 +12,10 @@ import pytest
 
 from harness.errors import UserError
 from harness.report.sources import joined
+from harness.tracking import client
 from harness.tracking.client import open_store
 from harness.tracking.sqlite import sqlite_file, sqlite_uri
 from harness.tracking.tracker import Tracker, TrackingError
-from tests.conftest import MAKE_STORE
 from tests.fakes import fake_run
 
 Call = Callable[..., tuple[int, str, str]]
@@ -57,10 +57,9 @@ def test_any_path_holds_its_own_store(name: str, tmp_path: Path) -> None:
             assert sources.artifact(sources.runs[0], "truth.json").is_file()
 
 
-def test_a_fresh_store_is_made_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, demo_home: Path) -> None:
-    monkeypatch.setenv("HARNESS_HOME", str(demo_home))
+def test_a_fresh_store_is_made_in_place(tmp_path: Path) -> None:
     out = tmp_path / "q?x" / "50%25 runs"
-    MAKE_STORE(out / "mlflow.db")
+    client._prepare_sqlite(out / "mlflow.db")
     open_store(sqlite_uri(out / "mlflow.db"), out)
     assert {path.name.partition("-")[0] for path in out.iterdir()} == {"mlflow.db", ".mlflow.db.lock"}
     assert [path.name for path in tmp_path.iterdir()] == ["q?x"]
