@@ -104,7 +104,7 @@ def comparison_of(request: CompareRequest, resamples: int, say: Say, progress: P
     """Compare the sides that a request names, and tell what happens meanwhile; raises UserError as `compare`."""
     words = request.words
     if len(words) < 2:
-        raise UserError(f"compare {' '.join(words)}: expected two or more sides")
+        raise UserError(f"compare {' '.join(words)}: expected two or more sides: runs, methods, checkpoints or files")
     if request.root is not None and request.dataset is None:
         raise UserError("--root: holds the annotation files of a data set; name it with --dataset")
     found = find_sides(request, say, progress)
