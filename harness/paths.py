@@ -15,6 +15,11 @@ def cards_dir() -> Path:
     return _first_existing(_PACKAGE / "cards", _PACKAGE.parent / "datasets")
 
 
+def protocols_dir() -> Path:
+    """Directory of the built-in protocols of extraction, beside the cards."""
+    return cards_dir() / "protocols"
+
+
 def report_assets_dir() -> Path:
     """Directory of page templates and published numbers: `harness/assets` in a wheel, `reports/` in a checkout."""
     return _first_existing(_PACKAGE / "assets", _PACKAGE.parent / "reports")

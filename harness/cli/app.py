@@ -15,6 +15,7 @@ from harness.cli import audit as cli_audit
 from harness.cli import bench as cli_bench
 from harness.cli import checkpoints as cli_checkpoints
 from harness.cli import compare as cli_compare
+from harness.cli import extract as cli_extract
 from harness.cli import methods as cli_methods
 from harness.cli import run as cli_run
 from harness.cli import score as cli_score
@@ -39,6 +40,7 @@ app.command("audit")(cli_audit.audit)
 app.command("convert")(cli_checkpoints.convert)
 app.command("eval")(cli_checkpoints.evaluate)
 app.command("compare")(cli_compare.compare)
+app.command("extract")(cli_extract.extract)
 app.command("score")(cli_score.score)
 app.command("submit")(cli_submission.submit)
 app.command("verify-submission")(cli_submission.verify_submission)

@@ -48,7 +48,9 @@ def find_sides(request: CompareRequest, say: Say, progress: Progress) -> Compare
     places = [tuple(source.where for source in group) for group in groups]
     everyone = [Path(where).resolve() for place in places for where in place]
     if twice := next((path for path in everyone if everyone.count(path) > 1), None):
-        raise UserError(f"{twice}: is given twice; compare needs different sides, each a run, method, checkpoint or file")
+        raise UserError(
+            f"{twice}: is given twice; compare needs different sides, each a run, method, checkpoint or file"
+        )
     for word, group in zip(request.words, groups, strict=True):
         check_one_setting(word, group, request)
     _check_videos([source for group in groups for source in group])

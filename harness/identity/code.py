@@ -29,7 +29,7 @@ TEXT = "harness.text.loading"
 _CARRIERS = {
     *("harness", "harness.errors", "harness.names", "harness.paths", "harness.printable", "harness.version"),
     *("harness.io", "harness.metrics", "harness.plugin"),  # of the last two only what names those below
-    *("harness.io.atomic", "harness.io.digests", "harness.io.npz", "harness.io.seals"),
+    *("harness.io.atomic", "harness.io.digests", "harness.io.hub", "harness.io.npz", "harness.io.seals"),
     *("harness.records.model", "harness.records.request", "harness.records.result", "harness.records.spec"),
     *("harness.text.tower_files", "harness.data.card_errors", "harness.data.spelling"),
 }

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from harness.errors import UserError
+from harness.io.hub import check_cached, check_reachable, is_hub_id, silence
 from harness.text.embedded import embedded_tower
 from harness.text.tower import TextTower, Tokenize
-from harness.text.tower_files import check_cached, tower_hash, weights_hash
+from harness.text.tower_files import CHECKED, tower_hash, weights_hash
 
 if TYPE_CHECKING:
     from transformers import CLIPTextModelWithProjection
@@ -40,7 +38,7 @@ def load_text_tower(source: str | None) -> TextTower:
         model, tokenize = _pretrained(source, str(directory), local_files_only=True)
         return TextTower(model, tokenize, f"{directory.resolve().name}#{tower_hash(model, directory)[:10]}")
     hub_id, _, revision = source.partition("@")
-    if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", hub_id) or os.path.exists(directory):
+    if not is_hub_id(hub_id) or os.path.exists(directory):
         raise UserError(
             f"text tower {source}: no such directory; give a directory saved by save_pretrained or a hub id"
         )
@@ -48,9 +46,9 @@ def load_text_tower(source: str | None) -> TextTower:
     try:
         model, tokenize = _pretrained(source, hub_id, **where, local_files_only=True)
     except UserError:
-        _reach_hub(source, hub_id, revision or None)
+        check_reachable(f"text tower {source}", hub_id, revision or None)
         model, tokenize = _pretrained(source, hub_id, **where)
-    check_cached(source, hub_id, revision or "main")
+    check_cached(f"text tower {source}", hub_id, revision or "main", CHECKED)
     commit = getattr(model.config, "_commit_hash", None) or weights_hash(model)
     return TextTower(model, tokenize, f"{hub_id}@{commit[:10]}")
 
@@ -59,7 +57,7 @@ def _pretrained(source: str, where: str, **options: Any) -> tuple[CLIPTextModelW
     from transformers import AutoTokenizer, CLIPTextConfig, CLIPTextModelWithProjection
 
     try:
-        with _silence():
+        with silence():
             layers = CLIPTextConfig.from_pretrained(where, **options).num_hidden_layers
             if layers > _MOST_LAYERS:  # they are built one by one before any weight is looked at
                 raise ValueError(f"{layers} layers, at most {_MOST_LAYERS}")
@@ -80,32 +78,3 @@ def _pretrained(source: str, where: str, **options: Any) -> tuple[CLIPTextModelW
     if max(*ids, *tokenizer.get_vocab().values()) >= model.config.vocab_size:
         raise UserError(f"text tower {source}: its tokenizer knows more tokens than the model; are they of one model?")
     return model, lambda prompt: list(tokenizer(prompt)["input_ids"])
-
-
-def _reach_hub(source: str, hub_id: str, revision: str | None) -> None:
-    # One short request: the loaders themselves retry for half a minute without a network.
-    from huggingface_hub import HfApi
-
-    try:
-        HfApi().model_info(hub_id, revision=revision, timeout=5)
-    except Exception as error:
-        reason = str(error).strip().split("\n")[0]
-        raise UserError(
-            f"text tower {source}: no such directory, not in the local cache, and the hub gave none ({reason}); "
-            "give a directory saved by save_pretrained, or go online"
-        ) from error
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

@@ -9,7 +9,8 @@ import huggingface_hub
 import pytest
 
 from harness.errors import Damaged
-from harness.text.tower_files import check_cached
+from harness.io.hub import check_cached
+from harness.text.tower_files import CHECKED
 from tests.integrity.flips import flipped
 
 
@@ -31,15 +32,15 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("name", ["config.json", "merges.txt", "model.safetensors"])
 def test_a_changed_file_of_the_cache_is_refused(cache: Path, name: str) -> None:
-    check_cached("somebody/clip", "somebody/clip", "main")
+    check_cached("somebody/clip", "somebody/clip", "main", CHECKED)
     blob = (cache / name).resolve()
     whole = blob.read_bytes()
     for place in range(0, len(whole), 1 + len(whole) // 40):
         blob.write_bytes(flipped(whole, place, place % 8))
         with pytest.raises(Damaged, match=rf"{name} is not what was downloaded; remove .*models--somebody--clip"):
-            check_cached("somebody/clip", "somebody/clip", "main")
+            check_cached("somebody/clip", "somebody/clip", "main", CHECKED)
     blob.write_bytes(whole)
-    check_cached("somebody/clip", "somebody/clip", "main")
+    check_cached("somebody/clip", "somebody/clip", "main", CHECKED)
 
 
 def test_a_cache_without_links_is_taken_as_it_is(cache: Path) -> None:
@@ -47,4 +48,4 @@ def test_a_cache_without_links_is_taken_as_it_is(cache: Path) -> None:
         content = path.read_bytes()
         path.unlink()
         path.write_bytes(content + b" ")
-    check_cached("somebody/clip", "somebody/clip", "main")
+    check_cached("somebody/clip", "somebody/clip", "main", CHECKED)

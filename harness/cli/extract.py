@@ -1,0 +1,116 @@
+"""`harness extract`: videos to features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.cli import options
+from harness.cli.options import Json
+from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from harness.records.protocol import Protocol
+    from harness.video.extract import Means, Report
+
+ProtocolName = Annotated[
+    str, typer.Option("--protocol", help="Protocol of extraction: a name, or a YAML file. `vadclip` is the field's.")
+]
+ImageTower = Annotated[
+    str | None,
+    typer.Option(
+        "--image-tower",
+        help="Image weights: hub id, directory, or a file of OpenAI's CLIP; default: a small seeded tower.",
+    ),
+]
+Jobs = Annotated[int, typer.Option("--jobs", min=1, help="Videos that are decoded at the same time.")]
+Batch = Annotated[
+    int, typer.Option("--batch", min=0, help="Pictures of one forward pass; default: as fits the device.")
+]
+TowerPrecision = Annotated[str, typer.Option("--precision", help="fp32, tf32 (CUDA only), fp16 (CUDA only) or bf16.")]
+
+
+def extract(
+    sources: Annotated[list[str], typer.Argument(help="Video files, directories of them, or patterns.")],
+    protocol: ProtocolName = "vadclip",
+    out: Annotated[Path | None, typer.Option(help="Directory of the features; an interrupted one is resumed.")] = None,
+    image_tower: ImageTower = None,
+    crop_files: Annotated[
+        bool, typer.Option("--crop-files", help="Also the community's files, NAME__k.npy for each crop, in OUT/crops.")
+    ] = False,
+    jobs: Jobs = 1,
+    batch: Batch = 0,
+    device: options.Device = "cpu",
+    precision: TowerPrecision = "fp32",
+    json: Json = False,
+) -> None:
+    """Extract features from videos by a protocol, which says how pictures become rows; exit code 1 if any was left out."""
+    from harness.console import print_json, progress, say, tell
+    from harness.video.extract import extract as extract_videos
+    from harness.video.protocols import find_protocol
+    from harness.video.sources import find_videos
+
+    if out is None:
+        raise UserError("extract needs --out DIRECTORY for the features")
+    videos = find_videos(sources)
+    chosen = find_protocol(protocol)
+    means = means_of(chosen, image_tower, device, precision, batch, jobs)
+    report = extract_videos(videos, chosen, means, out, say, progress, crop_files)
+    if json:
+        print_json(as_json(report))
+    else:
+        tell(words(report))
+    if report.left_out:
+        raise typer.Exit(1)
+
+
+def means_of(
+    protocol: Protocol, image_tower: str | None, device: str, precision: str, batch: int = 0, jobs: int = 1
+) -> Means:
+    """Return what to compute with; says so where random weights stand for a tower; raises UserError."""
+    from harness.console import say
+    from harness.video.extract import Means
+    from harness.video.towers.loading import load_image_tower
+
+    if precision not in ("fp32", "tf32", "fp16", "bf16"):
+        raise UserError(f"--precision {precision!r}: expected fp32, tf32, fp16 or bf16")
+    if precision in ("tf32", "fp16") and device != "cuda":
+        raise UserError(f"--precision {precision}: only for --device cuda; use fp32 or bf16")
+    tower = load_image_tower(image_tower)
+    if image_tower is None:
+        hint = f"; --image-tower {protocol.tower} has those that the protocol is meant for" if protocol.tower else ""
+        say(f"image tower: {tower.name}{hint}")
+    return Means(tower, options.device(device), precision, batch, jobs)  # type: ignore[arg-type]
+
+
+def words(report: Report) -> str:
+    """Return what an extraction did, in a line."""
+    meter = report.meter
+    share = f", {meter.tower / meter.total:.0%} of the time in the tower" if meter.pictures and meter.total else ""
+    pace = f", {meter.frames / meter.total:,.0f} frames a second" if meter.pictures and meter.total else ""
+    left = f"; {len(report.left_out)} left out" if report.left_out else ""
+    return (
+        f"{len(report.done) + len(report.before):,} videos, {report.frames:,} frames now, {report.rows:,} rows now of "
+        f"{report.recipe.dim}-d{pace}{share}{left}; wrote {report.directory}"
+    )
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """Return what an extraction did as a JSON document."""
+    recipe, meter = report.recipe, report.meter
+    return {
+        "directory": str(report.directory),
+        "protocol": recipe.protocol.name,
+        "protocol_hash": recipe.digest,
+        "tower": recipe.tower,
+        "dim": recipe.dim,
+        "precision": recipe.precision,
+        "videos": sorted([*report.done, *report.before]),
+        "left_out": report.left_out,
+        "frames": report.frames,
+        "rows": report.rows,
+        "seconds": round(meter.total, 3),
+        "tower_seconds": round(meter.tower, 3),
+    }

@@ -1,0 +1,149 @@
+"""Extract the features of many videos into a directory: resumed where it was interrupted, damaged videos left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from harness.errors import UserError
+from harness.io.locks import alone
+from harness.records.extraction import Recipe
+from harness.records.protocol import Protocol
+from harness.video.decode import VideoFile, opened
+from harness.video.extraction import ExtractionWriter
+from harness.video.pipeline import BATCH, Done, Meter, Pipeline, check_fit
+from harness.video.sources import Source
+from harness.video.towers.tower import ImageTower
+
+Say = Callable[[str], None]
+Tick = Callable[[int, int], None]
+Precision = Literal["fp32", "tf32", "fp16", "bf16"]
+
+
+@dataclass(frozen=True)
+class Means:
+    """What an extraction computes with. `batch` pictures at a time (0: as fits the device), `readers` decode."""
+
+    tower: ImageTower
+    device: str = "cpu"
+    precision: Precision = "fp32"
+    batch: int = 0
+    readers: int = 1
+
+    @property
+    def pictures(self) -> int:
+        """Pictures of one forward pass."""
+        return self.batch or BATCH[self.device]
+
+
+@dataclass
+class Report:
+    """What an extraction did: videos extracted now and before, and those left out with the reason, by name."""
+
+    directory: Path
+    recipe: Recipe
+    done: list[str] = field(default_factory=list)
+    before: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    frames: int = 0
+    rows: int = 0
+    meter: Meter = field(default_factory=Meter)
+
+
+def recipe_of(protocol: Protocol, means: Means) -> Recipe:
+    """Return what the features of a protocol by these means are; raises UserError where the tower does not fit it."""
+    check_fit(protocol, means.tower)
+    tower = means.tower
+    return Recipe(protocol=protocol, tower=tower.name, dim=tower.dim, precision=means.precision, batch=means.pictures)
+
+
+def extract(
+    videos: Sequence[Source],
+    protocol: Protocol,
+    means: Means,
+    directory: Path,
+    say: Say,
+    progress: Callable[[str], AbstractContextManager[Tick]],
+    crop_files: bool = False,
+) -> Report:
+    """Extract videos into `directory`, one after another as they are finished.
+
+    A video that gives nothing is said in one line and left out. Videos whose features are there already, made from the
+    same file by the same recipe, are not decoded again.
+
+    Raises:
+        UserError: the directory holds features of another recipe, or the tower does not fit the protocol.
+        Unwritable: the directory cannot be written.
+    """
+    recipe = recipe_of(protocol, means)
+    report = Report(directory, recipe)
+    with alone(directory / ".lock"):
+        writer = ExtractionWriter(directory, recipe)
+        wanted = []
+        for number, source in enumerate(videos):
+            if writer.finished(source.name, source.path):
+                report.before.append(source.name)
+            else:
+                wanted.append((number, source.path))
+        if report.before:
+            say(f"{len(report.before):,} of {len(videos):,} videos are extracted already")
+        with progress("extract") as tick, writer.rows(), computing(means):
+            pipeline = Pipeline(protocol, means.tower, means.pictures, means.readers, opened_file, report.meter)
+            for item in pipeline.run(wanted):
+                source = videos[item.video]
+                if not isinstance(item, Done):
+                    writer.add(source.name, item.values)
+                    continue
+                _end(item, source, writer, report, say, crop_files)
+                tick(len(report.done) + len(report.left_out), len(wanted))
+        for name in report.before if crop_files else ():
+            writer.write_crops(name)
+        writer.conclude(report.left_out)
+    if not report.done and not report.before:
+        raise UserError(
+            f"{directory}: none of {len(videos):,} videos gave features; {next(iter(report.left_out.values()))}"
+        )
+    return report
+
+
+def _end(item: Done, source: Source, writer: ExtractionWriter, report: Report, say: Say, crop_files: bool) -> None:
+    facts = item.facts
+    if facts is None:
+        writer.drop(source.name)
+        report.left_out[source.name] = item.error
+        say(f"left out: {item.error}")
+        return
+    if facts.cut_off:
+        say(f"{source.path}: {facts.frames:,} frames decoded, the file announces {facts.announced:,}; is it cut off?")
+    record = writer.finish(source.name, facts)
+    if crop_files:
+        writer.write_crops(source.name)
+    report.done.append(source.name)
+    report.frames += facts.frames
+    report.rows += record.rows
+
+
+@contextmanager
+def opened_file(path: Path) -> Iterator[VideoFile]:
+    """Yield an open video file."""
+    with opened(path) as video:
+        yield video
+
+
+@contextmanager
+def computing(means: Means) -> Iterator[None]:
+    """Put the tower where it computes, in its precision, meanwhile."""
+    import torch
+
+    kinds = {"fp16": torch.float16, "bf16": torch.bfloat16}
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32 = cudnn.allow_tf32 = means.precision == "tf32"
+    means.tower.to(means.device, kinds.get(means.precision, torch.float32))
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
