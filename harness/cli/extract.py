@@ -46,7 +46,7 @@ def extract(
     precision: TowerPrecision = "fp32",
     json: Json = False,
 ) -> None:
-    """Extract features from videos by a protocol, which says how pictures become rows; exit code 1 if any was left out."""
+    """Extract features from videos by a protocol, which says how pictures become rows; exit code 1 if one gave none."""
     from harness.console import print_json, progress, say, tell
     from harness.video.extract import extract as extract_videos
     from harness.video.protocols import find_protocol

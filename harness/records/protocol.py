@@ -47,8 +47,8 @@ class Frames(Record):
 
     `take`: "all", the "first", the "middle" one (index snippet // 2), or "every": frames 0, step, 2 step, ... of each
     snippet. `tail`, what becomes of a last snippet that is not full: "kept" as it is (where it ends before its middle
-    frame, the middle of what is left counts), "dropped", "repeated" (its last frame fills it), or "last-lost": dropped, and where the frames are a multiple
-    of a snippet, the last full one is lost as well, as some scripts do.
+    frame, the middle of what is left counts), "dropped", "repeated" (its last frame fills it), or "last-lost": dropped,
+    and where the frames are a multiple of a snippet the last full one is lost as well, as some scripts do.
     """
 
     snippet: Annotated[int, Field(ge=1, le=100_000)] = 16

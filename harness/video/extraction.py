@@ -67,7 +67,7 @@ class Extraction:
             raise Damaged(f"{path}: cannot be read ({error.strerror}); {_AGAIN}") from error
         if not same:
             raise Damaged(f"{path}: not what was written; {_AGAIN}")
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         return array if array.ndim == 3 else array[:, None]
 
     def features_file(self, video: str) -> Path:

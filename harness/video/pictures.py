@@ -63,7 +63,7 @@ def crop(picture: Pixels, crops: Crops) -> Pixels:
 
 
 def normalised(pixels: Pixels, rule: Normalisation) -> Tensor:
-    """Return pictures `[N, H, W, 3]` uint8 as `[N, 3, H, W]` float32: x / 255, minus the mean, divided by the spread."""
+    """Return pictures `[N, H, W, 3]` uint8 as `[N, 3, H, W]` float32, (x / 255 - mean) / std."""
     values = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
     mean, spread = (torch.tensor(numbers).view(1, 3, 1, 1) for numbers in (rule.mean, rule.std))
     return values.div_(255).sub_(mean).div_(spread)
