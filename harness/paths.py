@@ -47,6 +47,11 @@ def banks_dir() -> Path:
     return harness_home() / "banks"
 
 
+def extractions_dir() -> Path:
+    """Directory of the features that were extracted for a data set, one sub-directory for each card and set."""
+    return harness_home() / "extractions"
+
+
 def own_cards_dir() -> Path:
     """Directory of the cards of users' own data sets, kept at import so that they are found by name."""
     return harness_home() / "cards"

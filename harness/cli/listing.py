@@ -132,7 +132,7 @@ def show_bank(description: Row) -> None:
     """Print what `harness.data.verify.describe` returned."""
     from rich.table import Table
 
-    from harness.console import out
+    from harness.console import out, tell
 
     splits = description["splits"]
     table = Table("", *splits, title=f"{description['dataset']} · {description['features']}", title_justify="left")
@@ -150,6 +150,13 @@ def show_bank(description: Row) -> None:
     out.print(f"{facts}; hash {description['hash'][:12]}")
     if description["partial"]:
         out.print(f"incomplete: {description['partial']}; every result says so")
+    crops = {name: split["crops"] for name, split in splits.items()}
+    if any(listed != [0] for listed in crops.values()):
+        tell("crops: " + "; ".join(f"{name} {', '.join(map(str, listed))}" for name, listed in crops.items()))
+    variants = [f"{name}{'' if built else ' (not built)'}" for name, built in description["variants"].items()]
+    tell(f"frames of a test video: {description['frame_rule']}; other protocols: {', '.join(variants) or 'none'}")
+    if description["extraction"]:
+        tell(f"extracted: {description['extraction']}")
 
 
 def show_parity(results: Sequence[CaseResult]) -> None:

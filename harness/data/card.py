@@ -29,7 +29,7 @@ from harness.records.alignment import Alignment
 # Fields that change no result, so that they are no part of a card's hash.
 PROSE = {"title", "preset", "licence", "source", "notes", "name_label", "fps"}
 # Fields that came after the first results: unset, they are no part of it either.
-_LATER = {"lists", "names", "stacked", "text", "audio", "audio_dim", "rule", "variants"}
+_LATER = {"lists", "names", "stacked", "text", "audio", "audio_dim", "rule", "variants", "extraction"}
 
 
 class DatasetCard(Part):
@@ -37,6 +37,7 @@ class DatasetCard(Part):
 
     `name_label`: expression that finds a video's label in its name: the named group that matches, else the text of the
     unnamed one. `frame_counts`: a csv file with the header `video,frames` and a line for every video of both lists.
+    `features` may be left out where they are made from videos (`harness data import --videos`).
     `alignment: {kind: segments}` and the protocol rules "exact", "padded" and "whole" need it, unless the annotations
     say how many frames a video has. `fps`: frames per second of its videos, for what is counted in seconds or hours (0:
     not known). `licence` and `source`: on what terms and where the data are had, if it is to be said.
@@ -54,7 +55,7 @@ class DatasetCard(Part):
     frame_counts: str = ""
     fps: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 0
     annotations: AnnotationCard | None = None
-    features: dict[Name, FeatureCard]
+    features: dict[Name, FeatureCard] = {}
     protocol: ProtocolCard = ProtocolCard()
     licence: str = ""
     source: str = ""
@@ -83,8 +84,6 @@ class DatasetCard(Part):
         for split, card in self.splits.items():
             for name in sorted(set(card.classes) - known):
                 raise ValueError(f"splits.{split}.classes names {name!r}, which is not a class of the card")
-        if not self.features:
-            raise ValueError("at least one feature set is expected")
         if self.alignment.stride < 1:
             raise ValueError(f"alignment.stride is {self.alignment.stride}, at least 1 is expected")
         return self
@@ -155,17 +154,17 @@ class DatasetCard(Part):
 
     @property
     def digest(self) -> str:
-        """Hash of the card with its first feature set, see `digest_of`; other sets enter a run by their bank's hash."""
-        return self.digest_of(next(iter(self.features)))
+        """Hash of the card with its first own feature set, see `digest_of`; others enter a run by their bank's hash."""
+        return self.digest_of(next((name for name, spec in self.features.items() if spec.extraction is None), None))
 
-    def digest_of(self, features: str) -> str:
-        """Hash of what can change a result with one feature set.
+    def digest_of(self, features: str | None) -> str:
+        """Hash of what can change a result with one feature set, or with none.
 
         Left out: prose, the default preset, how names are read, frames per second (a run's metrics count frames), other
         feature sets and other protocols.
         """
         content = self.model_dump(mode="json", exclude=PROSE)
-        content["features"] = {features: content["features"][features]}
+        content["features"] = {features: content["features"][features]} if features else {}
         content["protocol"].pop("variants")
         for part in (content["protocol"], *content["features"].values()):
             part.pop("notes", None)
@@ -176,8 +175,11 @@ class DatasetCard(Part):
         """Return (name, card) of a feature set; None means the first.
 
         Raises:
-            UserError: the card has no such feature set.
+            UserError: the card has no such feature set, or none at all.
         """
+        if not self.features:
+            how = f"make them with `harness data import {self.name} --videos DIR`"
+            raise UserError(f"dataset {self.name}: has no features yet; {how}")
         name = name or next(iter(self.features))
         if name not in self.features:
             raise UserError(f"dataset {self.name}: no feature set {name!r}; it has {', '.join(self.features)}")

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from harness.names import CARD_NAMES, is_card_name
 from harness.printable import shortened
+from harness.records.extraction import Recipe
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -70,7 +71,8 @@ class FeatureCard(Part):
     first that is there counts, in place of the splits' own. `names`: expression for a file's name without extension,
     with the groups `video` and perhaps `crop`, where `__k` is not its form. `stacked`: a file holds all crops,
     `[T, crops, D]`. `text`: files are text, one snippet a line. `audio`: what follows the video in the name of its
-    audio features `[T, audio_dim]`, which are joined behind the visual ones to make up `dim`.
+    audio features `[T, audio_dim]`, which are joined behind the visual ones to make up `dim`. `extraction` says how
+    features were made that were extracted here.
     """
 
     dim: Positive
@@ -86,6 +88,7 @@ class FeatureCard(Part):
     text: bool = False
     audio: str = ""
     audio_dim: Annotated[int, Field(ge=0)] = 0
+    extraction: Recipe | None = None
     description: str = ""
 
     @field_validator("names")

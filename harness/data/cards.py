@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.data.bank import Bank, bank_path
 from harness.data.card import DatasetCard, read_card
+from harness.data.extracted import with_extracted
 from harness.data.own_cards import own_card, own_names
 from harness.errors import UserError
 from harness.paths import cards_dir
@@ -41,16 +42,16 @@ def find_card(name: str) -> DatasetCard:
     built_in = card_names()
     if name.endswith(_FILE):
         card = read_card(Path(name))
-        if card.name in built_in and card != find_card(card.name):
+        if card.name in built_in and card != _read_once(cards_dir() / f"{card.name}.yaml"):
             raise UserError(
                 f"{name}: the name {card.name} is that of a built-in card, and this is another one; give it a name "
                 "of its own (field name)"
             )
         return card
     if name in built_in:
-        return _read_once(cards_dir() / f"{name}.yaml")
+        return with_extracted(_read_once(cards_dir() / f"{name}.yaml"))
     if name in (names := known_names()):
-        return own_card(name)
+        return with_extracted(own_card(name))
     near = [f"./{name}{end}" for end in _FILE if os.path.isfile(name + end)]  # a name may be too long for a file
     near = near or difflib.get_close_matches(name, names, n=3)
     hint = f"; did you mean {' or '.join(near)}?" if near else "."

@@ -60,10 +60,17 @@ def frame_counts(card: DatasetCard, root: Path) -> dict[str, Count]:
     Raises:
         UserError: the file is missing, a count is no positive whole number, or a video has two.
     """
-    if not card.frame_counts:
-        return {}
+    return _counts(find_input(root, card.frame_counts)) if card.frame_counts else {}
+
+
+def extracted_counts(card: DatasetCard, extraction: Path) -> dict[str, Count]:
+    """Return the frames of every video as they were decoded, where the card asks for counts; raises UserError."""
+    return _counts(extraction / "frame_counts.csv") if card.frame_counts else {}
+
+
+def _counts(path: Path) -> dict[str, Count]:
     counts: dict[str, Count] = {}
-    for where, row in read_table(find_input(root, card.frame_counts), ("video", "frames")):
+    for where, row in read_table(path, ("video", "frames")):
         if not row["frames"].isdecimal() or int(row["frames"]) == 0:
             raise UserError(f"{where}: frames {row['frames']!r} is not a positive whole number")
         video, frames = video_of(row["video"]), frame_number(where, row["frames"])

@@ -12,7 +12,7 @@ from harness.data.arrays import Damaged, read_features
 from harness.data.bank import SPLITS, Bank, Item, SplitName, bank_path
 from harness.data.bank_writer import BankWriter
 from harness.data.card import DatasetCard
-from harness.data.ground_truth import Count, Tested, build_truth, frame_counts, unannotated
+from harness.data.ground_truth import Count, Tested, build_truth, extracted_counts, frame_counts, unannotated
 from harness.data.lists import find_input
 from harness.data.shares import Share, label, lines, share_of
 from harness.data.sources import ALL_CROPS, Crops, Lack, Listed, Source, read_sources
@@ -46,11 +46,13 @@ def import_features(
     crops: Crops = ALL_CROPS,
     partial: bool = False,
     replace: bool = False,
+    extracted: Path | None = None,
 ) -> ImportReport:
     """Check everything under `root` against the card and write the bank, replacing an earlier one.
 
     `crops` chooses crops of each split; None takes all that are listed. With `partial`, what is there of an incomplete
-    data set is imported; it takes the place of a complete import only with `replace`.
+    data set is imported; it takes the place of a complete import only with `replace`. `extracted` is the directory of
+    an extraction, whose features and frame counts are taken; lists and annotations are below `root`.
 
     Raises:
         UserError: something is missing, damaged or disagrees with the card; an earlier bank stays as it was.
@@ -62,9 +64,10 @@ def import_features(
         raise UserError(f"dataset {card.name} is a variant; `harness data import {card.base_name}` imports it as well")
     if not root.is_dir():
         raise UserError(f"--root {root}: no such directory")
-    listed = read_sources(card, name, root, crops, partial)
+    folder = extracted / "features" if extracted else None
+    listed = read_sources(card, name, root, crops, partial, folder)
     labels = {video: own for split in listed.values() for video, own in split.labels.items()}
-    counts = frame_counts(card, root)
+    counts = extracted_counts(card, extracted) if extracted else frame_counts(card, root)
     annotations = _annotations(card, root, labels)
     sources = {split: list(asked.sources) for split, asked in listed.items()}
     lacks = {split: list(asked.missing) for split, asked in listed.items()}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.card import PROSE, DatasetCard, read_card
+from harness.data.card_parts import FeatureCard
 from harness.errors import UserError
 from harness.io.atomic import write_text
 from harness.paths import banks_dir, own_cards_dir
@@ -48,7 +49,9 @@ def check_same(card: DatasetCard, where: str) -> None:
         except UserError:  # a damaged bank is nothing to keep
             continue
         features = path.name
-        if features in card.features and card.digest_of(features) == imported.digest_of(features):
+        own = card.features.get(features) or _extracted(imported, features)
+        both = card.model_copy(update={"features": {features: own}}) if own else card
+        if own and both.digest_of(features) == imported.digest_of(features):
             continue
         raise UserError(
             f"{where}: a data set {card.name} is imported already with another card, which differs in "
@@ -68,6 +71,12 @@ def changes(card: DatasetCard) -> str:
     before, now = (each.model_dump(mode="json") for each in (kept, card))
     found = [_changed(*each) for each in _unequal("", before, now)]
     return f"{card.name}: {', '.join(found)}" if found else ""
+
+
+def _extracted(imported: DatasetCard, features: str) -> FeatureCard | None:
+    """A feature set that an imported card has because it was extracted, not because the card's file names it."""
+    spec = imported.features.get(features)
+    return spec if spec is not None and spec.extraction is not None else None
 
 
 def _banks(name: str) -> list[Path]:

@@ -11,12 +11,14 @@ from pathlib import Path
 from harness.data.bank import SPLITS, SplitName
 from harness.data.card import DatasetCard
 from harness.data.card_parts import FeatureCard
+from harness.data.extracted import ExtractedFiles
 from harness.data.feature_files import FeatureFile, FeatureFiles
 from harness.data.lists import ListedFile, find_input, read_list
 from harness.data.spelling import video_of
 from harness.errors import UserError
 
 Crops = Mapping[SplitName, "frozenset[int] | None"]
+Files = FeatureFiles | ExtractedFiles
 ALL_CROPS: Crops = {"train": None, "test": None}
 PARTIAL = "`harness data import --partial` imports what is there"
 
@@ -54,25 +56,33 @@ class Listed:
 
 
 def read_sources(
-    card: DatasetCard, features: str, root: Path, crops: Crops, partial: bool = False
+    card: DatasetCard,
+    features: str,
+    root: Path,
+    crops: Crops,
+    partial: bool = False,
+    extracted: Path | None = None,
 ) -> dict[SplitName, Listed]:
     """Return the sources of each split in the order of its list; `crops` chooses crops, None takes all.
 
-    With `partial`, files may be missing and lists may have fewer videos than the card expects.
+    With `partial`, files may be missing and lists may have fewer videos than the card expects. `extracted` is the
+    folder of the files where they were extracted here; lists are below `root`.
 
     Raises:
         UserError: a list is wrong, disagrees with the card, or names files that are not there.
     """
     spec = card.features[features]
     masks = card.annotations.path if card.annotations and card.annotations.format == "frame-masks" else ""
-    files = FeatureFiles(root, spec, skip=Path(masks).name)
+    files: Files = ExtractedFiles(extracted, spec) if extracted else FeatureFiles(root, spec, skip=Path(masks).name)
     rows: dict[SplitName, list[Source]] = {}
     missing: dict[SplitName, list[Lack]] = {}
     seen: dict[tuple[str, int], str] = {}
     home: dict[str, tuple[str, tuple[int, ...]]] = {}
     for split in SPLITS:
         path = find_input(root, *spec.lists.get(split, (card.splits[split].list,)))
-        listed = [source for row in read_list(path) for source in _sources(card, spec, files, row)]
+        lines = read_list(path)
+        lines = files.rows(lines) if isinstance(files, ExtractedFiles) else lines
+        listed = [source for row in lines for source in _sources(card, spec, files, row)]
         for source in listed:
             _check_once(source, split, seen, home, spec)
         listed, lacking = _with_all_crops(listed, crops[split], partial)
@@ -91,7 +101,7 @@ def read_sources(
     return found
 
 
-def _sources(card: DatasetCard, spec: FeatureCard, files: FeatureFiles, listed: ListedFile) -> list[Source]:
+def _sources(card: DatasetCard, spec: FeatureCard, files: Files, listed: ListedFile) -> list[Source]:
     """What a row names, there or not; `crops` is empty where no crop of a video is there to say how many it has."""
     named = files.named(listed)
     unknown = not named
@@ -100,7 +110,10 @@ def _sources(card: DatasetCard, spec: FeatureCard, files: FeatureFiles, listed: 
     found = []
     for file in named:
         audio = files.audio(file.video, listed.where) if spec.audio else None
-        crops = () if unknown else tuple(range(spec.crops)) if spec.stacked else (file.crop,)
+        if isinstance(files, ExtractedFiles):
+            crops = files.crops(listed)
+        else:
+            crops = () if unknown else tuple(range(spec.crops)) if spec.stacked else (file.crop,)
         found.append(Source(listed, file, labels_of(card, listed, file.video), crops, audio))
     return found
 
@@ -109,7 +122,7 @@ def _is_there(source: Source, spec: FeatureCard) -> bool:
     return source.file.there and (source.audio is not None or not spec.audio)
 
 
-def _lack(source: Source, files: FeatureFiles) -> Lack:
+def _lack(source: Source, files: Files) -> Lack:
     what = files.audio_name(source.file.video) if source.file.there else source.listed.name
     return Lack(source.listed.where, source.file.video, what)
 

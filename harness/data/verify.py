@@ -58,11 +58,13 @@ def describe(bank: Bank) -> dict[str, Any]:
             "classes": {name: counts[name] for name in bank.card.class_names},
             "mean_norm": mean_norm(split),
         }
+    spec = bank.card.features[bank.features_name]
     return {
         "dataset": bank.card.name,
         "features": bank.features_name,
-        "dim": bank.card.features[bank.features_name].dim,
-        "scale": bank.card.features[bank.features_name].scale,
+        "dim": spec.dim,
+        "scale": spec.scale,
+        "extraction": spec.extraction.words if spec.extraction else "",
         "hash": bank.content_hash,
         "path": str(bank.path),
         "origin": bank.info["origin"],

@@ -75,6 +75,12 @@ class VideoFile:
         self._size = (frame.shape[1], frame.shape[0])
         return np.asarray(frame, dtype=np.uint8)
 
+    @property
+    def fps(self) -> float:
+        """Frames per second as the file says them, 0 where it does not."""
+        fps = float(self._capture.get(opencv().CAP_PROP_FPS))
+        return fps if 0 < fps < 1e6 else 0.0
+
     def facts(self) -> VideoFacts:
         """Return what is known by now, with the hash of the whole file; raises OSError."""
         cv2 = opencv()

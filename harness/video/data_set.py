@@ -1,0 +1,61 @@
+"""A data set from its videos: the videos that a card's lists name, extracted and imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from harness.data.card import DatasetCard
+from harness.data.extracted import listed_videos, with_extraction
+from harness.data.spelling import composed, listed_as
+from harness.errors import UserError
+from harness.paths import extractions_dir
+from harness.records.protocol import Protocol
+from harness.video.extract import Means, Report, Say, Tick, extract, recipe_of
+from harness.video.extraction import Extraction
+from harness.video.sources import Source, find_videos
+
+
+def extract_listed(
+    card: DatasetCard,
+    videos: Sequence[str],
+    root: Path,
+    protocol: Protocol,
+    means: Means,
+    say: Say,
+    progress: Callable[[str], AbstractContextManager[Tick]],
+    features: str | None = None,
+    partial: bool = False,
+) -> Report:
+    """Extract the videos that the lists of a card below `root` name, found among `videos` (files, directories).
+
+    They go below HARNESS_HOME, where an interrupted extraction is resumed.
+
+    Raises:
+        UserError: a list is missing, or videos are missing and it is not `partial`.
+    """
+    recipe = recipe_of(protocol, means)
+    _, name = with_extraction(card, recipe, features)
+    wanted = listed_videos(card, root)
+    there = {composed(source.name): source for source in find_videos(videos)}
+    found: list[Source] = []
+    lacking: list[str] = []
+    for video in wanted:
+        spelled = listed_as(video, there)
+        if spelled is None:
+            lacking.append(video)
+        else:
+            found.append(Source(video, there[spelled].path))
+    if lacking and (not partial or not found):
+        some = ", ".join(lacking[:3]) + (", ..." if lacking[3:] else "")
+        raise UserError(
+            f"{wanted[lacking[0]]}: {len(lacking):,} of {len(wanted):,} listed videos are not under "
+            f"{', '.join(videos)} ({some}); check --videos, or `harness data import --partial` takes what is there"
+        )
+    return extract(found, protocol, means, extractions_dir() / card.name / name, say, progress)
+
+
+def card_of(card: DatasetCard, extraction: Extraction, features: str | None) -> tuple[DatasetCard, str]:
+    """Return the card with the feature set of an extraction, and its name; raises UserError, see `with_extraction`."""
+    return with_extraction(card, extraction.recipe, features)
