@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.data.card_parts import FeatureCard
 
 # Widths of the features that the field shares.
-_WIDTHS = {
+WIDTHS = {
     128: "VGGish audio",
     512: "CLIP ViT-B/16 or ViT-B/32",
     768: "CLIP ViT-L/14",
@@ -39,7 +39,7 @@ def _hint(shape: tuple[int, ...], width: int, spec: FeatureCard, stacked: bool) 
         return "; looks like one crop a file, for which a card leaves out `stacked: true`"
     if stacked and len(shape) == 3 and shape[2] == width:
         return f"; holds {shape[1]} crops, for which a card says `crops: {shape[1]}`"
-    if len(shape) == (3 if stacked else 2) and shape[-1] in _WIDTHS and shape[-1] != width:
-        likely = f"looks like {_WIDTHS[shape[-1]]}"
+    if len(shape) == (3 if stacked else 2) and shape[-1] in WIDTHS and shape[-1] != width:
+        likely = f"looks like {WIDTHS[shape[-1]]}"
         return f"; {likely}: choose another set with --features, or write `dim: {shape[-1]}` in a card of your own"
     return ""

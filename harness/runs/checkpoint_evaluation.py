@@ -19,7 +19,7 @@ from harness.records.label_access import withheld
 from harness.records.result import Origin, RunResult
 from harness.records.run_directory import RECORD, open_run
 from harness.records.spec import Precision
-from harness.runs.checkpoint_loading import Say, fitting_features, load_method, locate
+from harness.runs.checkpoint_loading import Say, check_recipe, fitting_features, load_method, locate
 from harness.runs.computation import Tick, measure, settle
 from harness.runs.method_side import COMPUTED, Computed, leave, spec_of
 from harness.runs.truth_side import finished, publish_run
@@ -65,6 +65,8 @@ def evaluate_checkpoint(request: EvaluationRequest, say: Say, progress: Progress
         paths, card, label, say, method=request.method, settings=request.overrides, text_tower=request.text_tower
     )
     bank = open_bank(card, fitting_features(card, request.features, header.dim, label))
+    made = bank.card.features[bank.features_name].extraction
+    check_recipe(header, made, label, f"{card.name}/{bank.features_name}")
     settle(torch.get_num_threads())
     spec = spec_of(
         header.method,

@@ -10,6 +10,7 @@ from harness.data.card import DatasetCard
 from harness.errors import UserError
 from harness.plugin.contract import blamed
 from harness.plugin.method import Method, Task
+from harness.records.extraction import Recipe
 from harness.records.run_directory import RECORD, open_run
 from harness.registry import method_class, one_method, setting_errors
 from harness.runs.method_side import CHECKPOINT
@@ -99,6 +100,19 @@ def fitting_features(card: DatasetCard, wanted: str | None, dim: int, label: str
         hint = f"; --features {' or '.join(fits)} would fit" if fits else ""
         raise UserError(f"{label} is made for {dim}-d features; {where} has {features.dim}-d{hint}")
     return name
+
+
+def check_recipe(header: Header, made: Recipe | None, label: str, where: str, anyway: str = "") -> None:
+    """Raise UserError where weights meet features that were made otherwise than those of their training.
+
+    `made` says how the features `where` were made (None: not known), `anyway` which option would take them.
+    """
+    trained = header.extraction
+    if trained is None or (made is not None and made.digest == trained.digest):
+        return
+    other = made.words if made else "features of which it is not known how they were made"
+    hint = f"; {anyway} scores them anyway" if anyway else ""
+    raise UserError(f"{label} was trained on {trained.words}; {where} holds {other}{hint}")
 
 
 def _settings(given: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str, Any]:

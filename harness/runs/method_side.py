@@ -118,7 +118,12 @@ def execute_job(job: Job, judge: Judge, fresh: bool, progress: Tick) -> Computed
     _check_space(job, method)
     outcome = compute_trial(job, method, judge, job.log, progress)
     header = Header(
-        method=spec.method, config=spec.config, dim=job.task.dim, text_tower=spec.text_tower, run=spec.run_id
+        method=spec.method,
+        config=spec.config,
+        dim=job.task.dim,
+        text_tower=spec.text_tower,
+        run=spec.run_id,
+        extraction=job.bank.card.features[job.bank.features_name].extraction,
     )
     history = {"epochs": outcome.records, "looks": outcome.looks}
     leave(job.workspace / COMPUTED, method, outcome.tested.predictions, header, history)

@@ -15,6 +15,7 @@ from harness.errors import Damaged, UserError
 from harness.io.atomic import replacing
 from harness.io.digests import digest
 from harness.plugin.method import Method, MethodConfig, Task
+from harness.records.extraction import Recipe
 from harness.weights.readers import read_metadata, read_weights, shown
 
 KEY = "harness"
@@ -24,7 +25,8 @@ _AGAIN = "write it again (harness run --rerun, harness convert) or copy it again
 class Header(BaseModel):
     """What a checkpoint says of itself: what is needed to build its method again, and where the weights come from.
 
-    `run` is the id of the run that wrote it. Converted weights name the official files and their SHA-256 instead.
+    `run` is the id of the run that wrote it. `extraction` says how the features of its training were made, where they
+    were extracted here. Converted weights name the official files and their SHA-256 instead.
     `digest` is the hash of all the rest and of the tensors, "" in files of earlier versions.
     """
 
@@ -35,6 +37,7 @@ class Header(BaseModel):
     dim: int
     text_tower: str = ""
     run: str = ""
+    extraction: Recipe | None = None
     file: tuple[str, ...] = ()
     source: tuple[str, ...] = ()
     digest: str = ""

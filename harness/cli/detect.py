@@ -1,0 +1,179 @@
+"""`harness detect` and `harness predict`: videos, or features without labels, to scores and events."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.cli import options
+from harness.cli.extract import Batch, ImageTower, Jobs, TowerPrecision, means_of
+from harness.cli.options import Json
+from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from harness.detect.detection import Detection
+    from harness.detect.events import Threshold
+    from harness.detect.scorer import Scorer
+
+Checkpoint = Annotated[
+    str, typer.Option("--checkpoint", help="A checkpoint file, a run directory, or a run id in --runs.")
+]
+Runs = Annotated[Path, typer.Option("--runs", help="Directory of runs, for a run id.")]
+Dataset = Annotated[
+    str | None, typer.Option(help="Data set whose classes the method knows; a run directory says it itself.")
+]
+MethodName = Annotated[str | None, typer.Option("--method", help="Name of the method, for official files.")]
+AnyFeatures = Annotated[
+    bool, typer.Option("--any-features", help="Take features of another kind than those of the training.")
+]
+ThresholdValue = Annotated[
+    float | None, typer.Option("--threshold", help="Scores above it make an event; default 0.5.")
+]
+PerHour = Annotated[
+    float | None,
+    typer.Option(
+        "--false-alarms-per-hour",
+        help="Instead: as many false alarms on the normal test videos of the checkpoint's run.",
+    ),
+]
+Formats = Annotated[str, typer.Option(help="Comma-separated: csv, json, parquet.")]
+OutDirectory = Annotated[Path, typer.Option("--out", help="Directory of what is written.")]
+
+
+def detect(
+    videos: Annotated[list[str], typer.Argument(help="Video files, directories of them, or patterns.")],
+    checkpoint: Checkpoint,
+    out: OutDirectory = Path("detections"),
+    protocol: Annotated[
+        str | None, typer.Option("--protocol", help="Protocol of the features; default: that of the checkpoint's.")
+    ] = None,
+    image_tower: ImageTower = None,
+    any_features: AnyFeatures = False,
+    threshold: ThresholdValue = None,
+    per_hour: PerHour = None,
+    formats: Formats = "csv,json",
+    annotate: Annotated[
+        bool, typer.Option("--annotate", help="Also write the videos with their scores drawn in.")
+    ] = False,
+    dataset: Dataset = None,
+    method: MethodName = None,
+    text_tower: options.TextTower = None,
+    runs: Runs = Path("runs"),
+    jobs: Jobs = 1,
+    batch: Batch = 0,
+    device: options.Device = "cpu",
+    precision: TowerPrecision = "fp32",
+    json: Json = False,
+) -> None:
+    """Find events in videos with a checkpoint: scores, events, and a page with player and curve for each video."""
+    from harness.console import print_json, progress, say, tell
+    from harness.detect.detect import detect as detect_videos
+    from harness.detect.detect import protocol_for, tower_for
+    from harness.detect.tables import as_document, check_formats
+    from harness.video.sources import find_videos
+
+    wanted = check_formats(formats)
+    sources = find_videos(videos)
+    scorer, limit = _scorer(checkpoint, runs, dataset, method, text_tower, device, threshold, per_hour)
+    chosen = protocol_for(scorer, protocol)
+    means = means_of(chosen, image_tower or tower_for(scorer.header.extraction), device, precision, batch, jobs)
+    found = detect_videos(
+        sources, scorer, chosen, means, limit, out, wanted, say, progress, annotate=annotate, anyway=any_features
+    )
+    if json:
+        print_json({**as_document(found.detections, limit, scorer.header.method), "left_out": found.left_out})
+    else:
+        _show(found.detections, limit)
+        for path in found.written:
+            tell(f"wrote {path}")
+    if found.left_out:
+        raise typer.Exit(1)
+
+
+def predict(
+    checkpoint: Annotated[str, typer.Argument(help="A checkpoint file, a run directory, or a run id in --runs.")],
+    features: Annotated[
+        Path, typer.Option(help="Features: a directory of `harness extract`, an imported bank, or .npy files.")
+    ],
+    out: OutDirectory = Path("predictions"),
+    any_features: AnyFeatures = False,
+    threshold: ThresholdValue = None,
+    per_hour: PerHour = None,
+    formats: Formats = "csv",
+    dataset: Dataset = None,
+    method: MethodName = None,
+    text_tower: options.TextTower = None,
+    runs: Runs = Path("runs"),
+    device: options.Device = "cpu",
+    json: Json = False,
+) -> None:
+    """Score features that nobody has labelled."""
+    from harness.console import print_json, tell
+    from harness.detect.detect import predict_features
+    from harness.detect.feature_input import find_features
+    from harness.detect.tables import as_document, check_formats, write_tables
+
+    wanted = check_formats(formats)
+    given = find_features(features)
+    scorer, limit = _scorer(checkpoint, runs, dataset, method, text_tower, device, threshold, per_hour)
+    found = list(predict_features(given, scorer, limit, any_features))
+    paths = write_tables(out, found, limit, scorer.header.method, wanted)
+    if json:
+        print_json(as_document(found, limit, scorer.header.method))
+        return
+    _show(found, limit)
+    for path in paths:
+        tell(f"wrote {path}")
+
+
+def _scorer(
+    checkpoint: str,
+    runs: Path,
+    dataset: str | None,
+    method: str | None,
+    text_tower: str | None,
+    device: str,
+    threshold: float | None,
+    per_hour: float | None,
+) -> tuple[Scorer, Threshold]:
+    from harness.console import say
+    from harness.detect.events import threshold_of
+    from harness.detect.scorer import load_scorer
+
+    scorer = load_scorer(
+        checkpoint,
+        runs,
+        say,
+        dataset=dataset,
+        method=method,
+        text_tower=text_tower,
+        device=options.device(device),
+    )
+    return scorer, threshold_of(threshold, per_hour, scorer.run, scorer.card.fps)
+
+
+def _show(found: list[Detection], threshold: Threshold) -> None:
+    from harness.console import tell
+
+    if not found:
+        raise UserError("no video has features")
+    events = [(each, event) for each in found for event in each.events]
+    tell(f"{len(found):,} videos, {len(events):,} events above {threshold.value:.3f} ({threshold.words})")
+    for each, event in events[:_SHOWN]:
+        tell(
+            f"  {each.video}: {_span(each, event)}, score {event.score:.2f}{f', {event.label}' if event.label else ''}"
+        )
+    if len(events) > _SHOWN:
+        tell(f"  and {len(events) - _SHOWN:,} more")
+
+
+_SHOWN = 20
+
+
+def _span(found: Detection, event: Any) -> str:
+    start, end = found.seconds(event.start), found.seconds(event.end)
+    if start is None or end is None:
+        return f"frames {event.start:,} to {event.end:,}"
+    return f"{start:.1f} to {end:.1f} s"

@@ -1,0 +1,133 @@
+"""Find events in videos: extract as the checkpoint's features were made, score, and write tables and pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.detect.detection import Detection, detect_in
+from harness.detect.events import Threshold
+from harness.detect.feature_input import FeatureInput
+from harness.detect.page import Shown, write_pages
+from harness.detect.pictures import playable, show_video
+from harness.detect.scorer import Say, Scorer, check_width
+from harness.detect.tables import write_tables
+from harness.errors import UserError
+from harness.records.extraction import Recipe
+from harness.records.protocol import Protocol
+from harness.runs.checkpoint_loading import check_recipe
+from harness.video.extract import Means, Tick, extract, recipe_of
+from harness.video.extraction import Extraction
+from harness.video.protocols import find_protocol
+from harness.video.sources import Source
+
+ANYWAY = "--any-features"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found: detections, the threshold of their events, files that were written, videos left out."""
+
+    detections: list[Detection]
+    threshold: Threshold
+    written: list[Path]
+    left_out: dict[str, str]
+
+
+def protocol_for(scorer: Scorer, name: str | None) -> Protocol:
+    """Return the protocol that was asked for, else that of the checkpoint's features.
+
+    Raises:
+        UserError: neither is known.
+    """
+    if name is not None:
+        return find_protocol(name)
+    if scorer.header.extraction is None:
+        raise UserError(
+            f"{scorer.label}: does not say how its features were made; name their protocol with --protocol"
+        )
+    return scorer.header.extraction.protocol
+
+
+def tower_for(recipe: Recipe | None) -> str | None:
+    """Return where the image tower of a recipe can be had, None for the embedded one or where that is not known."""
+    if recipe is None or "(random weights" in recipe.tower or "#" in recipe.tower:
+        return None
+    return recipe.tower.partition("@")[0]
+
+
+def detect(
+    videos: Sequence[Source],
+    scorer: Scorer,
+    protocol: Protocol,
+    means: Means,
+    threshold: Threshold,
+    out: Path,
+    formats: Sequence[str],
+    say: Say,
+    progress: Callable[[str], AbstractContextManager[Tick]],
+    annotate: bool = False,
+    anyway: bool = False,
+) -> Found:
+    """Find events in videos and write tables, pages and what they show into `out`.
+
+    Features go to `out/features`, where an interrupted extraction is resumed. `annotate` also writes each video with
+    its scores drawn in. `anyway` takes features of another kind than those of the training.
+
+    Raises:
+        UserError: the features do not fit the checkpoint, or no video gives any.
+    """
+    recipe = recipe_of(protocol, means)
+    check_width(recipe.dim, scorer.header.dim, f"image tower {recipe.tower}", scorer.label)
+    if not anyway:
+        check_recipe(scorer.header, recipe, scorer.label, "this extraction", ANYWAY)
+    report = extract(videos, protocol, means, out / "features", say, progress)
+    extraction = Extraction(report.directory)
+    shown: list[Shown] = []
+    there = [source for source in videos if source.name not in report.left_out]
+    with progress("detect") as tick:
+        for number, source in enumerate(there, start=1):
+            facts = extraction.record(source.name).facts
+            found = detect_in(
+                scorer, source.name, extraction.features(source.name), threshold.value, facts, source.path
+            )
+            shown.append(_shown(found, source.path, out, number, annotate, say))
+            tick(number, len(there))
+    detections = [each.found for each in shown]
+    written = write_tables(out, detections, threshold, scorer.header.method, formats)
+    written.append(write_pages(out, shown, threshold, _facts(scorer, recipe)))
+    return Found(detections, threshold, written, report.left_out)
+
+
+def predict_features(
+    features: FeatureInput, scorer: Scorer, threshold: Threshold, anyway: bool = False
+) -> Iterator[Detection]:
+    """Yield the detections in features that are at hand, video by video; raises UserError where they do not fit."""
+    if not anyway:
+        check_recipe(scorer.header, features.recipe, scorer.label, str(features.path), ANYWAY)
+    for video in features.videos():
+        yield detect_in(scorer, video.name, video.features, threshold.value, video.facts)
+
+
+def _shown(found: Detection, path: Path, out: Path, number: int, annotate: bool, say: Say) -> Shown:
+    """A detection with its pictures; where a video cannot be written, the page does without."""
+    name = f"video-{number:04d}"
+    preview, annotated = out / f"{name}.mp4", out / f"{name}-scores.mp4" if annotate else None
+    try:
+        as_it_is = playable(path)
+        thumbs = show_video(found, path, None if as_it_is else preview, annotated)
+    except (UserError, OSError) as error:
+        say(f"{found.video}: no pictures on its page ({error})")
+        return Shown(found, {}, note=f"No pictures: {error}")
+    return Shown(found, thumbs, path.resolve() if as_it_is else preview, annotated)
+
+
+def _facts(scorer: Scorer, recipe: Recipe) -> dict[str, str]:
+    return {
+        "Method": scorer.method.card.title,
+        "Checkpoint": scorer.label,
+        "Features": recipe.words,
+        "Text tower": scorer.method.task.text.name if scorer.method.task.text else "none",
+    }
