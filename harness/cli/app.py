@@ -15,6 +15,7 @@ from harness.cli import audit as cli_audit
 from harness.cli import bench as cli_bench
 from harness.cli import checkpoints as cli_checkpoints
 from harness.cli import compare as cli_compare
+from harness.cli import demo_video as cli_demo_video
 from harness.cli import detect as cli_detect
 from harness.cli import extract as cli_extract
 from harness.cli import methods as cli_methods
@@ -43,6 +44,7 @@ app.command("eval")(cli_checkpoints.evaluate)
 app.command("compare")(cli_compare.compare)
 app.command("extract")(cli_extract.extract)
 app.command("detect")(cli_detect.detect)
+app.command("demo-video")(cli_demo_video.demo_video)
 app.command("predict")(cli_detect.predict)
 app.command("score")(cli_score.score)
 app.command("submit")(cli_submission.submit)

@@ -28,14 +28,12 @@ MethodName = Annotated[str | None, typer.Option("--method", help="Name of the me
 AnyFeatures = Annotated[
     bool, typer.Option("--any-features", help="Take features of another kind than those of the training.")
 ]
-ThresholdValue = Annotated[
-    float | None, typer.Option("--threshold", help="Scores above it make an event; default 0.5.")
-]
+ThresholdValue = Annotated[float | None, typer.Option("--threshold", help="Scores above it make an event.")]
 PerHour = Annotated[
     float | None,
     typer.Option(
         "--false-alarms-per-hour",
-        help="Instead: as many false alarms on the normal test videos of the checkpoint's run.",
+        help="Instead: so many false alarms on the normal test videos of its run; default: 10, without a run 0.5.",
     ),
 ]
 Formats = Annotated[str, typer.Option(help="Comma-separated: csv, json, parquet.")]
@@ -85,7 +83,7 @@ def detect(
     if json:
         print_json({**as_document(found.detections, limit, scorer.header.method), "left_out": found.left_out})
     else:
-        _show(found.detections, limit)
+        show_events(found.detections, limit)
         for path in found.written:
             tell(f"wrote {path}")
     if found.left_out:
@@ -123,7 +121,7 @@ def predict(
     if json:
         print_json(as_document(found, limit, scorer.header.method))
         return
-    _show(found, limit)
+    show_events(found, limit)
     for path in paths:
         tell(f"wrote {path}")
 
@@ -154,16 +152,17 @@ def _scorer(
     return scorer, threshold_of(threshold, per_hour, scorer.run, scorer.card.fps)
 
 
-def _show(found: list[Detection], threshold: Threshold) -> None:
+def show_events(found: list[Detection], threshold: Threshold) -> None:
+    """Print the events of detections, the first of many."""
     from harness.console import tell
 
     if not found:
         raise UserError("no video has features")
     events = [(each, event) for each in found for event in each.events]
-    tell(f"{len(found):,} videos, {len(events):,} events above {threshold.value:.3f} ({threshold.words})")
+    tell(f"{len(found):,} videos, {len(events):,} events above {threshold.value:.3g} ({threshold.words})")
     for each, event in events[:_SHOWN]:
         tell(
-            f"  {each.video}: {_span(each, event)}, score {event.score:.2f}{f', {event.label}' if event.label else ''}"
+            f"  {each.video}: {_span(each, event)}, score {event.score:.3g}{f', {event.label}' if event.label else ''}"
         )
     if len(events) > _SHOWN:
         tell(f"  and {len(events) - _SHOWN:,} more")

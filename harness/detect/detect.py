@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.detect.detection import Detection, detect_in
 from harness.detect.events import Threshold
 from harness.detect.feature_input import FeatureInput
-from harness.detect.page import Shown, write_pages
+from harness.detect.page import Shown, highest, write_pages
 from harness.detect.pictures import playable, show_video
 from harness.detect.scorer import Say, Scorer, check_width
 from harness.detect.tables import write_tables
@@ -45,9 +45,7 @@ def protocol_for(scorer: Scorer, name: str | None) -> Protocol:
     if name is not None:
         return find_protocol(name)
     if scorer.header.extraction is None:
-        raise UserError(
-            f"{scorer.label}: does not say how its features were made; name their protocol with --protocol"
-        )
+        raise UserError(f"{scorer.label}: does not say how its features were made; name their protocol with --protocol")
     return scorer.header.extraction.protocol
 
 
@@ -85,18 +83,18 @@ def detect(
         check_recipe(scorer.header, recipe, scorer.label, "this extraction", ANYWAY)
     report = extract(videos, protocol, means, out / "features", say, progress)
     extraction = Extraction(report.directory)
-    shown: list[Shown] = []
-    there = [source for source in videos if source.name not in report.left_out]
-    with progress("detect") as tick:
-        for number, source in enumerate(there, start=1):
-            facts = extraction.record(source.name).facts
-            found = detect_in(
-                scorer, source.name, extraction.features(source.name), threshold.value, facts, source.path
-            )
-            shown.append(_shown(found, source.path, out, number, annotate, say))
-            tick(number, len(there))
-    detections = [each.found for each in shown]
+    detections = []
+    for source in videos:
+        if source.name not in report.left_out:
+            facts, rows = extraction.record(source.name).facts, extraction.features(source.name)
+            detections.append(detect_in(scorer, source.name, rows, threshold.value, facts, source.path))
     written = write_tables(out, detections, threshold, scorer.header.method, formats)
+    top = highest(detections, threshold)
+    shown: list[Shown] = []
+    with progress("pages") as tick:
+        for number, found in enumerate(detections, start=1):
+            shown.append(_shown(found, out, number, annotate, top, say))
+            tick(number, len(detections))
     written.append(write_pages(out, shown, threshold, _facts(scorer, recipe)))
     return Found(detections, threshold, written, report.left_out)
 
@@ -111,13 +109,14 @@ def predict_features(
         yield detect_in(scorer, video.name, video.features, threshold.value, video.facts)
 
 
-def _shown(found: Detection, path: Path, out: Path, number: int, annotate: bool, say: Say) -> Shown:
+def _shown(found: Detection, out: Path, number: int, annotate: bool, top: float, say: Say) -> Shown:
     """A detection with its pictures; where a video cannot be written, the page does without."""
-    name = f"video-{number:04d}"
+    name, path = f"video-{number:04d}", found.path
+    assert path is not None
     preview, annotated = out / f"{name}.mp4", out / f"{name}-scores.mp4" if annotate else None
     try:
         as_it_is = playable(path)
-        thumbs = show_video(found, path, None if as_it_is else preview, annotated)
+        thumbs = show_video(found, path, None if as_it_is else preview, annotated, top)
     except (UserError, OSError) as error:
         say(f"{found.video}: no pictures on its page ({error})")
         return Shown(found, {}, note=f"No pictures: {error}")

@@ -12,6 +12,9 @@ from harness.errors import UserError
 from harness.metrics.alarms import FALSE_ALARM_THRESHOLD, threshold_at_rate
 from harness.records.run_directory import RunDirectory
 
+# False alarms an hour, unless somebody says otherwise.
+RATE = 10.0
+
 
 @dataclass(frozen=True)
 class Threshold:
@@ -41,18 +44,20 @@ class Event:
 def threshold_of(value: float | None, per_hour: float | None, run: RunDirectory | None, fps: float) -> Threshold:
     """Return the threshold that was asked for: a value, or a rate of false alarms on the normal test videos of a run.
 
-    `fps` are frames per second of those videos.
+    `fps` are frames per second of those videos. Where neither is asked for, it is `RATE` if the run is at hand.
 
     Raises:
         UserError: both or an impossible value were given, or the rate cannot be had from this checkpoint.
     """
     if value is not None and per_hour is not None:
         raise UserError("give --threshold or --false-alarms-per-hour, not both")
-    if per_hour is None:
-        chosen = FALSE_ALARM_THRESHOLD if value is None else value
-        if not np.isfinite(chosen):
-            raise UserError(f"--threshold {chosen}: expected a number")
-        return Threshold(chosen, "as given" if value is not None else "the usual 0.5; nothing calibrates it")
+    if value is not None:
+        if not np.isfinite(value):
+            raise UserError(f"--threshold {value}: expected a number")
+        return Threshold(value, "as given")
+    if per_hour is None and (run is None or not fps or not _normal(run)):
+        return Threshold(FALSE_ALARM_THRESHOLD, "the usual one; nothing here calibrates it")
+    per_hour = RATE if per_hour is None else per_hour
     if not per_hour >= 0:
         raise UserError(f"--false-alarms-per-hour {per_hour:g}: expected 0 or more")
     if run is None:
@@ -63,6 +68,10 @@ def threshold_of(value: float | None, per_hour: float | None, run: RunDirectory 
         )
     found = threshold_at_rate(run.predictions(), run.truth(), per_hour, fps)
     return Threshold(found, f"{per_hour:g} false alarms an hour on the normal test videos of {run.result.dataset}")
+
+
+def _normal(run: RunDirectory) -> bool:
+    return any(not video.abnormal for video in run.truth().videos.values())
 
 
 def find_events(

@@ -44,8 +44,16 @@ def write_pages(directory: Path, shown: Sequence[Shown], threshold: Threshold, f
     css, script = ((assets / name).read_text(encoding="utf-8") for name in ("report.css", "detect.js"))
     own = (assets / "detect.css").read_text(encoding="utf-8")
     pages = [f"video-{number:04d}.html" for number in range(1, len(shown) + 1)]
-    entries = [_entry(each, page, directory, threshold) for each, page in zip(shown, pages, strict=True)]
-    common = {"css": css + own, "threshold": threshold, "facts": facts, "version": __version__, "box": (WIDTH, HEIGHT)}
+    top = highest([each.found for each in shown], threshold)
+    entries = [_entry(each, page, directory, threshold, top) for each, page in zip(shown, pages, strict=True)]
+    common = {
+        "css": css + own,
+        "threshold": threshold,
+        "facts": facts,
+        "version": __version__,
+        "box": (WIDTH, HEIGHT),
+        "top": top,
+    }
     for entry, each in zip(entries, shown, strict=True):
         text = environment.get_template("detection.html.j2").render(
             **common, entry=entry, script=script, data=script_json(_data(each.found))
@@ -57,7 +65,12 @@ def write_pages(directory: Path, shown: Sequence[Shown], threshold: Threshold, f
     return index
 
 
-def _entry(shown: Shown, page: str, directory: Path, threshold: Threshold) -> dict[str, Any]:
+def highest(found: Sequence[Detection], threshold: Threshold) -> float:
+    """Return the score at the top of all curves: scores of many methods do not go from 0 to 1."""
+    return max(1.05 * max([threshold.value, *(each.peak for each in found)]), 1e-9)
+
+
+def _entry(shown: Shown, page: str, directory: Path, threshold: Threshold, top: float) -> dict[str, Any]:
     found = shown.found
     end = max(int(found.edges[-1]), 1)
     return {
@@ -65,8 +78,8 @@ def _entry(shown: Shown, page: str, directory: Path, threshold: Threshold) -> di
         "page": page,
         "peak": found.peak,
         "length": _time(found, end),
-        "curve": _curve(found),
-        "level": _height(threshold.value),
+        "curve": _curve(found, top),
+        "level": _height(threshold.value / top),
         "bands": [(round(WIDTH * e.start / end, 1), round(WIDTH * (e.end - e.start) / end, 1)) for e in found.events],
         "player": _address(shown.player, directory),
         "annotated": _address(shown.annotated, directory),
@@ -92,15 +105,15 @@ def _data(found: Detection) -> dict[str, Any]:
     probabilities = found.probabilities
     return {
         "edges": [round(edge / found.fps, 3) for edge in found.edges.tolist()] if found.fps else [],
-        "scores": [round(float(score), 4) for score in found.scores],
+        "scores": [float(f"{score:.4g}") for score in found.scores],
         "classes": list(found.classes),
         "probabilities": [] if probabilities is None else np.round(probabilities.astype(float), 3).tolist(),
     }
 
 
-def _curve(found: Detection) -> str:
+def _curve(found: Detection, top: float) -> str:
     """The scores as steps of an SVG path; of many snippets, the highest of each group that shares a point."""
-    scores, edges = found.scores.astype(float), found.edges.astype(float)
+    scores, edges = found.scores.astype(float) / top, found.edges.astype(float)
     if len(scores) > _POINTS:
         groups = np.array_split(np.arange(len(scores)), _POINTS)
         edges = np.array([*(edges[group[0]] for group in groups), edges[-1]])
@@ -110,9 +123,9 @@ def _curve(found: Detection) -> str:
     return f"M{x[0]:.1f} {_height(scores[0]):.1f}{''.join(steps)}H{x[-1]:.1f}"
 
 
-def _height(score: float) -> float:
-    """Where a score lies, from the top; scores outside of 0 to 1 lie at the edges."""
-    return round(HEIGHT * (1 - min(max(score, 0.0), 1.0)), 1)
+def _height(part: float) -> float:
+    """Where a part of the highest score lies, from the top; scores below 0 lie at the bottom."""
+    return round(HEIGHT * (1 - min(max(part, 0.0), 1.0)), 1)
 
 
 def _time(found: Detection, frame: int) -> str:

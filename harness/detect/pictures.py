@@ -39,8 +39,12 @@ def playable(path: Path) -> bool:
         return False
 
 
-def show_video(found: Detection, path: Path, preview: Path | None, annotated: Path | None) -> dict[int, bytes]:
+def show_video(
+    found: Detection, path: Path, preview: Path | None, annotated: Path | None, top: float
+) -> dict[int, bytes]:
     """Return thumbnails (JPEG) of the peaks of a video's events by frame, and write the versions that were asked for.
+
+    A score of `top` fills the bar that is drawn.
 
     Raises:
         UserError: the video cannot be decoded, or not be encoded.
@@ -62,7 +66,7 @@ def show_video(found: Detection, path: Path, preview: Path | None, annotated: Pa
                 if plain:
                     plain.add(frame)
                 if drawn:
-                    drawn.add(_drawn(frame, found, index))
+                    drawn.add(_drawn(frame, found, index, top))
             index += 1
     return thumbs
 
@@ -131,7 +135,7 @@ def _jpeg(frame: Frame) -> bytes:
     return bytes(cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, 80])[1])
 
 
-def _drawn(frame: Frame, found: Detection, index: int) -> Frame:
+def _drawn(frame: Frame, found: Detection, index: int, top: float) -> Frame:
     """The frame with its snippet's score as a bar and a number, and a border within an event."""
     cv2 = opencv()
     at = min(int(np.searchsorted(found.edges, index, side="right")) - 1, len(found.scores) - 1)
@@ -141,9 +145,13 @@ def _drawn(frame: Frame, found: Detection, index: int) -> Frame:
     event = _event_at(found, index)
     bar = max(height // 40, 4)
     cv2.rectangle(
-        drawn, (0, height - bar), (round(width * min(max(score, 0.0), 1.0)), height), _EVENT if event else _INK, -1
+        drawn,
+        (0, height - bar),
+        (round(width * min(max(score / top, 0.0), 1.0)), height),
+        _EVENT if event else _INK,
+        -1,
     )
-    words = f"{score:.2f}" + (f" {event}" if event else "")
+    words = f"{score:.3g}" + (f" {event}" if event else "")
     scale = max(width / 640, 0.4)
     for colour, thick in (((0, 0, 0), 4), (_INK, 1)):
         cv2.putText(drawn, words, (8, height - bar - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.6 * scale, colour, thick)
