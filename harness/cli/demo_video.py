@@ -10,7 +10,7 @@ import typer
 
 def demo_video(
     out: Annotated[Path, typer.Option("--out", help="Directory of clips, runs and pages.")] = Path("demo-video"),
-    method: Annotated[str, typer.Option(help="Name or alias of the method that is trained.")] = "bnwvad",
+    method: Annotated[str, typer.Option(help="Name or alias of the method that is trained.")] = "linear-probe",
 ) -> None:
     """Make thirty short clips, extract features, train a method and find events in clips it never saw; two minutes."""
     from harness.api.demo_video import demo_video as make
