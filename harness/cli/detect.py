@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from harness.detect.detection import Detection
     from harness.detect.events import Threshold
     from harness.detect.scorer import Scorer
+    from harness.records.protocol import Protocol
+    from harness.video.extract import Means
 
 Checkpoint = Annotated[
     str, typer.Option("--checkpoint", help="A checkpoint file, a run directory, or a run id in --runs.")
@@ -55,6 +57,12 @@ def detect(
     annotate: Annotated[
         bool, typer.Option("--annotate", help="Also write the videos with their scores drawn in.")
     ] = False,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Score a growing file, an address or a camera's number while it comes.")
+    ] = False,
+    idle: Annotated[
+        float, typer.Option(min=0, help="With --stream: seconds without growth after which a file has ended.")
+    ] = 10.0,
     dataset: Dataset = None,
     method: MethodName = None,
     text_tower: options.TextTower = None,
@@ -73,10 +81,13 @@ def detect(
     from harness.video.sources import find_videos
 
     wanted = check_formats(formats)
-    sources = find_videos(videos)
+    sources = [] if stream else find_videos(videos)
     scorer, limit = _scorer(checkpoint, runs, dataset, method, text_tower, device, threshold, per_hour)
     chosen = protocol_for(scorer, protocol)
     means = means_of(chosen, image_tower or tower_for(scorer.header.extraction), device, precision, batch, jobs)
+    if stream:
+        _watch(videos, scorer, chosen, means, limit, out, idle, any_features, wanted, json)
+        return
     found = detect_videos(
         sources, scorer, chosen, means, limit, out, wanted, say, progress, annotate=annotate, anyway=any_features
     )
@@ -122,6 +133,34 @@ def predict(
         print_json(as_document(found, limit, scorer.header.method))
         return
     show_events(found, limit)
+    for path in paths:
+        tell(f"wrote {path}")
+
+
+def _watch(
+    videos: list[str],
+    scorer: Scorer,
+    protocol: Protocol,
+    means: Means,
+    threshold: Threshold,
+    out: Path,
+    idle: float,
+    anyway: bool,
+    formats: tuple[str, ...],
+    json: bool,
+) -> None:
+    from harness.cli.detect_stream import watch
+    from harness.console import print_json, tell
+    from harness.detect.detect import check_fits
+    from harness.detect.tables import as_document, write_tables
+
+    check_fits(scorer, protocol, means, anyway)
+    found = watch(videos, scorer, protocol, means, threshold, out, idle)
+    paths = write_tables(out, [found], threshold, scorer.header.method, formats)
+    if json:
+        print_json(as_document([found], threshold, scorer.header.method))
+        return
+    show_events([found], threshold)
     for path in paths:
         tell(f"wrote {path}")
 

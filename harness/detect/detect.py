@@ -56,6 +56,15 @@ def tower_for(recipe: Recipe | None) -> str | None:
     return recipe.tower.partition("@")[0]
 
 
+def check_fits(scorer: Scorer, protocol: Protocol, means: Means, anyway: bool) -> Recipe:
+    """Return how the features will be made; raises UserError where the checkpoint was trained on others."""
+    recipe = recipe_of(protocol, means)
+    check_width(recipe.dim, scorer.header.dim, f"image tower {recipe.tower}", scorer.label)
+    if not anyway:
+        check_recipe(scorer.header, recipe, scorer.label, "this extraction", ANYWAY)
+    return recipe
+
+
 def detect(
     videos: Sequence[Source],
     scorer: Scorer,
@@ -77,10 +86,7 @@ def detect(
     Raises:
         UserError: the features do not fit the checkpoint, or no video gives any.
     """
-    recipe = recipe_of(protocol, means)
-    check_width(recipe.dim, scorer.header.dim, f"image tower {recipe.tower}", scorer.label)
-    if not anyway:
-        check_recipe(scorer.header, recipe, scorer.label, "this extraction", ANYWAY)
+    recipe = check_fits(scorer, protocol, means, anyway)
     report = extract(videos, protocol, means, out / "features", say, progress)
     extraction = Extraction(report.directory)
     detections = []
