@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from harness.cli.data_import import Features, Name, import_
+from harness.cli.data_verify import verify
 from harness.cli.options import Json
 from harness.cli.verbs import Verbs
 
-if TYPE_CHECKING:
-    from harness.data.bank import Bank
-
 app = Verbs(help="Import, verify, show, list and export data sets.")
 app.command("import")(import_)
+app.command("verify")(verify)
 
 
 @app.command("new")
@@ -32,29 +31,6 @@ def new(
 
     path = write_data_set(directory, labels, name, say)
     tell(f"wrote {path}; next: harness data import {path} --videos {directory}")
-
-
-@app.command()
-def verify(
-    card: Name,
-    features: Features = None,
-    against: Annotated[Path | None, typer.Option(help="A 0/1 ground-truth vector of the community (.npy).")] = None,
-) -> None:
-    """Check that an imported bank still holds what was imported, or that a vector says the same; exit code 1 if not."""
-    from harness.console import tell
-    from harness.data.cards import find_card, open_bank
-    from harness.data.verify import verify as problems_of
-
-    bank = open_bank(find_card(card), features)
-    if against is not None:
-        _compare(bank, against)
-        return
-    problems = problems_of(bank)
-    for problem in problems:
-        tell(problem)
-    if problems:
-        raise typer.Exit(1)
-    tell(f"{bank.card.name}/{bank.features_name}: all files as imported, hash {bank.content_hash[:12]}")
 
 
 @app.command()
@@ -98,19 +74,3 @@ def export(
 
     export_bank(open_bank(find_card(card), features), to)
     tell(f"wrote {to}")
-
-
-def _compare(bank: Bank, path: Path) -> None:
-    from harness.console import tell
-    from harness.data.compare import compare_truth, read_vector
-
-    vector = read_vector(path)
-    found = compare_truth(bank, vector)
-    tell(f"{path.name}: {len(vector):,} labels, {int(vector.sum()):,} positive")
-    tell(f"nearest: {found.convention}: {found.labels:,} labels, {len(found.differences)} videos differ")
-    for difference in found.differences:
-        tell(str(difference))
-    if found.rest[0]:
-        tell(f"behind our last video: {found.rest[0]:,} more labels, {found.rest[1]:,} positive")
-    if found.differences or not found.fits:
-        raise typer.Exit(1)

@@ -121,8 +121,8 @@ def predict(
     """Score features that nobody has labelled."""
     from harness.console import print_json, tell
     from harness.detect.detect import predict_features
-    from harness.detect.feature_input import find_features
     from harness.detect.tables import as_document, check_formats, write_tables
+    from harness.video.feature_input import find_features
 
     wanted = check_formats(formats)
     given = find_features(features)

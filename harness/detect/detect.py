@@ -9,7 +9,6 @@ from pathlib import Path
 
 from harness.detect.detection import Detection, detect_in
 from harness.detect.events import Threshold
-from harness.detect.feature_input import FeatureInput
 from harness.detect.page import Shown, highest, write_pages
 from harness.detect.pictures import playable, show_video
 from harness.detect.scorer import Say, Scorer, check_width
@@ -20,6 +19,7 @@ from harness.records.protocol import Protocol
 from harness.runs.checkpoint_loading import check_recipe
 from harness.video.extract import Means, Tick, extract, recipe_of
 from harness.video.extraction import Extraction
+from harness.video.feature_input import FeatureInput
 from harness.video.protocols import find_protocol
 from harness.video.sources import Source
 

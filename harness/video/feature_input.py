@@ -48,18 +48,18 @@ class FeatureInput:
             yield from _of_files(self.path)
 
 
-def find_features(path: Path) -> FeatureInput:
-    """Return the features in a directory or file; raises UserError where there are none."""
+def find_features(path: Path, option: str = "--features") -> FeatureInput:
+    """Return the features in a directory or file; raises UserError, which names the `option`, where there are none."""
     if is_extraction(path):
         return FeatureInput(path, Extraction(path).recipe)
     if (path / "bank.json").is_file():
         bank = Bank(path)
         return FeatureInput(path, bank.card.features[bank.features_name].extraction)
     if not path.exists():
-        raise UserError(f"--features {path}: no such file or directory")
+        raise UserError(f"{option} {path}: no such file or directory")
     if not _files(path):
         raise UserError(
-            f"--features {path}: no features here; expected .npy files, a bank, or what `harness extract` wrote"
+            f"{option} {path}: no features here; expected .npy files, a bank, or what `harness extract` wrote"
         )
     return FeatureInput(path, None)
 
