@@ -22,7 +22,7 @@ class Agreement:
     """Features of one video, ours and theirs.
 
     `cosine` is the mean over snippets by their crop, `worst` the lowest of all, `norms` the mean ratio of our norms to
-    theirs, `places` which of our `crops` each of theirs is nearest to. Rows beyond the shorter of both are not compared.
+    theirs, `places` which of our `crops` each of theirs is nearest to. Rows beyond the shorter one are not compared.
     """
 
     video: str
