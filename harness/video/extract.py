@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -12,9 +12,10 @@ from harness.errors import UserError
 from harness.io.locks import alone
 from harness.records.extraction import Recipe
 from harness.records.protocol import Protocol
+from harness.video.batches import BATCH, Meter, cores
 from harness.video.decode import VideoFile, opened
 from harness.video.extraction import ExtractionWriter
-from harness.video.pipeline import BATCH, Done, Meter, Pipeline, check_fit
+from harness.video.pipeline import Done, Pipeline, check_fit
 from harness.video.sources import Source
 from harness.video.towers.tower import ImageTower
 
@@ -90,15 +91,23 @@ def extract(
                 wanted.append((number, source.path))
         if report.before:
             say(f"{len(report.before):,} of {len(videos):,} videos are extracted already")
-        with progress("extract") as tick, writer.rows(), computing(means):
-            pipeline = Pipeline(protocol, means.tower, means.pictures, means.readers, opened_file, report.meter)
-            for item in pipeline.run(wanted):
-                source = videos[item.video]
-                if not isinstance(item, Done):
-                    writer.add(source.name, item.values)
-                    continue
-                _end(item, source, writer, report, say, crop_files)
-                tick(len(report.done) + len(report.left_out), len(wanted))
+        with progress("extract") as tick, writer.rows(), computing(means) as threads:
+            pipeline = Pipeline(
+                protocol, means.tower, means.pictures, means.readers, opened_file, report.meter, threads
+            )
+            try:
+                with closing(pipeline.run(wanted)) as items:
+                    for item in items:
+                        source = videos[item.video]
+                        if not isinstance(item, Done):
+                            writer.add(source.name, item.values)
+                            continue
+                        _end(item, source, writer, report, say, crop_files)
+                        tick(len(report.done) + len(report.left_out), len(wanted))
+            except KeyboardInterrupt:
+                finished = len(report.done) + len(report.before)
+                say(f"{directory}: {finished:,} of {len(videos):,} videos are finished; the same command goes on")
+                raise
         for name in report.before if crop_files else ():
             writer.write_crops(name)
         writer.conclude(report.left_out)
@@ -134,8 +143,8 @@ def opened_file(path: Path) -> Iterator[VideoFile]:
 
 
 @contextmanager
-def computing(means: Means) -> Iterator[None]:
-    """Put the tower where it computes, in its precision, meanwhile."""
+def computing(means: Means) -> Iterator[int]:
+    """Put the tower where it computes, in its precision, meanwhile; yield how many batches it computes at a time."""
     import torch
 
     kinds = {"fp16": torch.float16, "bf16": torch.bfloat16}
@@ -144,6 +153,7 @@ def computing(means: Means) -> Iterator[None]:
     matmul.allow_tf32 = cudnn.allow_tf32 = means.precision == "tf32"
     means.tower.to(means.device, kinds.get(means.precision, torch.float32))
     try:
-        yield
+        with cores(means.device) as threads:
+            yield threads
     finally:
         matmul.allow_tf32, cudnn.allow_tf32 = before

@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from harness.errors import Damaged, UserError
-from harness.io.atomic import read_json, replacing, write_json, write_text
+from harness.io.atomic import read_json, replacing, unwritable, write_json, write_text
 from harness.io.digests import file_digest
 from harness.records.extraction import Recipe, VideoFacts, VideoRecord
 
@@ -89,11 +89,12 @@ class ExtractionWriter:
         self.recipe = recipe
         if is_extraction(directory):
             other = Extraction(directory).recipe
-            if other != recipe:
+            if (other.digest, other.batch) != (recipe.digest, recipe.batch):
                 raise UserError(
-                    f"{directory}: holds features of another kind ({other.words}); these would be {recipe.words}; "
+                    f"{directory}: holds features of another kind ({_kind(other)}); these would be {_kind(recipe)}; "
                     "choose another --out"
                 )
+        _tidy(directory)
         write_json(directory / HEADER, recipe.model_dump(mode="json"))
         self._open: dict[str, RowsFile] = {}
 
@@ -135,9 +136,11 @@ class ExtractionWriter:
         return record
 
     def drop(self, video: str) -> None:
-        """Forget the rows of a video that turned out damaged."""
+        """Forget the rows of a video that turned out damaged, also those of the file that was there before."""
         if file := self._open.pop(video, None):
             file.discard()
+        for folder, end in (("videos", "json"), ("features", "npy")):
+            (self.directory / folder / f"{video}.{end}").unlink(missing_ok=True)
 
     def conclude(self, left_out: dict[str, str]) -> None:
         """Write the frame counts of all finished videos, and why others were left out."""
@@ -164,40 +167,63 @@ class ExtractionWriter:
                 np.lib.format.write_array(stream, np.ascontiguousarray(features[:, crop]), allow_pickle=False)
 
     def _new(self, video: str, shape: tuple[int, ...]) -> RowsFile:
-        folder = self.directory / "features"
-        folder.mkdir(parents=True, exist_ok=True)
         inner = shape if len(self.recipe.protocol.crops.order) > 1 else shape[1:]
-        return RowsFile(folder / f".{video}.tmp", inner, np.dtype(self.recipe.protocol.dtype))
+        return RowsFile(self.directory / "features" / f".{video}.tmp", inner, np.dtype(self.recipe.protocol.dtype))
+
+
+def _kind(recipe: Recipe) -> str:
+    return f"{recipe.words}, {recipe.batch} pictures at a time, {recipe.digest[:10]}"
+
+
+def _tidy(directory: Path) -> None:
+    """Remove what a killed process left half written; the one process that may write calls it."""
+    for folder in (directory, *(directory / name for name in ("features", "videos", "crops"))):
+        for left in folder.glob(".*.tmp"):
+            left.unlink(missing_ok=True)
 
 
 class RowsFile:
     """A .npy file that grows row by row, in memory that does not."""
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        """Begin a file of rows of `shape`; what lies at `path` is replaced."""
+        """Begin a file of rows of `shape`; what lies at `path` is replaced; raises Unwritable, as all here."""
         self._path, self._shape, self._dtype = path, shape, dtype
         self._rows = 0
-        self._stream: BinaryIO = path.open("wb")
-        self._header()
+        with self._writing():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._stream: BinaryIO = path.open("wb")
+            self._header()
 
     def append(self, values: NDArray[np.float32]) -> None:
         """Append one row."""
-        self._stream.write(np.ascontiguousarray(values, dtype=self._dtype).tobytes())
+        with self._writing():
+            self._stream.write(np.ascontiguousarray(values, dtype=self._dtype).tobytes())
         self._rows += 1
 
     def publish(self, final: Path) -> int:
         """Close the file and put it in its place, atomically; return the number of rows."""
-        self._stream.seek(0)
-        self._header()
-        self._stream.close()
+        with self._writing():
+            self._stream.seek(0)
+            self._header()
+            self._stream.close()
         with replacing(final) as temporary:
             self._path.replace(temporary)
         return self._rows
 
     def discard(self) -> None:
         """Close and remove the file."""
-        self._stream.close()
-        self._path.unlink(missing_ok=True)
+        # Closing writes what is buffered, for which a full disk has no room: it is not wanted any more.
+        with suppress(OSError):
+            self._stream.close()
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise unwritable(self._path, error) from error
 
     def _header(self) -> None:
         header = {

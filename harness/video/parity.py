@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from harness.errors import UserError
@@ -74,8 +75,8 @@ class Drawn:
 
 
 def _alone(frames: list[Frame], protocol: Protocol, tower: ImageTower) -> NDArray[np.float32]:
-    pixels = normalised(np.concatenate([pictures(frame, protocol) for frame in frames]), protocol.normalise)
-    return np.asarray(tower(pixels))
+    pixels = torch.from_numpy(np.concatenate([pictures(frame, protocol) for frame in frames]))
+    return np.asarray(tower(normalised(pixels, protocol.normalise)))
 
 
 def _drawn(case: Case) -> Iterator[Frame]:

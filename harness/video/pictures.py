@@ -36,16 +36,69 @@ def resized(frame: Frame, picture: Picture) -> Pixels:
     from PIL import Image
 
     image: Any = Image.fromarray(np.ascontiguousarray(frame[:, :, ::-1]))
-    return np.asarray(image.resize(wanted, Image.Resampling.BICUBIC) if wanted != image.size else image)
+    return np.array(image.resize(wanted, Image.Resampling.BICUBIC) if wanted != image.size else image)
+
+
+def framed(frame: Frame, protocol: Protocol) -> Pixels:
+    """Return the part of a resized frame that its crops lie in: of a single crop no more than itself, unmirrored.
+
+    Raises:
+        UserError: the frame is smaller than the crops.
+    """
+    picture, crops = resized(frame, protocol.picture), protocol.crops
+    _check_size(picture, crops)
+    if len(crops.order) > 1:
+        return picture
+    ((top, left, _),) = _corners(picture, crops)
+    return np.ascontiguousarray(picture[top : top + crops.size, left : left + crops.size])
 
 
 def crop(picture: Pixels, crops: Crops) -> Pixels:
     """Return the crops `[C, S, S, 3]` of a picture `[H, W, 3]` in their order; raises UserError if it is smaller."""
+    _check_size(picture, crops)
+    cut = []
+    for top, left, mirrored in _corners(picture, crops):
+        square = picture[top : top + crops.size, left : left + crops.size]
+        cut.append(square[:, ::-1] if mirrored else square)
+    return np.stack(cut)
+
+
+def squares(picture: Pixels, protocol: Protocol, device: torch.device) -> list[Tensor]:
+    """Return the normalised crops, each `[3, S, S]`, of a picture as `framed` gives it.
+
+    All are cut from one normalised picture, and where there are mirrored ones from its mirror image: the same numbers
+    as normalised crops, in a fifth of the work for ten of them.
+    """
+    whole = normalised(torch.from_numpy(picture).to(device)[None], protocol.normalise)[0]
+    size, width = protocol.crops.size, whole.shape[2]
+    corners = _corners(picture, protocol.crops)
+    mirror = whole.flip(2) if any(mirrored for *_, mirrored in corners) else whole
+    cut = []
+    for top, left, mirrored in corners:
+        side = width - size - left if mirrored else left
+        cut.append((mirror if mirrored else whole)[:, top : top + size, side : side + size])
+    return cut
+
+
+def normalised(pixels: Tensor, rule: Normalisation) -> Tensor:
+    """Return pictures `[N, H, W, 3]` uint8 as `[N, 3, H, W]` float32, (x / 255 - mean) / std."""
+    values = pixels.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+    mean, spread = (torch.tensor(numbers, device=pixels.device).view(1, 3, 1, 1) for numbers in (rule.mean, rule.std))
+    return values.div_(255).sub_(mean).div_(spread)
+
+
+def _check_size(picture: Pixels, crops: Crops) -> None:
+    """Raise UserError where a picture `[H, W, 3]` is smaller than its crops."""
     height, width = picture.shape[:2]
-    size = crops.size
-    if min(height, width) < size:
-        raise UserError(f"a picture of {width}x{height} is smaller than the crops of {size}; the protocol must resize")
-    below, right = height - size, width - size
+    if min(height, width) < crops.size:
+        raise UserError(
+            f"a picture of {width}x{height} is smaller than the crops of {crops.size}; the protocol must resize"
+        )
+
+
+def _corners(picture: Pixels, crops: Crops) -> list[tuple[int, int, bool]]:
+    """Top and left of each crop in a picture, and whether it is mirrored."""
+    below, right = picture.shape[0] - crops.size, picture.shape[1] - crops.size
     corner = {
         # Half pixels go to the even number, as in torchvision's centre crop.
         "centre": (round(below / 2), round(right / 2)),
@@ -54,19 +107,7 @@ def crop(picture: Pixels, crops: Crops) -> Pixels:
         "bottom-left": (below, 0),
         "bottom-right": (below, right),
     }
-    cut = []
-    for name in crops.order:
-        top, left = corner[name.removesuffix(MIRRORED)]
-        square = picture[top : top + size, left : left + size]
-        cut.append(square[:, ::-1] if name.endswith(MIRRORED) else square)
-    return np.stack(cut)
-
-
-def normalised(pixels: Pixels, rule: Normalisation) -> Tensor:
-    """Return pictures `[N, H, W, 3]` uint8 as `[N, 3, H, W]` float32, (x / 255 - mean) / std."""
-    values = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
-    mean, spread = (torch.tensor(numbers).view(1, 3, 1, 1) for numbers in (rule.mean, rule.std))
-    return values.div_(255).sub_(mean).div_(spread)
+    return [(*corner[name.removesuffix(MIRRORED)], name.endswith(MIRRORED)) for name in crops.order]
 
 
 def _size(width: int, height: int, picture: Picture) -> tuple[int, int]:

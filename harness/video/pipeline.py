@@ -1,9 +1,8 @@
 """Decoding, cutting and the tower side by side: videos in, rows out, in memory that does not grow with their length.
 
-Threads decode videos, cut and normalise their pictures; the caller's thread runs the tower over batches that join
-pictures of several videos. A batch always has the same number of pictures, the last one filled up with zeros: so a
-picture's row has the same bits whatever stands beside it, and an extraction that was interrupted ends with the bytes
-of one that was not.
+Threads decode videos and resize their frames, others run the tower over batches that join pictures of several videos;
+the caller's thread hands over and takes the means. A picture's row does not depend on what stands beside it,
+so an extraction that was interrupted ends with the bytes of one that was not.
 """
 
 from __future__ import annotations
@@ -11,40 +10,29 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from harness.errors import HarnessError, UserError, one_line
 from harness.records.extraction import VideoFacts
 from harness.records.protocol import Protocol
+from harness.video.batches import BATCH, Batches, Cut, Meter, Rows
 from harness.video.decode import Frames, VideoFile
-from harness.video.pictures import normalised, pictures
+from harness.video.pictures import framed
 from harness.video.sampling import taken
 from harness.video.towers.tower import ImageTower
 
-Rows = NDArray[np.float32]
-# Pictures of one forward pass: as many as fill the caches of a CPU, and enough to keep a GPU busy.
-BATCH = {"cpu": 32, "cuda": 256}
-# Batches of pictures that wait for the tower, at most.
-_AHEAD = 3
-
-
-@dataclass(frozen=True)
-class Cut:
-    """Pictures `[C, 3, S, S]` float32 of one frame, which counts `weight` times in the mean of row `row`."""
-
-    video: int
-    row: int
-    weight: int
-    pixels: Tensor
+# Frames that wait for the tower, at least and in batches.
+_FRAMES_AHEAD, _BATCHES_AHEAD = 8, 2
+# Seconds until a thread that decodes is given up when the extraction ends early; it may hang in a network's file.
+_PATIENCE = 5.0
 
 
 @dataclass(frozen=True)
@@ -63,17 +51,6 @@ class Row:
     video: int
     row: int
     values: Rows
-
-
-@dataclass
-class Meter:
-    """Seconds of the tower, of the whole, and how many pictures went through; `waited` for pictures."""
-
-    tower: float = 0.0
-    total: float = 0.0
-    waited: float = 0.0
-    pictures: int = 0
-    frames: int = 0
 
 
 class _Mean:
@@ -102,60 +79,11 @@ class _Mean:
         return row
 
 
-class Batches:
-    """Runs a tower over batches of exactly `size` pictures, whatever comes in."""
-
-    def __init__(self, tower: ImageTower, size: int, meter: Meter) -> None:
-        self._tower = tower
-        self._size = size
-        self._meter = meter
-        self._waiting: list[Cut] = []
-        self._done: list[Rows] = []
-        self._offset = 0  # pictures of the first waiting frame that are done
-
-    def add(self, cut: Cut) -> Iterator[tuple[Cut, Rows]]:
-        """Take the pictures of a frame; yield the frames whose pictures are all done."""
-        self._waiting.append(cut)
-        while sum(len(each.pixels) for each in self._waiting) - self._offset >= self._size:
-            yield from self._run()
-
-    def flush(self) -> Iterator[tuple[Cut, Rows]]:
-        """Run what is left, filled up with zeros."""
-        while self._waiting:
-            yield from self._run()
-
-    def _run(self) -> Iterator[tuple[Cut, Rows]]:
-        parts, room, skip = [], self._size, self._offset
-        for cut in self._waiting:
-            part = cut.pixels[skip : skip + room]
-            parts.append(part)
-            room -= len(part)
-            skip = 0
-            if not room:
-                break
-        if room:
-            parts.append(parts[0].new_zeros(room, *parts[0].shape[1:]))
-        began = time.perf_counter()
-        rows = self._tower(torch.cat(parts)).cpu().numpy()
-        self._meter.tower += time.perf_counter() - began
-        self._meter.pictures += self._size - room
-        at = 0
-        for part in parts[: len(parts) - bool(room)]:
-            self._done.append(rows[at : at + len(part)])
-            at += len(part)
-            self._offset += len(part)
-            if self._offset == len(self._waiting[0].pixels):
-                cut, values = self._waiting.pop(0), np.concatenate(self._done)
-                self._done, self._offset = [], 0
-                yield cut, values
-
-
 def rows_of(frames: Frames, protocol: Protocol, tower: ImageTower, batch: int = BATCH["cpu"]) -> Rows:
     """Return all rows `[T, C, D]` of one video whose frames are at hand."""
     count = _Counted(frames)
-    batches, mean, rows = Batches(tower, batch, Meter()), _Mean(), []
-    cuts = (cut for cut in _cuts(0, count, protocol))
-    for pairs in (*(batches.add(cut) for cut in cuts), batches.flush()):
+    batches, mean, rows = Batches(tower, protocol, batch, Meter()), _Mean(), []
+    for pairs in chain(map(batches.add, _cuts(0, count, protocol)), [batches.flush()]):
         rows += [row for cut, values in pairs if (row := mean.add(cut, values))]
     rows += [row for row in [mean.finish(0)] if row]
     kept = [row.values for row in rows[: protocol.frames.rows(count.frames)]]
@@ -164,7 +92,10 @@ def rows_of(frames: Frames, protocol: Protocol, tower: ImageTower, batch: int = 
 
 @dataclass
 class Pipeline:
-    """An extraction under way over `sources`, opened by `open_`; `readers` videos are decoded at the same time."""
+    """An extraction under way over `sources`, opened by `open_`.
+
+    `readers` videos are decoded and `threads` batches computed at the same time.
+    """
 
     protocol: Protocol
     tower: ImageTower
@@ -172,11 +103,16 @@ class Pipeline:
     readers: int
     open_: Callable[[Path], AbstractContextManager[VideoFile]]
     meter: Meter = field(default_factory=Meter)
+    threads: int = 1
 
-    def run(self, sources: Iterable[tuple[int, Path]]) -> Iterator[Row | Done]:
-        """Yield the rows of every video in order, and `Done` behind its last; videos come as they are finished."""
+    def run(self, sources: Iterable[tuple[int, Path]]) -> Generator[Row | Done, None, None]:
+        """Yield the rows of every video in order, and `Done` behind its last; videos come as they are finished.
+
+        Closing the iterator, or an error in it, ends all threads.
+        """
         began = time.perf_counter()
-        ready: queue.Queue[Any] = queue.Queue(maxsize=max(_AHEAD * self.batch // len(self.protocol.crops.order), 2))
+        ahead = _BATCHES_AHEAD * self.threads * self.batch // len(self.protocol.crops.order)
+        ready: queue.Queue[Any] = queue.Queue(maxsize=max(ahead, _FRAMES_AHEAD))
         videos: queue.Queue[tuple[int, Path]] = queue.Queue()
         for source in sources:
             videos.put(source)
@@ -184,16 +120,19 @@ class Pipeline:
         readers = [
             threading.Thread(target=self._read, args=(videos, ready, stop), daemon=True) for _ in range(self.readers)
         ]
+        batches = Batches(self.tower, self.protocol, self.batch, self.meter, self.threads)
         for reader in readers:
             reader.start()
         try:
-            yield from self._collect(ready, len(readers))
+            yield from self._collect(batches, ready, len(readers))
         finally:
             stop.set()
+            batches.close()
+            for reader in readers:
+                reader.join(_PATIENCE)
             self.meter.total = time.perf_counter() - began
 
-    def _collect(self, ready: queue.Queue[Any], running: int) -> Iterator[Row | Done]:
-        batches = Batches(self.tower, self.batch, self.meter)
+    def _collect(self, batches: Batches, ready: queue.Queue[Any], running: int) -> Iterator[Row | Done]:
         means: dict[int, _Mean] = {}
         over: dict[int, Done] = {}
         left: dict[int, int] = {}  # frames of a video that wait for the tower
@@ -216,9 +155,7 @@ class Pipeline:
             yield done
 
         while running:
-            began = time.perf_counter()
             item = ready.get()
-            self.meter.waited += time.perf_counter() - began
             if item is None:
                 running -= 1
             elif isinstance(item, BaseException):
@@ -239,7 +176,7 @@ class Pipeline:
         def put(item: Any) -> None:
             while not stop.is_set():
                 try:
-                    return ready.put(item, timeout=0.5)
+                    return ready.put(item, timeout=0.1)
                 except queue.Full:
                     continue
             raise _Stopped
@@ -255,7 +192,8 @@ class Pipeline:
         except _Stopped:
             return
         except BaseException as error:  # nobody would see it in this thread
-            ready.put(error)
+            with suppress(_Stopped):
+                put(error)
 
     def _one(self, video: int, path: Path, put: Callable[[Any], None]) -> Done:
         try:
@@ -296,7 +234,7 @@ class _Counted:
 
 def _cuts(video: int, frames: Frames, protocol: Protocol) -> Iterator[Cut]:
     for each in taken(frames, protocol.frames):
-        yield Cut(video, each.row, each.weight, normalised(pictures(each.frame, protocol), protocol.normalise))
+        yield Cut(video, each.row, each.weight, framed(each.frame, protocol))
 
 
 def check_fit(protocol: Protocol, tower: ImageTower) -> None:

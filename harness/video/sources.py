@@ -36,6 +36,8 @@ def find_videos(words: Sequence[str]) -> list[Source]:
         )
     named: dict[str, Path] = {}
     for path in paths.values():
+        if path.name.startswith("."):
+            raise UserError(f"{path}: a hidden file; rename it, or link to it under another name")
         if (other := named.setdefault(path.stem, path)) is not path:
             raise UserError(f"{other} and {path}: both would be called {path.stem}; rename one, or extract them apart")
     return [Source(name, named[name]) for name in sorted(named)]
@@ -58,4 +60,6 @@ def _named(word: str) -> list[Path]:
 
 
 def _files(root: Path) -> list[Path]:
-    return [Path(folder, name) for folder, _, names in os.walk(root, followlinks=True) for name in names]
+    # Hidden ones are what other systems and downloads leave beside videos.
+    found = os.walk(root, followlinks=True)
+    return [Path(folder, name) for folder, _, names in found for name in names if not name.startswith(".")]

@@ -6,6 +6,8 @@ containers and empty stand-ins for the archive's own classes, and refuses everyt
 
 from __future__ import annotations
 
+import io
+import math
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -18,7 +20,19 @@ from torch import Tensor
 
 from harness.errors import UserError, one_line
 
-_LARGEST = 1 << 36
+# Types of numbers by the storages' names.
+_TYPES = {
+    "Half": torch.float16,
+    "BFloat16": torch.bfloat16,
+    "Float": torch.float32,
+    "Double": torch.float64,
+    "Byte": torch.uint8,
+    "Char": torch.int8,
+    "Short": torch.int16,
+    "Int": torch.int32,
+    "Long": torch.int64,
+    "Bool": torch.bool,
+}
 
 
 class _Module:
@@ -51,8 +65,7 @@ def read_torchscript(path: Path) -> dict[str, Tensor]:
     try:
         with zipfile.ZipFile(path) as archive:
             head = next(name for name in archive.namelist() if name.endswith("/data.pkl")).removesuffix("data.pkl")
-            with archive.open(f"{head}data.pkl") as stream:
-                content = _Unpickler(stream, archive, head).load()
+            content = _Unpickler(io.BytesIO(_plain(archive, f"{head}data.pkl")), archive, head).load()
         return dict(_tensors("", content))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
@@ -88,16 +101,22 @@ class _Unpickler(pickle.Unpickler):
         """Return the flat bytes of a storage of the archive as a tensor of its type."""
         _, kind, key, *_ = pid
         if key not in self._storages:
-            entry = self._archive.getinfo(f"{self._head}data/{key}")
-            if entry.file_size > _LARGEST:
-                raise UserError(f"tensor {key} has {entry.file_size:,} bytes")
-            dtype = getattr(torch, str(kind).removesuffix("Storage").lower())
-            data = bytearray(self._archive.read(entry))
+            dtype = _TYPES[str(kind).removesuffix("Storage")]
+            data = bytearray(_plain(self._archive, f"{self._head}data/{key}"))
             self._storages[key] = torch.frombuffer(data, dtype=dtype) if data else torch.empty(0, dtype=dtype)
         return self._storages[key]
 
 
+def _plain(archive: zipfile.ZipFile, name: str) -> bytes:
+    """Return an entry, which torch never compresses: a small file cannot unpack to more than it is."""
+    if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
+        raise UserError(f"{name} is compressed, which no archive of torch is")
+    return archive.read(name)
+
+
 def _rebuilt(storage: Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> Tensor:
+    if math.prod(size) > storage.numel():
+        raise UserError(f"a tensor of {tuple(size)} in a storage of {storage.numel():,} numbers")
     return torch.as_strided(storage, size, stride, offset).clone()
 
 

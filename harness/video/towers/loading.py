@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from harness.errors import UserError
+from harness.io.digests import digest, file_digest
 from harness.io.hub import check_cached, check_reachable, is_hub_id, silence
 from harness.text.tower_files import weights_hash
 from harness.video.towers.embedded import EMBEDDED, embedded_tower
@@ -51,7 +52,9 @@ def load_image_tower(source: str | None) -> ImageTower:
         return _openai(path)
     if path.is_dir():
         tower = _pretrained(what, str(path), local_files_only=True)
-        tower.name = f"{path.resolve().name}#{weights_hash(tower.model)[:10]}"
+        # How it computes (activation, heads) stands beside the weights.
+        identity = digest(weights_hash(tower.model), file_digest(path / _CONFIG[0]))
+        tower.name = f"{path.resolve().name}#{identity[:10]}"
         return tower
     hub_id, _, revision = source.partition("@")
     if not is_hub_id(hub_id):

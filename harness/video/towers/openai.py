@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from harness.errors import UserError
+from harness.errors import UserError, one_line
 from harness.video.towers.tower import ImageTower, new_clip_vision_model, projected_class_token
 
 _PREFIX = "visual."
@@ -35,11 +35,18 @@ def from_openai_state(state: Mapping[str, Tensor], name: str, heads: int | None 
     Raises:
         UserError: there is no vision transformer, or weights are missing.
     """
+    # The text tower's names are the same but for the prefix.
+    visual = {key.removeprefix(_PREFIX): value.float() for key, value in state.items() if key.startswith(_PREFIX)}
     try:
-        return _tower({key.removeprefix(_PREFIX): value.float() for key, value in state.items()}, name, heads)
+        return _tower(visual, name, heads)
     except KeyError as error:
         raise UserError(
             f"image tower {name}: {_PREFIX}{error.args[0]} is missing; expected a vision transformer of CLIP (ViT)"
+        ) from error
+    except (ValueError, IndexError, RuntimeError, ArithmeticError) as error:
+        raise UserError(
+            f"image tower {name}: the shapes of {_PREFIX}* are not those of a vision transformer of CLIP (ViT) "
+            f"({one_line(error)})"
         ) from error
 
 

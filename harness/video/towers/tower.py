@@ -33,6 +33,11 @@ class ImageTower(nn.Module):
         """Stay in eval mode: the tower is frozen."""
         return super().train(False)
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.model.parameters()).device
+
     @torch.inference_mode()
     def forward(self, pixels: Tensor) -> Tensor:
         """Return the rows `[N, D]`, float32 and not normalised, of normalised pictures `[N, 3, S, S]`."""
