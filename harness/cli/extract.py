@@ -78,11 +78,12 @@ def means_of(
         raise UserError(f"--precision {precision!r}: expected fp32, tf32, fp16 or bf16")
     if precision in ("tf32", "fp16") and device != "cuda":
         raise UserError(f"--precision {precision}: only for --device cuda; use fp32 or bf16")
+    place = options.device(device)
     tower = load_image_tower(image_tower)
     if image_tower is None:
         hint = f"; --image-tower {protocol.tower} has those that the protocol is meant for" if protocol.tower else ""
         say(f"image tower: {tower.name}{hint}")
-    return Means(tower, options.device(device), precision, batch, jobs)  # type: ignore[arg-type]
+    return Means(tower, place, precision, batch, jobs)  # type: ignore[arg-type]
 
 
 def words(report: Report) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, FiniteFloat, model_validator
 
 from harness.io.digests import digest
 from harness.names import CARD_NAMES, is_card_name
@@ -28,7 +28,7 @@ Crop = Literal[
     "bottom-left-mirrored",
     "bottom-right-mirrored",
 ]
-Channels = Annotated[tuple[float, ...], Field(min_length=3, max_length=3)]
+Channels = Annotated[tuple[FiniteFloat, ...], Field(min_length=3, max_length=3)]
 _LARGEST = 4096
 
 

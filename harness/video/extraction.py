@@ -129,9 +129,9 @@ class ExtractionWriter:
         """Publish a video: its features, then its facts."""
         crops = len(self.recipe.protocol.crops.order)
         file = self._open.pop(video, None) or self._new(video, (crops, self.recipe.dim))
-        final = self.directory / "features" / f"{video}.npy"
-        rows = file.publish(final)
-        record = VideoRecord(facts=facts, rows=rows, features=file_digest(final))
+        rows = file.publish()
+        features = file_digest(self.directory / "features" / f"{video}.npy")
+        record = VideoRecord(facts=facts, rows=rows, features=features)
         write_json(self.directory / "videos" / f"{video}.json", record.model_dump(mode="json"))
         return record
 
@@ -168,7 +168,7 @@ class ExtractionWriter:
 
     def _new(self, video: str, shape: tuple[int, ...]) -> RowsFile:
         inner = shape if len(self.recipe.protocol.crops.order) > 1 else shape[1:]
-        return RowsFile(self.directory / "features" / f".{video}.tmp", inner, np.dtype(self.recipe.protocol.dtype))
+        return RowsFile(self.directory / "features" / f"{video}.npy", inner, np.dtype(self.recipe.protocol.dtype))
 
 
 def _kind(recipe: Recipe) -> str:
@@ -185,13 +185,14 @@ def _tidy(directory: Path) -> None:
 class RowsFile:
     """A .npy file that grows row by row, in memory that does not."""
 
-    def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        """Begin a file of rows of `shape`; what lies at `path` is replaced; raises Unwritable, as all here."""
-        self._path, self._shape, self._dtype = path, shape, dtype
+    def __init__(self, final: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        """Begin what `publish` puts at `final`, of rows of `shape`; raises Unwritable, as all here."""
+        self._final, self._shape, self._dtype = final, shape, dtype
+        self._path = final.with_name(f".{final.stem}.tmp")
         self._rows = 0
         with self._writing():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._stream: BinaryIO = path.open("wb")
+            final.parent.mkdir(parents=True, exist_ok=True)
+            self._stream: BinaryIO = self._path.open("wb")
             self._header()
 
     def append(self, values: NDArray[np.float32]) -> None:
@@ -200,13 +201,13 @@ class RowsFile:
             self._stream.write(np.ascontiguousarray(values, dtype=self._dtype).tobytes())
         self._rows += 1
 
-    def publish(self, final: Path) -> int:
+    def publish(self) -> int:
         """Close the file and put it in its place, atomically; return the number of rows."""
         with self._writing():
             self._stream.seek(0)
             self._header()
             self._stream.close()
-        with replacing(final) as temporary:
+        with replacing(self._final) as temporary:
             self._path.replace(temporary)
         return self._rows
 
@@ -223,7 +224,7 @@ class RowsFile:
         try:
             yield
         except OSError as error:
-            raise unwritable(self._path, error) from error
+            raise unwritable(self._final, error) from error
 
     def _header(self) -> None:
         header = {
