@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,19 +49,18 @@ class Meter:
 
 
 class Batches:
-    """Runs a tower over the crops of frames, `size` pictures at a time, on `threads` batches at once.
+    """Runs a tower over the crops of frames, `size` pictures at a time, `threads` batches at once."""
 
-    With no threads of its own, the caller's computes, at once.
-    """
-
-    def __init__(self, tower: ImageTower, protocol: Protocol, size: int, meter: Meter, threads: int = 0) -> None:
+    def __init__(self, tower: ImageTower, protocol: Protocol, size: int, meter: Meter, threads: int) -> None:
         self._tower = tower
         self._protocol = protocol
         self._crops = len(protocol.crops.order)
         self._size = size
         self._meter = meter
         self._threads = threads
-        self._pool = ThreadPoolExecutor(threads, "tower", torch.set_num_threads, (1,)) if threads else None
+        # Torch counts its threads for each thread apart.
+        initial: Any = (torch.set_num_threads, (1,)) if tower.device.type == "cpu" else ()
+        self._pool = ThreadPoolExecutor(threads, "tower", *initial)
         self._cuts: deque[Cut] = deque()
         self._waiting: list[Tensor] = []
         self._running: deque[Future[tuple[Rows, float]]] = deque()
@@ -73,7 +73,7 @@ class Batches:
         while len(self._waiting) >= self._size:
             self._start()
         # One more than there are threads, so that none has to wait for the caller.
-        yield from self._finished(self._threads + 1 if self._threads else 0)
+        yield from self._finished(self._threads + 1)
 
     def flush(self) -> Iterator[tuple[Cut, Rows]]:
         """Run what is left, filled up with zeros; yield the last frames."""
@@ -83,17 +83,11 @@ class Batches:
 
     def close(self) -> None:
         """Let go of the threads; what they compute is lost."""
-        if self._pool:
-            self._pool.shutdown(cancel_futures=True)
+        self._pool.shutdown(cancel_futures=True)
 
     def _start(self) -> None:
         batch, self._waiting = self._waiting[: self._size], self._waiting[self._size :]
-        if self._pool:
-            self._running.append(self._pool.submit(self._compute, batch))
-        else:
-            done: Future[tuple[Rows, float]] = Future()
-            done.set_result(self._compute(batch))
-            self._running.append(done)
+        self._running.append(self._pool.submit(self._compute, batch))
         self._meter.pictures += len(batch)
 
     def _compute(self, batch: Sequence[Tensor]) -> tuple[Rows, float]:
@@ -108,7 +102,7 @@ class Batches:
         """Yield frames that are done, once at most so many batches are under way."""
         while len(self._running) > running or (self._running and self._running[0].done()):
             rows, seconds = self._running.popleft().result()
-            self._meter.tower += seconds / max(self._threads, 1)
+            self._meter.tower += seconds / self._threads
             self._rows = np.concatenate([self._rows, rows])
             while len(self._rows) >= self._crops:
                 values, self._rows = self._rows[: self._crops], self._rows[self._crops :]

@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from harness.errors import HarnessError, UserError, one_line
 from harness.records.extraction import VideoFacts
 from harness.records.protocol import Protocol
-from harness.video.batches import BATCH, Batches, Cut, Meter, Rows
+from harness.video.batches import BATCH, Batches, Cut, Meter, Rows, cores
 from harness.video.decode import Frames, VideoFile
 from harness.video.pictures import framed
 from harness.video.sampling import taken
@@ -81,10 +81,10 @@ class _Mean:
 
 def rows_of(frames: Frames, protocol: Protocol, tower: ImageTower, batch: int = BATCH["cpu"]) -> Rows:
     """Return all rows `[T, C, D]` of one video whose frames are at hand."""
-    count = _Counted(frames)
-    batches, mean, rows = Batches(tower, protocol, batch, Meter()), _Mean(), []
-    for pairs in chain(map(batches.add, _cuts(0, count, protocol)), [batches.flush()]):
-        rows += [row for cut, values in pairs if (row := mean.add(cut, values))]
+    count, mean, rows = _Counted(frames), _Mean(), []
+    with cores(tower.device.type) as threads, closing(Batches(tower, protocol, batch, Meter(), threads)) as batches:
+        for pairs in chain(map(batches.add, _cuts(0, count, protocol)), [batches.flush()]):
+            rows += [row for cut, values in pairs if (row := mean.add(cut, values))]
     rows += [row for row in [mean.finish(0)] if row]
     kept = [row.values for row in rows[: protocol.frames.rows(count.frames)]]
     return np.stack(kept) if kept else np.zeros((0, len(protocol.crops.order), tower.dim), np.float32)
