@@ -105,8 +105,8 @@ def _other_identity(spec: RunSpec, truth: str, own: OwnTest) -> Iterator[str]:
     """Where a run was made for another test set than the one here."""
     if spec.dataset_hash != own.card.digest:
         yield f"other card of {own.card.name}: its hash is {plain(spec.dataset_hash[:12])}, here {own.card.digest[:12]}"
-    if spec.protocol != own.card.protocol_words:
-        yield f"other protocol: '{plain(spec.protocol)}', here '{own.card.protocol_words}'"
+    if spec.protocol != (here := own.card.protocol_of(spec.features)):
+        yield f"other protocol: '{plain(spec.protocol)}', here '{here}'"
     if own.feature_hash and spec.feature_hash != own.feature_hash:
         yield f"other features: their hash is {plain(spec.feature_hash[:12])}, here {own.feature_hash[:12]}"
     if own.truth is not None and not own.problems and truth != truth_hash(own.truth):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,6 +45,10 @@ def extract(
     batch: Batch = 0,
     device: options.Device = "cpu",
     precision: TowerPrecision = "fp32",
+    executor: Annotated[str, typer.Option(help="local, or ray: decode on its CPUs, run towers on its GPUs.")] = "local",
+    ray_address: Annotated[
+        str | None, typer.Option("--ray-address", help="Ray cluster; default: one on this machine.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Extract features from videos by a protocol, which says how pictures become rows; exit code 1 if one gave none."""
@@ -57,6 +62,10 @@ def extract(
     videos = find_videos(sources)
     chosen = find_protocol(protocol)
     means = means_of(chosen, image_tower, device, precision, batch, jobs)
+    where = options.one_of("--executor", executor, ("local", "ray"))
+    if ray_address is not None and where == "local":
+        raise UserError("--ray-address: belongs to --executor ray")
+    means = replace(means, executor=where, ray_address=ray_address)
     report = extract_videos(videos, chosen, means, out, say, progress, crop_files)
     if json:
         print_json(as_json(report))

@@ -116,9 +116,17 @@ class DatasetCard(Part):
 
     @property
     def protocol_words(self) -> str:
-        """How results on this card are computed, as a run records it."""
+        """How results on this card are computed."""
         protocol = self.protocol
         return f"{self.alignment.kind}, {self.frame_rule} frames, primary {protocol.primary}, mAP {protocol.map}"
+
+    def protocol_of(self, features: str) -> str:
+        """How results with one feature set are computed: as `protocol_words`, and how the features were extracted."""
+        spec = self.features.get(features)
+        if spec is None or spec.extraction is None:
+            return self.protocol_words
+        made = spec.extraction
+        return f"{self.protocol_words}; features by {made.words}, #{made.digest[:8]}"
 
     def variant(self, name: str) -> DatasetCard:
         """Return the card `NAME@variant`: the same data, scored by another of its protocols.

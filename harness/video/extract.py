@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from harness.errors import UserError
 from harness.io.locks import alone
@@ -18,6 +18,9 @@ from harness.video.extraction import ExtractionWriter
 from harness.video.pipeline import Done, Pipeline, check_fit
 from harness.video.sources import Source
 from harness.video.towers.tower import ImageTower
+
+if TYPE_CHECKING:
+    from harness.video.ray_pipeline import RayPipeline
 
 Say = Callable[[str], None]
 Tick = Callable[[int, int], None]
@@ -33,6 +36,8 @@ class Means:
     precision: Precision = "fp32"
     batch: int = 0
     readers: int = 1
+    executor: Literal["local", "ray"] = "local"
+    ray_address: str | None = None
 
     @property
     def pictures(self) -> int:
@@ -92,9 +97,7 @@ def extract(
         if report.before:
             say(f"{len(report.before):,} of {len(videos):,} videos are extracted already")
         with progress("extract") as tick, writer.rows(), computing(means) as threads:
-            pipeline = Pipeline(
-                protocol, means.tower, means.pictures, means.readers, opened_file, report.meter, threads
-            )
+            pipeline = _pipeline(protocol, means, report.meter, threads)
             try:
                 with closing(pipeline.run(wanted)) as items:
                     for item in items:
@@ -116,6 +119,17 @@ def extract(
             f"{directory}: none of {len(videos):,} videos gave features; {next(iter(report.left_out.values()))}"
         )
     return report
+
+
+def _pipeline(protocol: Protocol, means: Means, meter: Meter, threads: int) -> Pipeline | RayPipeline:
+    if means.executor == "local":
+        return Pipeline(protocol, means.tower, means.pictures, means.readers, opened_file, meter, threads)
+    from harness.video.ray_pipeline import RayPipeline
+
+    tower = means.tower.to("cpu")
+    return RayPipeline(
+        protocol, tower, means.pictures, means.device, means.precision, threads, means.ray_address, meter
+    )
 
 
 def _end(item: Done, source: Source, writer: ExtractionWriter, report: Report, say: Say, crop_files: bool) -> None:

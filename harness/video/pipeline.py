@@ -53,7 +53,7 @@ class Row:
     values: Rows
 
 
-class _Mean:
+class Mean:
     """The mean over the frames of a row, in the order of frames and in double precision."""
 
     def __init__(self) -> None:
@@ -81,9 +81,9 @@ class _Mean:
 
 def rows_of(frames: Frames, protocol: Protocol, tower: ImageTower, batch: int = BATCH["cpu"]) -> Rows:
     """Return all rows `[T, C, D]` of one video whose frames are at hand."""
-    count, mean, rows = _Counted(frames), _Mean(), []
+    count, mean, rows = _Counted(frames), Mean(), []
     with cores(tower.device.type) as threads, closing(Batches(tower, protocol, batch, Meter(), threads)) as batches:
-        for pairs in chain(map(batches.add, _cuts(0, count, protocol)), [batches.flush()]):
+        for pairs in chain(map(batches.add, cuts(0, count, protocol)), [batches.flush()]):
             rows += [row for cut, values in pairs if (row := mean.add(cut, values))]
     rows += [row for row in [mean.finish(0)] if row]
     kept = [row.values for row in rows[: protocol.frames.rows(count.frames)]]
@@ -133,7 +133,7 @@ class Pipeline:
             self.meter.total = time.perf_counter() - began
 
     def _collect(self, batches: Batches, ready: queue.Queue[Any], running: int) -> Iterator[Row | Done]:
-        means: dict[int, _Mean] = {}
+        means: dict[int, Mean] = {}
         over: dict[int, Done] = {}
         left: dict[int, int] = {}  # frames of a video that wait for the tower
 
@@ -165,7 +165,7 @@ class Pipeline:
                 self.meter.frames += item.facts.frames if item.facts else 0
                 yield from ended(item.video)
             else:
-                means.setdefault(item.video, _Mean())
+                means.setdefault(item.video, Mean())
                 left[item.video] = left.get(item.video, 0) + 1
                 yield from emit(batches.add(item))
         yield from emit(batches.flush())
@@ -198,7 +198,7 @@ class Pipeline:
     def _one(self, video: int, path: Path, put: Callable[[Any], None]) -> Done:
         try:
             with self.open_(path) as file:
-                for cut in _cuts(video, file, self.protocol):
+                for cut in cuts(video, file, self.protocol):
                     put(cut)
                 facts = file.facts()
         except HarnessError as error:
@@ -232,7 +232,8 @@ class _Counted:
         return self._inner.retrieve()
 
 
-def _cuts(video: int, frames: Frames, protocol: Protocol) -> Iterator[Cut]:
+def cuts(video: int, frames: Frames, protocol: Protocol) -> Iterator[Cut]:
+    """Yield the frames of a video that rows are made of, resized; see `harness.video.sampling.taken`."""
     for each in taken(frames, protocol.frames):
         yield Cut(video, each.row, each.weight, framed(each.frame, protocol))
 

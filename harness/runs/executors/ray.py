@@ -18,6 +18,7 @@ from harness.errors import HarnessError, UserError
 from harness.io.atomic import replacing_directory, unwritable
 from harness.io.digests import digest
 from harness.io.locks import alone
+from harness.io.ray_cluster import connect
 from harness.records.label_access import holds_truth
 from harness.records.predictions import Predictions
 from harness.records.truth import GroundTruth
@@ -54,7 +55,7 @@ class RayExecutor:
         # Ray prints what happens to its workers on standard output, which belongs to our results.
         self._aside = contextlib.redirect_stdout(sys.stderr)
         self._aside.__enter__()
-        self._ray = _connect(address)
+        self._ray = connect(address)
         self._tell = tell
         self._gpus = gpus
         self._timeout = timeout
@@ -142,22 +143,6 @@ class RayExecutor:
             content = {path.name: path.read_bytes() for path in bank.path.iterdir() if _travels(path)}
             self._banks[key] = [self._ray.put(content)]
         return self._banks[key]
-
-
-def _connect(address: str | None) -> Any:
-    try:
-        import ray
-    except ImportError as error:
-        raise UserError("--executor ray: Ray is not installed; pip install 'harness-wsvad[ray]'") from error
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "configure_logging": False}
-    if address is None:
-        options["include_dashboard"] = False
-    try:
-        ray.init(address=address, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"--ray-address {address}: cannot be reached ({reason})") from error
-    return ray
 
 
 class _Judge:
