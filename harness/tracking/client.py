@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import sqlite3
@@ -33,9 +34,11 @@ def open_store(uri: str, out: Path) -> Any:
     return _client(uri)
 
 
-def import_mlflow() -> None:
-    """Import MLflow, which takes seconds, while something else is waited for."""
+def import_mlflow(uri: str) -> None:
+    """Import MLflow and what opens the store at `uri`, which takes seconds, while something else is waited for."""
     _mlflow()
+    if sqlite_file(uri) is not None:  # MLflow imports this half of itself only when it opens such a store
+        importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
 
 
 def _client(uri: str) -> Any:

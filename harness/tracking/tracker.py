@@ -57,7 +57,7 @@ class Tracker(Recorded):
 
     def import_mlflow(self) -> None:
         """Import what sending takes, which is seconds, while nobody waits for it."""
-        import_mlflow()
+        import_mlflow(self.uri)
 
     def record(self, directory: Path) -> str:
         """Record the finished run in `directory` unless it already is; return its MLflow run id.

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -169,3 +171,16 @@ def test_the_report_comes_from_the_store_alone(tracker: Tracker, tmp_path: Path)
     write_report(board, tracker.artifact, tmp_path / "report", ["html"])
     (part,) = (tmp_path / "report" / "data").glob("*/3.js")
     assert '"scores":[[' in part.read_text(encoding="utf-8")
+
+
+def test_opening_a_store_leaves_no_long_imports(tracker: Tracker) -> None:
+    code = (
+        "import sys; from pathlib import Path; from harness.tracking.tracker import Tracker\n"
+        f"tracker = Tracker(None, Path({str(tracker.out.absolute())!r})); tracker.import_mlflow()\n"
+        "before = set(sys.modules); tracker.prepare()\n"
+        "print(*(set(sys.modules) - before))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    late = done.stdout.split()
+    assert len(late) < 50, late  # without the store's half of MLflow they are some 400
