@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from harness.records.result import RunResult
-from harness.runs.order import Order
+if TYPE_CHECKING:
+    from harness.records.result import RunResult
+    from harness.runs.order import Order
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,15 @@ import time
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.io.interrupts import without_interrupts
 from harness.io.spawning import without_main
 from harness.runs.executors.death import cause, kills
 from harness.runs.executors.worker import serve
-from harness.runs.order import Order
+
+if TYPE_CHECKING:
+    from harness.runs.order import Order
 
 # In the environment of a worker and of all that it starts, wherever that goes.
 MARK = "HARNESS_WORKER"
