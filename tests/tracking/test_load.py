@@ -91,7 +91,8 @@ def _free_port() -> int:
 def _server(store: str, files: Path, port: int) -> Iterator[None]:
     line = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--port", str(port)]
     line += ["--artifacts-destination", str(files), "--workers", "1", "--host", "127.0.0.1"]
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    # No jobs, for which it starts eight more processes that each import MLflow.
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     log = (files.parent / "server.log").open("a")
     process = subprocess.Popen(line, stdout=log, stderr=log, start_new_session=True, env=environment)
     try:
