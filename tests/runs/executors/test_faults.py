@@ -14,12 +14,13 @@ from harness.tracking.tracker import Tracker
 
 Run = Callable[..., tuple[int, dict, str]]
 FAULTS = {
+    # First: the others go on beside it.
+    "hang": "no end after 20 s (--timeout); its process was killed",
     "raise": "RuntimeError: no such luck",
     "nan": "faulty diverged at step 3: loss term bce is not finite",
     "memory": "MemoryError: cannot allocate 900 GiB",
     "exit": "its process ended with exit code 7",
     "kill": "its process was killed by SIGKILL from outside",
-    "hang": "no end after 20 s (--timeout); its process was killed",
 }
 
 
