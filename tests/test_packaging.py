@@ -29,7 +29,8 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
 
 
 def test_every_file_of_datasets_is_a_card_or_text() -> None:
-    assert {path.suffix for path in (ROOT / "datasets").iterdir()} <= {".yaml", ".md"}
+    files = [path for path in (ROOT / "datasets").rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".yaml", ".md"}
 
 
 @pytest.mark.parametrize("path", ["", str(ROOT)], ids=["no-pythonpath", "pythonpath-is-the-root"])
