@@ -29,13 +29,14 @@ def resized(frame: Frame, picture: Picture) -> Pixels:
     """Return a frame `[H, W, 3]`, blue first, as a resized picture, red first."""
     height, width = frame.shape[:2]
     wanted = _size(width, height, picture)
+    cv2 = opencv()
     if picture.filter == "opencv-bilinear":
         # Resized before the channels change places, as in the community's scripts.
-        scaled = frame if wanted == (width, height) else opencv().resize(frame, dsize=wanted)
-        return np.ascontiguousarray(scaled[:, :, ::-1])
+        scaled = frame if wanted == (width, height) else cv2.resize(frame, dsize=wanted)
+        return np.asarray(cv2.cvtColor(scaled, cv2.COLOR_BGR2RGB))
     from PIL import Image
 
-    image: Any = Image.fromarray(np.ascontiguousarray(frame[:, :, ::-1]))
+    image: Any = Image.fromarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
     return np.array(image.resize(wanted, Image.Resampling.BICUBIC) if wanted != image.size else image)
 
 
