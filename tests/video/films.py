@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import av
@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def pictures(count: int, width: int, height: int, seed: int = 0) -> list[NDArray[np.uint8]]:
+def pictures(count: int, width: int, height: int, seed: int = 0) -> Iterator[NDArray[np.uint8]]:
     """Frames `[H, W, 3]`, red first: coloured fields that move to the right."""
     fields = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     tall, wide = -(-height // 4), -(-width // 4)
     picture = np.kron(fields, np.ones((tall, wide, 1), np.uint8))[:height, :width]
-    return [np.roll(picture, 3 * step, axis=1) for step in range(count)]
+    for step in range(count):
+        yield np.roll(picture, 3 * step, axis=1)
 
 
 def film(

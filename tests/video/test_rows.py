@@ -75,7 +75,7 @@ def test_nor_on_a_computer_with_other_instructions(capability: str) -> None:
 
 
 def test_the_batch_decides_rounding_alone(tower: ImageTower) -> None:
-    frames = drawn(20, 64, 48)
+    frames = list(drawn(20, 64, 48))
     rule = find_protocol("vadclip")
     one, other = (rows_of(Frames(frames), rule, tower, batch) for batch in (1, 7))
     assert one.shape == (2, 10, 512)
