@@ -47,9 +47,10 @@ def _usage(argument: Any) -> str:
 
 def _row(parameter: Any) -> tuple[str, str, str]:
     if parameter.param_type_name == "argument":
-        return f"`{_usage(parameter)}`", parameter.help or "", "required" if parameter.required else _default(parameter)
+        meant = "required" if parameter.required else _default(parameter)
+        return f"`{_usage(parameter)}`", tables.prose(parameter.help), meant
     names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
-    return names, parameter.help or "", _default(parameter)
+    return names, tables.prose(parameter.help), _default(parameter)
 
 
 def _default(parameter: Any) -> str:

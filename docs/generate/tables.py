@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import types
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -18,9 +19,9 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def prose(docstring: str | None) -> str:
-    """Return a docstring as paragraphs of Markdown, in which a star is a star."""
-    text = inspect.cleandoc(docstring or "")
-    return "`".join(part if code % 2 else part.replace("*", r"\*") for code, part in enumerate(text.split("`")))
+    """Return a docstring as paragraphs of Markdown, in which a star is a star and a bracket begins no link."""
+    parts = inspect.cleandoc(docstring or "").split("`")
+    return "`".join(part if code % 2 else re.sub(r"([*\[])", r"\\\1", part) for code, part in enumerate(parts))
 
 
 def model(cls: type[BaseModel], heading: str) -> str:
