@@ -8,13 +8,16 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from generate import cards, cli, formulas, method_pages, notebook, records
+from generate import cards, cli, extraction, formulas, method_pages, notebook, records
 from mkdocs.structure.files import File
 
 # Markers in pages that stand for text made from the code.
 _MARKS = {
     "card-fields": cards.fields,
     "dataset-readme": cards.built_in,
+    "protocol-fields": extraction.fields,
+    "protocol-table": extraction.shipped,
+    "extraction-fields": extraction.record_fields,
     "record-fields": records.fields,
     "matrix-fields": records.matrix_fields,
     "submission-fields": records.submission_fields,

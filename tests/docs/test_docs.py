@@ -18,6 +18,7 @@ from harness.cli.app import app
 from harness.data.card import PROSE, DatasetCard
 from harness.data.card_parts import FrameRule
 from harness.plugin.card import MethodCard
+from harness.records.protocol import Protocol
 from harness.records.request import Matrix
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,10 +85,11 @@ def test_python_compiles(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
-def test_cards_and_matrices_are_valid(page: Path) -> None:
+def test_cards_protocols_and_matrices_are_valid(page: Path) -> None:
     for body in _blocks(page, "yaml"):
         content = yaml.safe_load(body)
-        (DatasetCard if "classes" in content else Matrix).model_validate(content)
+        kind = DatasetCard if "classes" in content else Protocol if "crops" in content else Matrix
+        kind.model_validate(content)
 
 
 def test_the_method_to_copy_is_the_example() -> None:
