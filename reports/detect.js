@@ -29,7 +29,7 @@
     head.setAttribute("d", `M${x} 0V${height}`);
     document.getElementById("time").textContent =
       `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
-    document.getElementById("score").textContent = Number(data.scores[at].toPrecision(3));
+    document.getElementById("score").textContent = Number(data.scores[at].toPrecision(4));
     list.replaceChildren();
     if (!data.probabilities.length) return;
     data.classes.map((name, index) => [name, data.probabilities[at][index]])

@@ -16,6 +16,7 @@ from harness.detect.events import threshold_of
 from harness.detect.scorer import load_scorer
 from harness.errors import HarnessError
 from harness.records.result import RunResult
+from harness.registry import one_method
 from harness.video.data_set import extract_listed
 from harness.video.extract import Means, Say, Tick
 from harness.video.extraction import Extraction
@@ -38,12 +39,14 @@ def demo_video(
         UserError: the method is not known, or videos cannot be written here.
         HarnessError: the training failed.
     """
+    one_method(method)
     learned, unseen = out / "clips", out / "unseen"
     with progress("draw clips") as tick:
         write_clips(learned, clips(_CLIPS, SEED), SEED, tick)
         write_clips(unseen, clips(_UNSEEN, SEED + 1, "unseen"), SEED, tick)
     path = write_data_set(learned, None, NAME, say)
     card, protocol, means = find_card(str(path)), find_protocol(PROTOCOL), Means(embedded_tower())
+    say(f"image tower: {means.tower.name}")
     report = extract_listed(card, [str(learned)], learned, protocol, means, say, progress)
     card, features = with_extraction(card, Extraction(report.directory).recipe)
     with progress("import") as tick:

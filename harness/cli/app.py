@@ -86,22 +86,23 @@ def common(
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="methods, datasets or runs")],
+    what: Annotated[str, typer.Argument(help="methods, datasets, protocols or runs")],
     out: Out = Path("runs"),
     tracking_uri: TrackingUri = None,
     json: Json = False,
 ) -> None:
-    """List methods, dataset cards or recorded runs."""
+    """List methods, dataset cards, protocols of extraction, or recorded runs."""
     from harness.cli import listing
     from harness.console import print_json, tell
 
     tables: dict[str, Callable[[], list[listing.Row]]] = {
         "methods": listing.methods,
         "datasets": listing.datasets,
+        "protocols": listing.protocols,
         "runs": lambda: listing.runs(tracking_uri, out),
     }
     if what not in tables:
-        raise UserError(f"harness list {what}: expected methods, datasets or runs")
+        raise UserError(f"harness list {what}: expected methods, datasets, protocols or runs")
     rows = tables[what]()
     broken = listing.broken_methods() if what == "methods" else []
     if json:

@@ -141,13 +141,18 @@ def _from_videos(
         raise UserError("data import: give one of --root, --videos and --extracted")
     lists = annotations or (Path(word).parent if word.endswith((".yaml", ".yml")) else None)
     if lists is None:
-        raise UserError(f"data import {word} --videos: needs --annotations DIR with the card's lists and annotations")
+        raise UserError(
+            f"data import {word}: needs --annotations DIR with its lists, or the path of its YAML file beside them"
+        )
     if extracted is None:
         chosen = find_protocol(made[0])
         means = means_of(chosen, *made[1:])
         report = extract_listed(card, videos, lists, chosen, means, say, progress, features, partial)
         say(words(report))
         extracted = report.directory
+        if report.left_out and not partial:
+            count, reason = len(report.left_out), next(iter(report.left_out.values()))
+            raise UserError(f"{count} of the listed videos gave no features ({reason}); mend them, or add --partial")
     card, name = card_of(card, Extraction(extracted), features)
     return card, name, lists, extracted
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from harness.data.bank import Bank
 
 _SHOWN = 10
+# No features that the field shares are narrower.
+_NARROWEST = 64
 
 
 def verify(
@@ -41,7 +43,7 @@ def verify(
     if video is not None and against is None:
         raise UserError("--video: belongs to --against FEATURES")
     if against is not None:
-        if _is_vector(against):
+        if _is_vector(against, bank.card.features[bank.features_name].dim):
             _compare_truth(bank, against)
         else:
             _compare_features(bank, against, video, image_tower, device)
@@ -54,13 +56,17 @@ def verify(
     tell(f"{bank.card.name}/{bank.features_name}: all files as imported, hash {bank.content_hash[:12]}")
 
 
-def _is_vector(path: Path) -> bool:
+def _is_vector(path: Path, dim: int) -> bool:
+    """Whether a file is meant as a vector of labels: none that has rows as wide as features are."""
     from harness.data.arrays import read_array
 
+    if not path.is_file():
+        return False
     try:
-        return path.is_file() and read_array(path).ndim == 1
+        shape = read_array(path).shape
     except UserError:  # what reads vectors says why
         return True
+    return not (len(shape) > 1 and (shape[-1] == dim or shape[-1] >= _NARROWEST))
 
 
 def _compare_truth(bank: Bank, path: Path) -> None:

@@ -84,7 +84,8 @@ def detect(
     sources = [] if stream else find_videos(videos)
     scorer, limit = _scorer(checkpoint, runs, dataset, method, text_tower, device, threshold, per_hour)
     chosen = protocol_for(scorer, protocol)
-    means = means_of(chosen, image_tower or tower_for(scorer.header.extraction), device, precision, batch, jobs)
+    source = image_tower or (None if any_features else tower_for(scorer.header.extraction))
+    means = means_of(chosen, source, device, precision, batch, jobs)
     if stream:
         _watch(videos, scorer, chosen, means, limit, out, idle, any_features, wanted, json)
         return
@@ -92,7 +93,7 @@ def detect(
         sources, scorer, chosen, means, limit, out, wanted, say, progress, annotate=annotate, anyway=any_features
     )
     if json:
-        print_json({**as_document(found.detections, limit, scorer.header.method), "left_out": found.left_out})
+        print_json({**as_document(found.detections, limit, found.origin), "left_out": found.left_out})
     else:
         show_events(found.detections, limit)
         for path in found.written:
@@ -120,7 +121,7 @@ def predict(
 ) -> None:
     """Score features that nobody has labelled."""
     from harness.console import print_json, tell
-    from harness.detect.detect import predict_features
+    from harness.detect.detect import origin_of, predict_features
     from harness.detect.tables import as_document, check_formats, write_tables
     from harness.video.feature_input import find_features
 
@@ -128,9 +129,9 @@ def predict(
     given = find_features(features)
     scorer, limit = _scorer(checkpoint, runs, dataset, method, text_tower, device, threshold, per_hour)
     found = list(predict_features(given, scorer, limit, any_features))
-    paths = write_tables(out, found, limit, scorer.header.method, wanted)
+    paths = write_tables(out, found, limit, origin_of(scorer, given.recipe), wanted)
     if json:
-        print_json(as_document(found, limit, scorer.header.method))
+        print_json(as_document(found, limit, origin_of(scorer, given.recipe)))
         return
     show_events(found, limit)
     for path in paths:
@@ -151,14 +152,14 @@ def _watch(
 ) -> None:
     from harness.cli.detect_stream import watch
     from harness.console import print_json, tell
-    from harness.detect.detect import check_fits
+    from harness.detect.detect import check_fits, origin_of
     from harness.detect.tables import as_document, write_tables
 
-    check_fits(scorer, protocol, means, anyway)
+    origin = origin_of(scorer, check_fits(scorer, protocol, means, anyway))
     found = watch(videos, scorer, protocol, means, threshold, out, idle)
-    paths = write_tables(out, [found], threshold, scorer.header.method, formats)
+    paths = write_tables(out, [found], threshold, origin, formats)
     if json:
-        print_json(as_document([found], threshold, scorer.header.method))
+        print_json(as_document([found], threshold, origin))
         return
     show_events([found], threshold)
     for path in paths:
@@ -198,16 +199,21 @@ def show_events(found: list[Detection], threshold: Threshold) -> None:
     if not found:
         raise UserError("no video has features")
     events = [(each, event) for each in found for event in each.events]
-    tell(f"{len(found):,} videos, {len(events):,} events above {threshold.value:.3g} ({threshold.words})")
+    many = f"{_counted(len(found), 'video')}, {_counted(len(events), 'event')}"
+    tell(f"{many} above {threshold.value:.4g} ({threshold.words})")
     for each, event in events[:_SHOWN]:
         tell(
-            f"  {each.video}: {_span(each, event)}, score {event.score:.3g}{f', {event.label}' if event.label else ''}"
+            f"  {each.video}: {_span(each, event)}, score {event.score:.4g}{f', {event.label}' if event.label else ''}"
         )
     if len(events) > _SHOWN:
         tell(f"  and {len(events) - _SHOWN:,} more")
 
 
 _SHOWN = 20
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def _span(found: Detection, event: Any) -> str:

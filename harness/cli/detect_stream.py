@@ -41,11 +41,11 @@ def watch(
 
     if len(videos) != 1:
         raise UserError(f"--stream: reads one source at a time, got {len(videos)}")
-    sight = sight_of(scorer)
-    say(f"{scorer.header.method} {_WORDS[sight]}")
     check_room(out)
     heard = []
     with live(videos[0], idle) as (source, fps), (out / "stream.csv").open("w", encoding="utf-8", newline="") as kept:
+        sight = sight_of(scorer)
+        say(f"{scorer.header.method} {_WORDS[sight]}")
         table = csv.writer(kept, lineterminator="\n")
         table.writerow(("snippet", "start", "score", "event", "latency"))
         frames = Clocked(source)
@@ -55,7 +55,7 @@ def watch(
                 start = each.index * scorer.stride
                 when = f"{start / fps:.1f} s" if fps else f"frame {start:,}"
                 event = each.score > threshold.value
-                tell(f"{when}: {each.score:.3g}{' EVENT' if event else ''}, after {1000 * each.latency:.0f} ms")
+                tell(f"{when}: {each.score:.4g}{' EVENT' if event else ''}, after {1000 * each.latency:.0f} ms")
                 table.writerow((each.index, f"{start / fps:.3f}" if fps else "", f"{each.score:.6g}", int(event),
                                 f"{each.latency:.4f}"))  # fmt: skip
                 kept.flush()

@@ -100,6 +100,8 @@ def words(report: Report) -> str:
     meter = report.meter
     share = f", {meter.tower / meter.total:.0%} of the time in the tower" if meter.pictures and meter.total else ""
     pace = f", {meter.frames / meter.total:,.0f} frames a second" if meter.pictures and meter.total else ""
+    if not report.done and not report.left_out:
+        return f"nothing to do: all {len(report.before):,} videos were extracted before; see {report.directory}"
     left = f"; {len(report.left_out)} left out" if report.left_out else ""
     return (
         f"{len(report.done) + len(report.before):,} videos, {report.frames:,} frames now, {report.rows:,} rows now of "

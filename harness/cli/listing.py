@@ -31,6 +31,16 @@ def broken_methods() -> list[str]:
     return list(broken_methods(thoroughly=True).values())
 
 
+def protocols() -> list[Row]:
+    """Protocols of extraction that ship with the harness."""
+    from harness.video.protocols import find_protocol, protocol_names
+
+    return [
+        {"name": each.name, "how": each.words, "tower": each.tower, "hash": each.digest[:8], "title": each.title}
+        for each in map(find_protocol, protocol_names())
+    ]
+
+
 def datasets() -> list[Row]:
     """Dataset cards, built-in and own, with their feature sets and whether each has been imported."""
     from harness.console import say
@@ -106,6 +116,7 @@ def row_of(result: RunResult) -> Row:
 _COLUMNS = {
     "methods": ("name", "aliases", "family", "title", "venue", "year", "arxiv", "needs_text", "feature_dims"),
     "datasets": ("name", "features", "dim", "classes", "train", "test", "status", "title"),
+    "protocols": ("name", "how", "tower", "hash"),
     "runs": ("id", "dataset", "selection", "seed", "status", "frame_auc", "frame_ap"),
 }
 

@@ -6,6 +6,7 @@
 <bank>/{train,test}.json     items: video, crop, number of snippets, labels (training only)
 <bank>/truth.json            ground truth of the test split, for the scorer only
 <bank>/truth@NAME.json       the same by another protocol of the card
+<bank>/videos.json           facts of the video files, where features were extracted from them here
 <bank>/import.txt            what the import said, line by line, where it said anything
 
 Whatever of it is opened is what was imported: small files are hashed each time, features are known by their seal.
@@ -39,7 +40,7 @@ SPLITS: tuple[SplitName, ...] = ("train", "test")
 FORMAT = 2
 _READABLE = (1, FORMAT)
 AGAIN = "import the data set again (`harness data import`)"
-REMARKS = "import.txt"
+REMARKS, FACTS = "import.txt", "videos.json"
 _Count = Annotated[int, Field(ge=0, le=1 << 40)]
 
 

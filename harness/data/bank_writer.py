@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from harness.data.bank import FORMAT, REMARKS, SPLITS, Item, SplitName, content_files
+from harness.data.bank import FACTS, FORMAT, REMARKS, SPLITS, Item, SplitName, content_files
 from harness.data.card import DatasetCard
 from harness.data.shares import Share
 from harness.io.atomic import write_json, write_text
@@ -65,12 +65,13 @@ class BankWriter:
         missing: Mapping[str, str] | None = None,
         shares: Mapping[SplitName, Share] | None = None,
         remarks: Sequence[str] = (),
+        facts: Mapping[str, Any] | None = None,
     ) -> None:
         """Write index, ground truth and description.
 
         `origin` says where the features came from, `variants` are ground truths by other protocols of the card, and
         `missing` says why others could not be built. `shares` are those of an incomplete data set; `remarks` are
-        lines that are kept as text.
+        lines that are kept as text, `facts` what is known of the video files that features were extracted from.
         """
         for split, items in self._items.items():
             self._streams[split].seek(0)
@@ -86,7 +87,9 @@ class BankWriter:
         write_text(self._directory / "card.yaml", yaml.safe_dump(content, sort_keys=False))
         if remarks:
             write_text(self._directory / REMARKS, "".join(f"{printable(line)}\n" for line in remarks))
-        told = ("card.yaml", *([REMARKS] if remarks else []))
+        if facts:
+            write_json(self._directory / FACTS, dict(facts))
+        told = ("card.yaml", *([REMARKS] if remarks else []), *([FACTS] if facts else []))
         files = {name: file_digest(self._directory / name) for name in (*content_files(), *others, *told)}
         # A whole bank says nothing of shares, as earlier ones.
         partial = {split: share.model_dump(mode="json") for split, share in (shares or {}).items()}

@@ -180,14 +180,18 @@ class DatasetCard(Part):
         return digest(json.dumps(_settled(content), sort_keys=True))
 
     def feature_set(self, name: str | None) -> tuple[str, FeatureCard]:
-        """Return (name, card) of a feature set; None means the first.
+        """Return (name, card) of a feature set; None means the first of the card's own, or the only one.
 
         Raises:
             UserError: the card has no such feature set, or none at all.
         """
         if not self.features:
-            how = f"make them with `harness data import {self.name} --videos DIR`"
+            how = "make them with `harness data import CARD.yaml --videos DIR`"
             raise UserError(f"dataset {self.name}: has no features yet; {how}")
+        made = [each for each, spec in self.features.items() if spec.extraction is not None]
+        if name is None and len(made) == len(self.features) > 1:
+            # By their names, random weights could come before real ones.
+            raise UserError(f"dataset {self.name}: has several feature sets; choose with --features: {', '.join(made)}")
         name = name or next(iter(self.features))
         if name not in self.features:
             raise UserError(f"dataset {self.name}: no feature set {name!r}; it has {', '.join(self.features)}")

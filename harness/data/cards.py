@@ -82,7 +82,9 @@ def open_bank(card: DatasetCard, features: str | None) -> Bank:
     option = "" if name == next(iter(card.features)) else f" --features {name}"
     again = f"run `harness data import {card.base_name} --root DIR{option}` (or the path of its YAML file)"
     if not there:
-        raise UserError(f"dataset {card.name}/{name} has not been imported; {again}")
+        made = [each for each, other in card.features.items() if other.extraction is not None]
+        hint = f"; imported is {', '.join(made)} (--features)" if made else ""
+        raise UserError(f"dataset {card.name}/{name} has not been imported; {again}{hint}")
     raise UserError(f"dataset {card.name}/{name} was imported with another version of its card; {again} again")
 
 

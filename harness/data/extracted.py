@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from harness.data.card import DatasetCard, read_card
 from harness.data.card_parts import FeatureCard
@@ -12,6 +13,7 @@ from harness.data.feature_files import FeatureFile
 from harness.data.lists import ListedFile, find_input, read_list
 from harness.data.spelling import last_part, video_of, without
 from harness.errors import UserError
+from harness.io.atomic import read_json
 from harness.paths import banks_dir
 from harness.records.extraction import Recipe
 
@@ -73,6 +75,15 @@ def listed_videos(card: DatasetCard, root: Path) -> dict[str, str]:
     for split in card.splits.values():
         for row in read_list(find_input(root, split.list)):
             found.setdefault(listed_video(row)[0], row.where)
+    return found
+
+
+def extracted_facts(extraction: Path, videos: Iterable[str]) -> dict[str, Any]:
+    """Return what the directory of an extraction says of the files of videos, by name; raises UserError."""
+    found = {}
+    for video in videos:
+        document = read_json(extraction / "videos" / f"{video}.json", "extract it again (`harness extract`)")
+        found[video] = document.get("facts") if isinstance(document, dict) else None
     return found
 
 

@@ -12,6 +12,7 @@ from harness.data.arrays import Damaged, read_features
 from harness.data.bank import SPLITS, Bank, Item, SplitName, bank_path
 from harness.data.bank_writer import BankWriter
 from harness.data.card import DatasetCard
+from harness.data.extracted import extracted_facts
 from harness.data.ground_truth import Count, Tested, build_truth, extracted_counts, frame_counts, unannotated
 from harness.data.lists import find_input
 from harness.data.shares import Share, label, lines, share_of
@@ -92,7 +93,8 @@ def import_features(
         variants, reasons = _variants(known, root, labels, tested, unscored)
         plain = [*annotations.warnings, *_rounded(copy.rounded)]
         remarks = [*plain, *odd.lines, *_remarks(excluded, lacks, shares)]
-        writer.finish(truth, excluded, f"{root.name}, {copy.total} files", variants, reasons, shares, remarks)
+        facts = extracted_facts(extracted, copy.snippets) if extracted else None
+        writer.finish(truth, excluded, f"{root.name}, {copy.total} files", variants, reasons, shares, remarks, facts)
     bank = Bank(path)
     bank.seal()
     lacking = {split: tuple(each) for split, each in lacks.items()}

@@ -158,4 +158,6 @@ def find_input(root: Path, *names: str) -> Path:
                 if (folder / spelling).exists():
                     return folder / spelling
     wanted = " or ".join(names)
-    raise UserError(f"{root}: no {wanted} here (nor in list/ or lists/); the card expects it under --root")
+    raise UserError(
+        f"{root}: no {wanted} here (nor in list/ or lists/); the card expects it there (--root, or --annotations)"
+    )

@@ -85,8 +85,14 @@ def _banks(name: str) -> list[Path]:
 
 def _differences(one: DatasetCard, other: DatasetCard) -> list[str]:
     """Fields in which two cards differ, but for prose."""
-    left, right = (card.model_dump(mode="json", exclude=PROSE) for card in (one, other))
+    left, right = (_own(card) for card in (one, other))
     return [name for name, *_ in _unequal("", left, right)]
+
+
+def _own(card: DatasetCard) -> dict[str, Any]:
+    """What a card's file says: feature sets that were extracted for it are none of it."""
+    sets = {name: spec for name, spec in card.features.items() if spec.extraction is None}
+    return card.model_copy(update={"features": sets}).model_dump(mode="json", exclude=PROSE)
 
 
 def _unequal(name: str, left: Any, right: Any) -> list[tuple[str, Any, Any]]:

@@ -24,16 +24,19 @@ from harness.video.protocols import find_protocol
 from harness.video.sources import Source
 
 ANYWAY = "--any-features"
+# What a call writes into its directory.
+_OWN = ("video-[0-9]*.html", "video-[0-9]*.mp4", "scores.*", "events.*", "detections.json", "index.html")
 
 
 @dataclass(frozen=True)
 class Found:
-    """What was found: detections, the threshold of their events, files that were written, videos left out."""
+    """What was found: detections, the threshold of their events, files written, videos left out, and its origin."""
 
     detections: list[Detection]
     threshold: Threshold
     written: list[Path]
     left_out: dict[str, str]
+    origin: dict[str, str]
 
 
 def protocol_for(scorer: Scorer, name: str | None) -> Protocol:
@@ -50,9 +53,15 @@ def protocol_for(scorer: Scorer, name: str | None) -> Protocol:
 
 
 def tower_for(recipe: Recipe | None) -> str | None:
-    """Return where the image tower of a recipe can be had, None for the embedded one or where that is not known."""
-    if recipe is None or "(random weights" in recipe.tower or "#" in recipe.tower:
+    """Return where the image tower of a recipe can be had: a hub id, None for the embedded one.
+
+    Raises:
+        UserError: it came from a directory or file, which only its user knows.
+    """
+    if recipe is None or "(random weights" in recipe.tower:
         return None
+    if "#" in recipe.tower:
+        raise UserError(f"the features were made with the image tower {recipe.tower}; give it with --image-tower")
     return recipe.tower.partition("@")[0]
 
 
@@ -87,6 +96,10 @@ def detect(
         UserError: the features do not fit the checkpoint, or no video gives any.
     """
     recipe = check_fits(scorer, protocol, means, anyway)
+    if scorer.header.extraction is None:
+        say(f"warning: {scorer.label} does not say how the features of its training were made; check that it was so")
+    for left in (path for pattern in _OWN for path in out.glob(pattern)):  # of an earlier call, with other videos
+        left.unlink()
     report = extract(videos, protocol, means, out / "features", say, progress)
     extraction = Extraction(report.directory)
     detections = []
@@ -94,7 +107,7 @@ def detect(
         if source.name not in report.left_out:
             facts, rows = extraction.record(source.name).facts, extraction.features(source.name)
             detections.append(detect_in(scorer, source.name, rows, threshold.value, facts, source.path))
-    written = write_tables(out, detections, threshold, scorer.header.method, formats)
+    written = write_tables(out, detections, threshold, origin_of(scorer, recipe), formats)
     top = highest(detections, threshold)
     shown: list[Shown] = []
     with progress("pages") as tick:
@@ -102,7 +115,7 @@ def detect(
             shown.append(_shown(found, out, number, annotate, top, say))
             tick(number, len(detections))
     written.append(write_pages(out, shown, threshold, _facts(scorer, recipe)))
-    return Found(detections, threshold, written, report.left_out)
+    return Found(detections, threshold, written, report.left_out, origin_of(scorer, recipe))
 
 
 def predict_features(
@@ -127,6 +140,15 @@ def _shown(found: Detection, out: Path, number: int, annotate: bool, top: float,
         say(f"{found.video}: no pictures on its page ({error})")
         return Shown(found, {}, note=f"No pictures: {error}")
     return Shown(found, thumbs, path.resolve() if as_it_is else preview, annotated)
+
+
+def origin_of(scorer: Scorer, recipe: Recipe | None) -> dict[str, str]:
+    """Return what scores come from, for a document: method, checkpoint, and how the features were made."""
+    return {
+        "method": scorer.header.method,
+        "checkpoint": scorer.label,
+        "features": recipe.words if recipe else "not known how they were made",
+    }
 
 
 def _facts(scorer: Scorer, recipe: Recipe) -> dict[str, str]:

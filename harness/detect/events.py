@@ -66,8 +66,15 @@ def threshold_of(value: float | None, per_hour: float | None, run: RunDirectory 
         raise UserError(
             f"--false-alarms-per-hour: the card of {run.result.dataset} does not say frames per second (`fps`)"
         )
-    found = threshold_at_rate(run.predictions(), run.truth(), per_hour, fps)
-    return Threshold(found, f"{per_hour:g} false alarms an hour on the normal test videos of {run.result.dataset}")
+    truth = run.truth()
+    found = threshold_at_rate(run.predictions(), truth, per_hour, fps)
+    hours = sum(video.frames for video in truth.videos.values() if not video.abnormal) / fps / 3600
+    allowed = int(per_hour * hours)
+    return Threshold(
+        found,
+        f"{per_hour:g} false alarms an hour: {allowed:,} in the {hours:.2g} hours of normal test video of "
+        f"{run.result.dataset}",
+    )
 
 
 def _normal(run: RunDirectory) -> bool:

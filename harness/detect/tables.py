@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,16 @@ def check_formats(text: str) -> tuple[str, ...]:
 
 
 def write_tables(
-    directory: Path, found: Sequence[Detection], threshold: Threshold, method: str, formats: Sequence[str]
+    directory: Path,
+    found: Sequence[Detection],
+    threshold: Threshold,
+    origin: Mapping[str, str],
+    formats: Sequence[str],
 ) -> list[Path]:
-    """Write `scores` and `events` in each format (JSON: one file `detections.json`); return the paths."""
+    """Write `scores` and `events` in each format (JSON: one file `detections.json`); return the paths.
+
+    `origin` is what they come from, see `harness.detect.detect.origin_of`.
+    """
     import pandas as pd
 
     written = []
@@ -38,7 +45,7 @@ def write_tables(
     for form in formats:
         if form == "json":
             written.append(directory / "detections.json")
-            write_json(written[-1], as_document(found, threshold, method))
+            write_json(written[-1], as_document(found, threshold, origin))
             continue
         for name, table in tables.items():
             written.append(directory / f"{name}.{form}")
@@ -50,10 +57,10 @@ def write_tables(
     return written
 
 
-def as_document(found: Sequence[Detection], threshold: Threshold, method: str) -> dict[str, Any]:
+def as_document(found: Sequence[Detection], threshold: Threshold, origin: Mapping[str, str]) -> dict[str, Any]:
     """Return detections as a JSON document; times are seconds, null where frames per second are not known."""
     return {
-        "method": method,
+        **origin,
         "threshold": threshold.value,
         "threshold_from": threshold.words,
         "videos": [

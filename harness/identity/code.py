@@ -31,6 +31,7 @@ _CARRIERS = {
     *("harness.io", "harness.metrics", "harness.plugin"),  # of the last two only what names those below
     *("harness.io.atomic", "harness.io.digests", "harness.io.hub", "harness.io.npz", "harness.io.seals"),
     *("harness.records.model", "harness.records.request", "harness.records.result", "harness.records.spec"),
+    *("harness.records.extraction", "harness.records.protocol"),
     *("harness.text.tower_files", "harness.data.card_errors", "harness.data.spelling"),
 }
 # Who imports one of these may load a registered method by its name.

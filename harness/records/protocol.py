@@ -173,4 +173,6 @@ class Protocol(Record):
             "none": "as decoded",
         }[picture.resize]
         crops = f"{len(order)} crops" if len(order) > 1 else f"{order[0]} crop"
+        if frames.snippet == 1:
+            return f"every frame, {resized}, {crops} of {self.crops.size}"
         return f"{taken} {frames.snippet} frames, tail {frames.tail}, {resized}, {crops} of {self.crops.size}"

@@ -105,21 +105,33 @@ class VideoFile:
 
 
 @contextmanager
-def opened(source: str | Path) -> Iterator[VideoFile]:
-    """Yield an open video; raises UserError, which names the file, where it cannot be opened or has no video."""
+def opened(source: str | int | Path) -> Iterator[VideoFile]:
+    """Yield the open video of a file, an address (str) or a camera by its number.
+
+    Raises:
+        UserError: it cannot be opened or has no video; the text names it.
+    """
     cv2 = opencv()
     if isinstance(source, Path):
         _check_file(source)
-    capture = cv2.VideoCapture(str(source), cv2.CAP_FFMPEG)
+    capture = cv2.VideoCapture(source) if isinstance(source, int) else cv2.VideoCapture(str(source), cv2.CAP_FFMPEG)
     try:
         if not capture.isOpened():
-            raise UserError(f"{source}: cannot be opened as a video (no video in it, damaged, or an unknown codec)")
+            raise UserError(_not_opened(source))
         try:
             yield VideoFile(capture, source if isinstance(source, Path) else None)
         except cv2.error as error:
             raise UserError(f"{source}: cannot be decoded ({' '.join(str(error).split())[:200]})") from error
     finally:
         capture.release()
+
+
+def _not_opened(source: str | int | Path) -> str:
+    if isinstance(source, int):
+        return f"camera {source}: there is none of this number, or another program holds it"
+    if isinstance(source, str):
+        return f"{source}: cannot be reached, or sends no video"
+    return f"{source}: cannot be opened as a video (no video in it, damaged, or an unknown codec)"
 
 
 def _check_file(path: Path) -> None:

@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from harness.errors import UserError
 from harness.video.decode import Frame, Frames, VideoFile, opened
 
 # Frames before the end of a growing file that are not believed yet: their packets may be half written.
 _MARGIN = 8
 _POLL = 0.25
+# Files whose index is written at the end.
+_CLOSED = (".mp4", ".m4v", ".mov")
 
 
 class GrowingFile:
@@ -88,12 +91,17 @@ def live(source: str, idle: float) -> Iterator[tuple[Frames, float]]:
         UserError: it cannot be opened.
     """
     path = Path(source)
-    if "://" in source or (source.isdecimal() and not path.exists()):
-        with opened(source) as video:
+    camera = source.isdecimal() and not path.exists()
+    if "://" in source or camera:
+        with opened(int(source) if camera else source) as video:
             yield video, video.fps
         return
-    with opened(path) as video:  # says what is wrong with it
-        fps = video.fps
+    try:
+        with opened(path) as video:
+            fps = video.fps
+    except UserError as error:
+        hint = "; an .mp4 can be read once it is finished only, .mkv and .ts while they grow"
+        raise UserError(f"{error}{hint if path.suffix.lower() in _CLOSED and path.exists() else ''}") from error
     growing = GrowingFile(path, idle)
     try:
         yield growing, fps

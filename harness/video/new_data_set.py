@@ -110,7 +110,8 @@ def _labelled(table: Path, sources: Sequence[Source]) -> list[_Video]:
 
 def _rows(table: Path) -> list[tuple[str, dict[str, str]]]:
     lines = read_text(table)
-    reader = csv.DictReader(lines, skipinitialspace=True)
+    between = next((mark for mark in ",;\t" if lines and mark in lines[0]), ",")
+    reader = csv.DictReader(lines, skipinitialspace=True, delimiter=between)
     header = [word.strip() for word in reader.fieldnames or ()]
     unknown = set(header) - {"video", "label", "start", "end", "split"}
     if not {"video", "label"} <= set(header) or unknown or ("start" in header) != ("end" in header):

@@ -36,7 +36,7 @@ WRONG = {
     "override of another": (["run", "--methods", "baseline", "--set", "dsanet.epochs=1"], "not among the methods"),
     "not imported": (["run", "--methods", "baseline", "--dataset", "ucf-crime"], "harness data import ucf-crime"),
     "text tower": (["run", "--methods", "dsanet", "--text-tower", "./no/such/dir"], "no/such/dir"),
-    "list": (["list", "models"], "methods, datasets or runs"),
+    "list": (["list", "models"], "methods, datasets, protocols or runs"),
     "empty store": (["report"], "harness run"),
     "format": (["report", "--formats", "pdf"], "pdf"),
     "parity case": (["parity", "nowhere"], "nowhere"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,6 +125,9 @@ def test_videos_become_a_bank_that_is_found_by_name(own: Path, harness: Call) ->
     frames = {video: each.frames for video, each in bank.truth().videos.items()}
     assert frames == {f"Clip {n}": 20 + n for n in range(8) if f"Clip {n}" in frames}
     assert name.startswith("vadclip-centre-crop-")
+    facts = json.loads((bank.path / "videos.json").read_text())
+    assert {video: each["frames"] for video, each in facts.items()} == {f"Clip {n}": 20 + n for n in range(8)}
+    assert {each["codec"] for each in facts.values()} == {"h264"}
     # Another protocol is another set of the same data set; runs keep the card's identity.
     digest = card.digest
     code, _, err = harness("data", "import", card_file, "--videos", str(own), "--protocol", "whole")
@@ -132,8 +136,10 @@ def test_videos_become_a_bank_that_is_found_by_name(own: Path, harness: Call) ->
     assert len(both.features) == 2
     assert both.digest == digest
     assert both.protocol_of(name) != both.protocol_of(next(other for other in both.features if other != name))
-    code, out, _ = harness("data", "verify", "own")
-    assert code == 0
+    assert harness("data", "verify", "own", "--features", name)[0] == 0
+    code, _, err = harness("data", "verify", "own")
+    assert code == 2
+    assert "has several feature sets; choose with --features" in err
 
 
 def test_an_extraction_at_hand_is_imported(own: Path, harness: Call, tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ _CONFIG = ("config.json",)
 # Weights that a tower's rows do not need: ViTModel has a head that DINO never trained.
 _UNUSED = ("pooler.",)
 _MOST_LAYERS = 200
+# No model of the hub is called so.
+_FILES = (".pt", ".pth", ".safetensors", ".bin")
 
 
 def load_image_tower(source: str | None) -> ImageTower:
@@ -57,7 +59,7 @@ def load_image_tower(source: str | None) -> ImageTower:
         tower.name = f"{path.resolve().name}#{identity[:10]}"
         return tower
     hub_id, _, revision = source.partition("@")
-    if not is_hub_id(hub_id):
+    if not is_hub_id(hub_id) or path.suffix in _FILES:
         raise UserError(f"{what}: no such file or directory; give OpenAI's file, a saved directory or a hub id")
     where: dict[str, Any] = {"revision": revision or "main"}
     try:
