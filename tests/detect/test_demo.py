@@ -167,6 +167,57 @@ def test_a_board_says_how_features_were_made(demo: Demo) -> None:
     assert "random weights" in text
 
 
+def test_what_an_earlier_call_wrote_does_not_stay(demo: Demo, harness: Call, tmp_path: Path) -> None:
+    run, unseen = str(demo.out / "runs" / demo.result.id), demo.out / "unseen"
+    words = ("--checkpoint", run, "--out", str(tmp_path))
+    assert harness("detect", str(unseen), *words, "--formats", "parquet")[0] == 0
+    assert (tmp_path / "video-0004.html").exists()
+    assert harness("detect", str(unseen / "unseen-00.mp4"), *words, "--annotate")[0] == 0
+    pages = sorted(path.name for path in tmp_path.iterdir() if path.is_file())
+    assert pages == [
+        *("detections.json", "events.csv", "index.html", "scores.csv"),
+        *("video-0001-scores.mp4", "video-0001.html", "video-0001.mp4"),
+    ]
+    document = json.loads((tmp_path / "detections.json").read_text())
+    assert document["checkpoint"] == demo.result.id
+    assert document["features"].startswith("vadclip-centre-crop (mean of 16 frames")
+    assert "0 in the 0.0081 hours of normal test video of demo-video" in document["threshold_from"]
+
+
+def test_sources_that_cannot_be_streamed(demo: Demo, harness: Call, tmp_path: Path) -> None:
+    words = ("--stream", "--checkpoint", str(demo.out / "runs" / demo.result.id), "--out", str(tmp_path))
+    half = tmp_path / "half.mp4"
+    half.write_bytes((demo.out / "unseen" / "unseen-00.mp4").read_bytes()[:20_000])
+    said = {str(half): ".mkv and .ts while they grow", "nowhere.ts": "no such video", "97": "camera 97: there is none"}
+    said["http://127.0.0.1:9/x"] = "cannot be reached, or sends no video"
+    for source, words_of_it in said.items():
+        code, _, err = harness("detect", source, *words)
+        assert (code, words_of_it in err) == (2, True), err
+
+
+def test_a_tower_that_only_its_user_knows_is_asked_for() -> None:
+    from harness.detect.detect import tower_for
+    from harness.errors import UserError
+    from harness.records.extraction import Recipe
+    from harness.video.protocols import find_protocol
+
+    def recipe(tower: str) -> Recipe:
+        return Recipe(protocol=find_protocol("vadclip"), tower=tower, dim=512, precision="fp32", batch=8)
+
+    assert tower_for(None) is None
+    assert tower_for(recipe("seeded-vit-2x128 (random weights, not CLIP)")) is None
+    assert tower_for(recipe("openai/clip-vit-base-patch16@57c2164")) == "openai/clip-vit-base-patch16"
+    with pytest.raises(UserError, match=r"ViT-B-16.pt#0123; give it with --image-tower"):
+        tower_for(recipe("ViT-B-16.pt#0123"))
+
+
+def test_an_unknown_method_is_refused_before_anything_is_drawn(harness: Call, tmp_path: Path) -> None:
+    code, _, err = harness("demo-video", "--out", str(tmp_path / "d"), "--method", "nosuch")
+    assert code == 2
+    assert "unknown method 'nosuch'" in err
+    assert not (tmp_path / "d").exists()
+
+
 @pytest.mark.parametrize("form", ["csv", "json", "parquet"])
 def test_formats(demo: Demo, harness: Call, tmp_path: Path, form: str) -> None:
     import pandas as pd

@@ -62,6 +62,28 @@ def test_a_card_is_written_from_what_is_there(own: Path, harness: Call) -> None:
     assert harness("data", "new", str(own)) == (code, out, err)
 
 
+def test_a_table_of_a_spreadsheet_is_read(own: Path, harness: Call) -> None:
+    assert harness("data", "new", str(own))[0] == 0
+    before = (own / "train.txt").read_text()
+    for mark in ";\t":
+        table = own / "labels.csv"
+        table.write_text(table.read_text().replace(",", mark).replace(";", mark))
+        assert harness("data", "new", str(own))[0] == 0
+        assert (own / "train.txt").read_text() == before
+
+
+def test_a_damaged_video_ends_the_import_in_words_of_its_own(own: Path, harness: Call) -> None:
+    harness("data", "new", str(own))
+    (own / "Clip 1.mp4").unlink()
+    (own / "Clip 1.mp4").write_text("no video")
+    options = ("data", "import", str(own / "own.yaml"), "--videos", str(own), *ONE_CROP)
+    code, _, err = harness(*options)
+    assert code == 2
+    assert "1 of the listed videos gave no features" in err
+    assert "add --partial" in err
+    assert harness(*options, "--partial")[0] == 0
+
+
 def test_the_table_may_say_the_split(own: Path, harness: Call) -> None:
     rows = [("video", "label", "start", "end", "split")]
     for n in range(8):
