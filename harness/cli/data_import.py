@@ -133,17 +133,13 @@ def _from_videos(
     """
     from harness.cli.extract import means_of, words
     from harness.console import progress, say
-    from harness.video.data_set import card_of, extract_listed
+    from harness.video.data_set import card_of, extract_listed, lists_of
     from harness.video.extraction import Extraction
     from harness.video.protocols import find_protocol
 
     if root is not None or (videos and extracted):
         raise UserError("data import: give one of --root, --videos and --extracted")
-    lists = annotations or (Path(word).parent if word.endswith((".yaml", ".yml")) else None)
-    if lists is None:
-        raise UserError(
-            f"data import {word}: needs --annotations DIR with its lists, or the path of its YAML file beside them"
-        )
+    lists = lists_of(word, annotations)
     if extracted is None:
         chosen = find_protocol(made[0])
         means = means_of(chosen, *made[1:])

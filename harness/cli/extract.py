@@ -37,6 +37,12 @@ def extract(
     sources: Annotated[list[str], typer.Argument(help="Video files, directories of them, or patterns.")],
     protocol: ProtocolName = "vadclip",
     out: Annotated[Path | None, typer.Option(help="Directory of the features; an interrupted one is resumed.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Instead of --out: the videos that the lists of this card name, for its import.")
+    ] = None,
+    annotations: Annotated[
+        Path | None, typer.Option(help="With --dataset: directory of the lists; default: that of the card's YAML file.")
+    ] = None,
     image_tower: ImageTower = None,
     crop_files: Annotated[
         bool, typer.Option("--crop-files", help="Also the community's files, NAME__k.npy for each crop, in OUT/crops.")
@@ -57,8 +63,8 @@ def extract(
     from harness.video.protocols import find_protocol
     from harness.video.sources import find_videos
 
-    if out is None:
-        raise UserError("extract needs --out DIRECTORY for the features")
+    if (out is None) == (dataset is None):
+        raise UserError("extract needs --out DIRECTORY for the features, or --dataset CARD")
     videos = find_videos(sources)
     chosen = find_protocol(protocol)
     means = means_of(chosen, image_tower, device, precision, batch, jobs)
@@ -66,13 +72,30 @@ def extract(
     if ray_address is not None and where == "local":
         raise UserError("--ray-address: belongs to --executor ray")
     means = replace(means, executor=where, ray_address=ray_address)
-    report = extract_videos(videos, chosen, means, out, say, progress, crop_files)
+    if out is not None:
+        report = extract_videos(videos, chosen, means, out, say, progress, crop_files)
+    else:
+        report = _for_card(str(dataset), annotations, sources, chosen, means, crop_files)
     if json:
         print_json(as_json(report))
     else:
         tell(words(report))
     if report.left_out:
         raise typer.Exit(1)
+
+
+def _for_card(
+    dataset: str, annotations: Path | None, sources: list[str], protocol: Protocol, means: Means, crop_files: bool
+) -> Report:
+    from harness.console import progress, say
+    from harness.data.cards import find_card
+    from harness.video.data_set import extract_listed, lists_of
+
+    card, lists = find_card(dataset), lists_of(dataset, annotations)
+    report = extract_listed(card, sources, lists, protocol, means, say, progress, crop_files=crop_files)
+    given = "" if annotations is None else f" --annotations {annotations}"
+    say(f"next: harness data import {dataset} --extracted {report.directory}{given}")
+    return report
 
 
 def means_of(

@@ -27,6 +27,7 @@ def extract_listed(
     progress: Callable[[str], AbstractContextManager[Tick]],
     features: str | None = None,
     partial: bool = False,
+    crop_files: bool = False,
 ) -> Report:
     """Extract the videos that the lists of a card below `root` name, found among `videos` (files, directories).
 
@@ -53,7 +54,21 @@ def extract_listed(
             f"{wanted[lacking[0]]}: {len(lacking):,} of {len(wanted):,} listed videos are not under "
             f"{', '.join(videos)} ({some}); check --videos, or `harness data import --partial` takes what is there"
         )
-    return extract(found, protocol, means, extractions_dir() / card.name / name, say, progress)
+    directory = extractions_dir() / card.name / name
+    return extract(found, protocol, means, directory, say, progress, crop_files)
+
+
+def lists_of(card: str, annotations: Path | None) -> Path:
+    """Return the directory of a card's lists: the one that was given, else that of its YAML file.
+
+    Raises:
+        UserError: neither is there, since the card is given by name.
+    """
+    if annotations is not None:
+        return annotations
+    if not card.endswith((".yaml", ".yml")):
+        raise UserError(f"{card}: needs --annotations DIR with its lists, or the path of its YAML file beside them")
+    return Path(card).parent
 
 
 def card_of(card: DatasetCard, extraction: Extraction, features: str | None) -> tuple[DatasetCard, str]:

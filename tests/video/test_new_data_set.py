@@ -174,6 +174,23 @@ def test_an_extraction_at_hand_is_imported(own: Path, harness: Call, tmp_path: P
     assert any(np.array_equal(split.item_features(n)[0], row) for n in range(len(split.items)))
 
 
+def test_the_videos_of_a_card_are_extracted_for_its_import(own: Path, harness: Call) -> None:
+    harness("data", "new", str(own))
+    card = str(own / "own.yaml")
+    code, out, err = harness("extract", str(own), "--dataset", card, *ONE_CROP, "--json")
+    assert code == 0, err
+    directory = json.loads(out)["directory"]
+    assert f"next: harness data import {card} --extracted {directory}" in err
+    assert harness("data", "import", card, "--extracted", directory)[0] == 0
+    code, _, err = harness("data", "import", card, "--videos", str(own), *ONE_CROP)
+    assert code == 0
+    assert "8 of 8 videos are extracted already" in err
+    for wrong in ([], ["--out", "x", "--dataset", card]):
+        code, _, err = harness("extract", str(own), *wrong)
+        assert code == 2
+        assert "needs --out DIRECTORY for the features, or --dataset CARD" in err
+
+
 def test_what_is_missing_is_said_before_hours_of_extraction(own: Path, harness: Call) -> None:
     harness("data", "new", str(own))
     (own / "Clip 0.mp4").unlink()
