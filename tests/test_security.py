@@ -40,6 +40,8 @@ FORBIDDEN = {
 }
 SAFE = {"torch.load": ("weights_only", True), "np.load": ("allow_pickle", False)}
 SAFE |= {"np.lib.format.read_array": ("allow_pickle", False)}
+# One unpickler of ours knows tensors and containers alone; tests/weights/test_torchscript.py tries hostile archives.
+RESTRICTED = {"harness/weights/torchscript.py": ["pickle"]}
 LOADERS = {"pickle", "cloudpickle", "dill", "marshal", "shelve", "joblib"}
 
 
@@ -68,7 +70,7 @@ def unsafe(source: str) -> list[str]:
 def test_nothing_loads_or_runs_code() -> None:
     sources = [path for folder in ("harness", "methods") for path in (ROOT / folder).rglob("*.py")]
     found = {path.relative_to(ROOT).as_posix(): unsafe(path.read_text(encoding="utf-8")) for path in sources}
-    assert {path: lines for path, lines in found.items() if lines} == {}
+    assert {path: lines for path, lines in found.items() if lines} == RESTRICTED
     assert len(found) > 100
 
 

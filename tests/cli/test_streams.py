@@ -44,7 +44,9 @@ def test_a_reader_that_leaves_is_no_error(verb: str, reader: str) -> None:
     code, _, stderr = shell(f"{HARNESS} {verb} | {reader}; {status}")
     lines = stderr.decode().splitlines()
     if verb == "list nothing":
-        assert lines == ["error: harness list nothing: expected methods, datasets or runs", "2"], "it ends as it would"
+        assert lines == ["error: harness list nothing: expected methods, datasets, protocols or runs", "2"], (
+            "it ends as it would"
+        )
     else:
         assert (code, lines) == (0, ["0"])
 

@@ -140,17 +140,17 @@ def test_other_features_are_refused(demo: Demo, harness: Call, tmp_path: Path) -
     assert "--stream" in err
 
 
-def test_evaluation_refuses_features_of_another_kind(demo: Demo, harness: Call) -> None:
-    clips_dir = str(demo.out / "clips")
-    code, _, err = harness(
-        "data", "import", f"{clips_dir}/demo-video.yaml", "--videos", clips_dir, "--protocol", "whole"
-    )
+def test_evaluation_refuses_features_of_another_kind(demo: Demo, harness: Call, tmp_path: Path) -> None:
+    quick = tmp_path / "quick.yaml"
+    quick.write_text("name: quick\nframes: {take: first}\npicture: {resize: exact, width: 224, height: 224}\n")
+    card, videos = str(demo.out / "clips" / "demo-video.yaml"), str(demo.out / "clips")
+    code, _, err = harness("data", "import", card, "--videos", videos, "--protocol", str(quick))
     assert code == 0, err
-    other = next(line for line in _sets(harness) if line.startswith("whole-"))
+    other = next(line for line in _sets(harness) if line.startswith("quick-"))
     checkpoint = str(demo.out / "runs" / demo.result.id)
     code, _, err = harness("eval", checkpoint, "--dataset", "demo-video", "--features", other)
     assert code == 2
-    assert f"demo-video/{other} holds whole" in err
+    assert f"demo-video/{other} holds quick" in err
     code, out, _ = harness("eval", checkpoint, "--dataset", "demo-video", "--features", demo.result.features, "--json")
     assert code == 0
     assert json.loads(out)["metrics"]["frame_auc"] == demo.result.metrics["frame_auc"]

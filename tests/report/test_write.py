@@ -196,6 +196,8 @@ def test_latex_marks_the_best_two_and_compiles(site: Site, tmp_path: Path) -> No
     engine = shutil.which("pdflatex") or shutil.which("tectonic")
     if engine is None:
         pytest.skip("needs pdflatex or tectonic")
+    if "pdflatex" in engine and subprocess.run(["kpsewhich", "booktabs.sty"], capture_output=True).returncode:
+        pytest.skip("needs the package booktabs")
     body = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n" + text + "\n\\end{document}\n"
     (tmp_path / "paper.tex").write_text(body, encoding="utf-8")
     options = ["-interaction=nonstopmode", "-halt-on-error"] if "pdflatex" in engine else []
