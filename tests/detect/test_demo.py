@@ -11,12 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.detect.events import threshold_of
+from harness.metrics.alarms import alarms
+from harness.records.run_directory import open_run
 from harness.video.synthetic import FPS, SEED, clips
 from tests.detect.conftest import Demo
 
 Call = Callable[..., tuple[int, str, str]]
 
 
+@pytest.mark.slow
 def test_events_are_found_in_clips_it_never_saw(demo: Demo) -> None:
     truth = {clip.name: clip.event for clip in clips(4, SEED + 1, "unseen")}
     assert demo.result.metrics["frame_auc"] > 0.95
@@ -28,6 +32,19 @@ def test_events_are_found_in_clips_it_never_saw(demo: Demo) -> None:
         (found,) = each.events
         overlap = min(found.end, event[1]) - max(found.start, event[0])
         assert overlap / (max(found.end, event[1]) - min(found.start, event[0])) > 0.6
+
+
+def test_a_threshold_is_given_calibrated_or_the_usual_one(demo: Demo) -> None:
+    run = open_run(demo.out / "runs" / demo.result.id)
+    assert threshold_of(0.3, None, run, 25.0).value == 0.3
+    assert threshold_of(None, None, None, 25.0).value == 0.5
+    assert threshold_of(None, None, run, 0.0).value == 0.5
+    for rate in (0.0, 10.0, 500.0):
+        chosen = threshold_of(None, rate, run, 25.0)
+        measured = alarms(run.predictions(), run.truth(), chosen.value, 25.0).per_hour
+        assert measured is not None
+        assert measured <= rate
+    assert threshold_of(None, None, run, 25.0) == threshold_of(None, 10.0, run, 25.0)
 
 
 def test_predict_gives_the_scores_of_detect(demo: Demo, harness: Call, tmp_path: Path) -> None:

@@ -7,9 +7,6 @@ import pytest
 
 from harness.detect.events import find_events, threshold_of
 from harness.errors import UserError
-from harness.metrics.alarms import alarms
-from harness.records.run_directory import open_run
-from tests.detect.conftest import Demo
 
 
 def test_an_event_is_a_run_of_snippets_above_the_threshold() -> None:
@@ -25,19 +22,6 @@ def test_the_class_of_an_event_is_never_normal() -> None:
     probabilities = np.array([[0.9, 0.06, 0.04], [0.8, 0.05, 0.15]])
     (event,) = find_events("v", np.ones(2), np.array([0, 16, 32]), 0.5, ("Normal", "Arson", "Abuse"), probabilities)
     assert (event.label, event.probability) == ("Abuse", pytest.approx(0.095))
-
-
-def test_a_threshold_is_given_calibrated_or_the_usual_one(demo: Demo) -> None:
-    run = open_run(demo.out / "runs" / demo.result.id)
-    assert threshold_of(0.3, None, run, 25.0).value == 0.3
-    assert threshold_of(None, None, None, 25.0).value == 0.5
-    assert threshold_of(None, None, run, 0.0).value == 0.5
-    for rate in (0.0, 10.0, 500.0):
-        chosen = threshold_of(None, rate, run, 25.0)
-        measured = alarms(run.predictions(), run.truth(), chosen.value, 25.0).per_hour
-        assert measured is not None
-        assert measured <= rate
-    assert threshold_of(None, None, run, 25.0) == threshold_of(None, 10.0, run, 25.0)
 
 
 @pytest.mark.parametrize(

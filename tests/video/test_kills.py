@@ -20,8 +20,8 @@ import pytest
 from harness.video.extract import Report
 from tests.video.films import film
 
-KILLS = 20 if os.environ.get("HARNESS_SCALE") else 2
-VIDEOS, FRAMES = 30, 20
+SCALE = bool(os.environ.get("HARNESS_SCALE"))
+KILLS, VIDEOS, FRAMES = 20 if SCALE else 2, 30 if SCALE else 10, 20
 
 
 def files_of(directory: Path) -> dict[str, bytes]:
