@@ -18,14 +18,17 @@ from harness.records.extraction import Recipe
 from harness.records.protocol import Protocol
 from harness.runs.checkpoint_loading import check_recipe
 from harness.video.extract import Means, Tick, extract, recipe_of
-from harness.video.extraction import Extraction
+from harness.video.extraction import Extraction, is_extraction
 from harness.video.feature_input import FeatureInput
 from harness.video.protocols import find_protocol
 from harness.video.sources import Source
 
 ANYWAY = "--any-features"
-# What a call writes into its directory.
-_OWN = ("video-[0-9]*.html", "video-[0-9]*.mp4", "scores.*", "events.*", "detections.json", "index.html")
+# Names of what a call writes into its directory, as patterns.
+_OWN = (
+    *("video-[0-9][0-9][0-9][0-9].html", "video-[0-9][0-9][0-9][0-9].mp4", "video-[0-9][0-9][0-9][0-9]-scores.mp4"),
+    *("scores.csv", "scores.parquet", "events.csv", "events.parquet", "detections.json", "index.html"),
+)
 
 
 @dataclass(frozen=True)
@@ -92,14 +95,18 @@ def detect(
     Features go to `out/features`, where an interrupted extraction is resumed. `annotate` also writes each video with
     its scores drawn in. `anyway` takes features of another kind than those of the training.
 
+    What an earlier call wrote there is replaced, once there is something to put in its place.
+
     Raises:
-        UserError: the features do not fit the checkpoint, or no video gives any.
+        UserError: the features do not fit the checkpoint, no video gives any, or a video lies in `out` itself.
     """
     recipe = check_fits(scorer, protocol, means, anyway)
     if scorer.header.extraction is None:
         say(f"warning: {scorer.label} does not say how the features of its training were made; check that it was so")
-    for left in (path for pattern in _OWN for path in out.glob(pattern)):  # of an earlier call, with other videos
-        left.unlink()
+    for source in videos:
+        if source.path.resolve().parent == out.resolve():
+            raise UserError(f"--out {out}: holds {source.path.name}, which is to be read; choose another directory")
+    again = is_extraction(out / "features")
     report = extract(videos, protocol, means, out / "features", say, progress)
     extraction = Extraction(report.directory)
     detections = []
@@ -107,6 +114,9 @@ def detect(
         if source.name not in report.left_out:
             facts, rows = extraction.record(source.name).facts, extraction.features(source.name)
             detections.append(detect_in(scorer, source.name, rows, threshold.value, facts, source.path))
+    if again:
+        for left in (path for pattern in _OWN for path in out.glob(pattern)):
+            left.unlink()
     written = write_tables(out, detections, threshold, origin_of(scorer, recipe), formats)
     top = highest(detections, threshold)
     shown: list[Shown] = []

@@ -201,6 +201,22 @@ def test_what_an_earlier_call_wrote_does_not_stay(demo: Demo, harness: Call, tmp
     assert "0 in the 0.0081 hours of normal test video of demo-video" in document["threshold_from"]
 
 
+def test_what_others_wrote_stays(demo: Demo, harness: Call, tmp_path: Path) -> None:
+    """A directory that no earlier call wrote keeps its files, and a video that is read is never written over."""
+    run, clip = str(demo.out / "runs" / demo.result.id), demo.out / "unseen" / "unseen-00.mp4"
+    own = {name: tmp_path / name for name in ("scores.parquet", "events.parquet", "video-0009.html", "video-12.mp4")}
+    for path in own.values():
+        path.write_text("mine")
+    assert harness("detect", str(clip), "--checkpoint", run, "--out", str(tmp_path))[0] == 0
+    assert {path.read_text() for path in own.values()} == {"mine"}
+    shutil.copy(clip, tmp_path / "video-0001.mp4")
+    words = ("--checkpoint", run, "--out", str(tmp_path))
+    code, _, err = harness("detect", str(tmp_path / "video-0001.mp4"), *words)
+    assert code == 2
+    assert "holds video-0001.mp4, which is to be read; choose another directory" in err
+    assert (tmp_path / "video-0001.mp4").read_bytes() == clip.read_bytes()
+
+
 def test_sources_that_cannot_be_streamed(demo: Demo, harness: Call, tmp_path: Path) -> None:
     words = ("--stream", "--checkpoint", str(demo.out / "runs" / demo.result.id), "--out", str(tmp_path))
     half = tmp_path / "half.mp4"
