@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from harness.records.protocol import Protocol
 from harness.video.batches import Rows
 from harness.video.decode import Frame, Frames
-from harness.video.pipeline import rows_of
+from harness.video.rows import rows_of
 from harness.video.towers.tower import ImageTower
 
 

@@ -13,9 +13,10 @@ from harness.io.locks import alone
 from harness.records.extraction import Recipe
 from harness.records.protocol import Protocol
 from harness.video.batches import BATCH, Meter, cores
-from harness.video.decode import VideoFile, opened
+from harness.video.decode import opened
 from harness.video.extraction import ExtractionWriter
-from harness.video.pipeline import Done, Pipeline, check_fit
+from harness.video.pipeline import Pipeline
+from harness.video.rows import Done
 from harness.video.sources import Source
 from harness.video.towers.tower import ImageTower
 
@@ -61,9 +62,18 @@ class Report:
 
 def recipe_of(protocol: Protocol, means: Means) -> Recipe:
     """Return what the features of a protocol by these means are; raises UserError where the tower does not fit it."""
-    check_fit(protocol, means.tower)
+    _check_fit(protocol, means.tower)
     tower = means.tower
     return Recipe(protocol=protocol, tower=tower.name, dim=tower.dim, precision=means.precision, batch=means.pictures)
+
+
+def _check_fit(protocol: Protocol, tower: ImageTower) -> None:
+    """Raise UserError where the protocol's pictures are not of the size that the tower takes."""
+    if protocol.crops.size != tower.size:
+        raise UserError(
+            f"protocol {protocol.name} cuts squares of {protocol.crops.size} pixels, the image tower {tower.name} "
+            f"takes {tower.size}; write `size: {tower.size}` under crops in a protocol of your own"
+        )
 
 
 def extract(
@@ -123,7 +133,7 @@ def extract(
 
 def _pipeline(protocol: Protocol, means: Means, meter: Meter, threads: int) -> Pipeline | RayPipeline:
     if means.executor == "local":
-        return Pipeline(protocol, means.tower, means.pictures, means.readers, opened_file, meter, threads)
+        return Pipeline(protocol, means.tower, means.pictures, means.readers, opened, meter, threads)
     from harness.video.ray_pipeline import RayPipeline
 
     tower = means.tower.to("cpu")
@@ -147,13 +157,6 @@ def _end(item: Done, source: Source, writer: ExtractionWriter, report: Report, s
     report.done.append(source.name)
     report.frames += facts.frames
     report.rows += record.rows
-
-
-@contextmanager
-def opened_file(path: Path) -> Iterator[VideoFile]:
-    """Yield an open video file."""
-    with opened(path) as video:
-        yield video
 
 
 @contextmanager

@@ -20,8 +20,8 @@ from harness.parity.cases import Computed
 from harness.records.protocol import Protocol
 from harness.video.decode import Frame
 from harness.video.pictures import normalised, pictures, resized
-from harness.video.pipeline import rows_of
 from harness.video.protocols import find_protocol
+from harness.video.rows import rows_of
 from harness.video.towers.openai import from_openai_state
 from harness.video.towers.tower import ImageTower
 

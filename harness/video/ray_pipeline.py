@@ -17,16 +17,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import HarnessError, UserError, one_line
+from harness.errors import UserError, one_line
 from harness.io.ray_cluster import connect
 from harness.records.extraction import VideoFacts
 from harness.records.protocol import Protocol
 from harness.video.batches import Batches, Cut, Meter, Rows
 from harness.video.decode import opened
-from harness.video.pipeline import Done, Mean, Row, cuts
+from harness.video.rows import Done, Mean, Row, decoded, last_of
 
 # Blocks of each video that wait for a tower, and videos in a queue for each tower.
 _BLOCKS, _VIDEOS = 2, 3
+# Frames of a block.
+_FRAMES = 16
 
 
 @dataclass(frozen=True)
@@ -77,33 +79,33 @@ class RayPipeline:
         free = deque(towers * _VIDEOS)
         protocol = self.protocol.model_dump_json()
         # By what is waited for: the next block of a video, or the rows of one.
-        reading: dict[Any, _Taking] = {}
-        encoding: dict[Any, _Taking] = {}
+        reading: dict[Any, _UnderWay] = {}
+        encoding: dict[Any, _UnderWay] = {}
         while waiting or reading or encoding:
             while waiting and free:
                 video, path = waiting.popleft()
                 blocks = decode.remote(str(path.absolute()), protocol)
-                reading[blocks] = _Taking(video, self.protocol, blocks, free.popleft())
+                reading[blocks] = _UnderWay(video, self.protocol, blocks, free.popleft())
             # A video whose decoding has no core yet must not keep the others waiting.
             (ready,), _ = ray.wait([*reading, *encoding], num_returns=1, fetch_local=False)
             if ready in reading:
-                taking = reading.pop(ready)
-                encoding[taking.tower.encode.remote(next(taking.blocks))] = taking
+                current = reading.pop(ready)
+                encoding[current.tower.encode.remote(next(current.blocks))] = current
                 continue
-            taking = encoding.pop(ready)
+            current = encoding.pop(ready)
             try:
                 answer = ray.get(ready)
             except ray.exceptions.RayError as error:
                 answer = _Answer((), (), None, None, f"its Ray task was lost ({one_line(error)})", 0.0)
             self.meter.tower += answer.seconds / len(towers)
             self.meter.pictures += len(answer.rows) * len(self.protocol.crops.order)
-            yield from taking.rows(answer)
+            yield from current.rows(answer)
             if answer.facts is None and not answer.error:
-                reading[taking.blocks] = taking
+                reading[current.blocks] = current
                 continue
             self.meter.frames += answer.facts.frames if answer.facts else 0
-            yield from taking.end(answer)
-            free.append(taking.tower)
+            yield from current.end(answer)
+            free.append(current.tower)
 
     def _towers(self, ray: Any) -> list[Any]:
         """The actors that hold the tower: one for each GPU, or for each group of cores beside one for decoding."""
@@ -135,7 +137,7 @@ class _Answer:
     seconds: float
 
 
-class _Taking:
+class _UnderWay:
     """A video under way: its blocks, the tower that takes them, and the mean of the row that is under way."""
 
     def __init__(self, video: int, protocol: Protocol, blocks: Any, tower: Any) -> None:
@@ -152,10 +154,7 @@ class _Taking:
 
     def end(self, answer: _Answer) -> Iterator[Row | Done]:
         """Yield the last row, and the end of the video."""
-        last = self._mean.finish(self._video)
-        if last and answer.facts and last.row < self._protocol.frames.rows(answer.facts.frames):
-            yield last
-        yield Done(self._video, answer.facts, answer.error)
+        yield from last_of(self._mean, Done(self._video, answer.facts, answer.error), self._protocol)
 
 
 class _TowerActor:
@@ -188,30 +187,17 @@ class _TowerActor:
 
 
 def _decoded(path: str, protocol_json: str) -> Iterator[_Block]:
-    """Blocks of a video's frames, each of about a snippet, and at last one with its facts."""
+    """Blocks of a video's frames, and at last one with its facts."""
     protocol = Protocol.model_validate_json(protocol_json)
     held: list[Cut] = []
-    try:
-        with opened(Path(path)) as file:
-            for cut in cuts(0, file, protocol):
-                held.append(cut)
-                if len(held) == 16:
-                    yield _block(held)
-                    held = []
-            if held:
-                yield _block(held)
-            facts = file.facts()
-    except HarnessError as error:
-        text = str(error)
-        yield _Block(None, error=text if path in text else f"{path}: {text}")
-        return
-    except (OSError, MemoryError, ValueError) as error:
-        yield _Block(None, error=f"{path}: cannot be decoded ({one_line(error)})")
-        return
-    if not facts.frames:
-        yield _Block(None, error=f"{path}: no frame can be decoded (no video in it, or damaged)")
-        return
-    yield _Block(None, facts=facts)
+    for item in decoded(0, Path(path), protocol, opened):
+        if isinstance(item, Cut):
+            held.append(item)
+        if held and (isinstance(item, Done) or len(held) == _FRAMES):
+            yield _block(held)
+            held = []
+        if isinstance(item, Done):
+            yield _Block(None, facts=item.facts, error=item.error)
 
 
 def _block(held: list[Cut]) -> _Block:

@@ -15,8 +15,8 @@ from harness.records.protocol import Frames, Normalisation, Protocol
 from harness.video.agreement import NEAR, SAME, Agreement, agreement
 from harness.video.decode import opened
 from harness.video.extract import Means, computing
-from harness.video.pipeline import rows_of
 from harness.video.protocols import find_protocol
+from harness.video.rows import rows_of
 
 # Pictures that the field makes, by the protocol that has them.
 _PICTURES = {"340 x 256 squeezed, crops": "vadclip", "the whole picture as CLIP cuts it": "whole"}

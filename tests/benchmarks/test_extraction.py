@@ -17,9 +17,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from harness.records.protocol import Protocol
 from harness.video.batches import BATCH, Meter, cores
 from harness.video.decode import opencv, opened
-from harness.video.extract import opened_file
-from harness.video.pipeline import Done, Pipeline
+from harness.video.pipeline import Pipeline
 from harness.video.protocols import find_protocol
+from harness.video.rows import Done
 from harness.video.towers.loading import load_image_tower
 from harness.video.towers.tower import ImageTower, new_clip_vision_model, projected_class_token
 from tests.video.films import film
@@ -84,7 +84,7 @@ def plain(path: Path, protocol: Protocol, tower: ImageTower) -> np.ndarray:
 def ours(path: Path, protocol: Protocol, tower: ImageTower, meter: Meter) -> np.ndarray:
     """The rows of a video by the pipeline of `harness extract`."""
     with cores("cpu") as threads:
-        pipeline = Pipeline(protocol, tower, BATCH["cpu"], 1, opened_file, meter, threads)
+        pipeline = Pipeline(protocol, tower, BATCH["cpu"], 1, opened, meter, threads)
         return np.stack([item.values for item in pipeline.run([(0, path)]) if not isinstance(item, Done)])
 
 

@@ -13,8 +13,8 @@ import torch
 
 from harness.records.protocol import Crops
 from harness.video.pictures import crop, framed, normalised, pictures, squares
-from harness.video.pipeline import rows_of
 from harness.video.protocols import find_protocol, protocol_names
+from harness.video.rows import rows_of
 from harness.video.towers.loading import load_image_tower
 from harness.video.towers.tower import ImageTower
 from tests.video.films import pictures as drawn

@@ -10,7 +10,8 @@ import pytest
 
 from harness.errors import UserError
 from harness.records.protocol import Frames
-from harness.video.pipeline import Done, Pipeline, Row, rows_of
+from harness.video.pipeline import Pipeline
+from harness.video.rows import Done, Row, rows_of
 from tests.video.doubles import Film, colours, numbers, opening, protocol
 
 LENGTHS = (0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 23, 24, 25, 31, 32, 33, 47, 48, 300)
