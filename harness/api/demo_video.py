@@ -18,7 +18,7 @@ from harness.errors import HarnessError
 from harness.records.result import RunResult
 from harness.registry import one_method
 from harness.video.data_set import extract_listed
-from harness.video.extract import Means, Say, Tick
+from harness.video.extract import Say, Setup, Tick
 from harness.video.extraction import Extraction
 from harness.video.new_data_set import write_data_set
 from harness.video.protocols import find_protocol
@@ -45,9 +45,9 @@ def demo_video(
         write_clips(learned, clips(_CLIPS, SEED), SEED, tick)
         write_clips(unseen, clips(_UNSEEN, SEED + 1, "unseen"), SEED, tick)
     path = write_data_set(learned, None, NAME, say)
-    card, protocol, means = find_card(str(path)), find_protocol(PROTOCOL), Means(embedded_tower())
-    say(f"image tower: {means.tower.name}")
-    report = extract_listed(card, [str(learned)], learned, protocol, means, say, progress)
+    card, protocol, setup = find_card(str(path)), find_protocol(PROTOCOL), Setup(embedded_tower())
+    say(f"image tower: {setup.tower.name}")
+    report = extract_listed(card, [str(learned)], learned, protocol, setup, say, progress)
     card, features = with_extraction(card, Extraction(report.directory).recipe)
     with progress("import") as tick:
         import_features(card, features, learned, tick, replace=True, extracted=report.directory)
@@ -61,6 +61,6 @@ def demo_video(
     scorer = load_scorer(result.directory, out / "runs", say)
     threshold = threshold_of(None, None, scorer.run, scorer.card.fps)
     found = detect(
-        find_videos([str(unseen)]), scorer, protocol, means, threshold, out / "detections", ["csv"], say, progress
+        find_videos([str(unseen)]), scorer, protocol, setup, threshold, out / "detections", ["csv"], say, progress
     )
     return result, found

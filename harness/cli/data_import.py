@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli import options
-from harness.cli.extract import Batch, ImageTower, Jobs, ProtocolName, TowerPrecision
+from harness.cli.extract import Batch, ImageTower, Jobs, ProtocolName, TowerPrecision, setup_of
 from harness.errors import UserError
 
 if TYPE_CHECKING:
     from harness.data.card import DatasetCard
     from harness.data.importers import ImportReport
     from harness.data.sources import Crops
+    from harness.records.protocol import Protocol
+    from harness.video.extract import Setup
 
 # Warnings of an import that the screen shows, and names of what lacks; a file has all of them.
 _SHOWN, _NAMED = 5, 3
@@ -66,30 +68,32 @@ def import_(
     from harness.cli.listing import show_bank
     from harness.console import print_json, progress, say
     from harness.data.cards import card_names, find_card
+    from harness.data.extracted import with_extraction
     from harness.data.hf import import_exported, is_exported
     from harness.data.importers import import_features
     from harness.data.own_cards import changes, check_same, keep_card
     from harness.data.verify import describe
+    from harness.video.data_set import lists_of
+    from harness.video.extraction import Extraction
+    from harness.video.protocols import find_protocol
 
     found = find_card(card)
     own = card.endswith((".yaml", ".yml")) and found.name not in card_names()
     if own and not replace:
         check_same(found, card)
     chosen = _crops("--crops", crops)
-    if videos or extracted:
-        found, features, root, extracted = _from_videos(
-            found,
-            card,
-            features,
-            root,
-            videos or [],
-            extracted,
-            annotations,
-            partial,
-            (protocol, image_tower, device, precision, batch, jobs),
-        )
-    elif root is None:
+    if not (root or videos or extracted):
         raise UserError("data import needs --root DIR with features, or --videos DIR to make them from")
+    if sum(map(bool, (root, videos, extracted))) > 1:
+        raise UserError("data import: give one of --root, --videos and --extracted")
+    if root is None:
+        root = lists_of(card, annotations)
+        if videos:
+            chosen_protocol = find_protocol(protocol)
+            setup = setup_of(chosen_protocol, image_tower, device, precision, batch, jobs)
+            extracted = _extracted(found, videos, root, chosen_protocol, setup, features, partial)
+        assert extracted is not None
+        found, features = with_extraction(found, Extraction(extracted).recipe, features)
     elif annotations is not None:
         raise UserError("--annotations: belongs to --videos or --extracted; with --root all lies in that directory")
     if extracted is None and is_exported(root):
@@ -116,41 +120,26 @@ def import_(
         show_bank(describe(bank))
 
 
-def _from_videos(
+def _extracted(
     card: DatasetCard,
-    word: str,
-    features: str | None,
-    root: Path | None,
     videos: list[str],
-    extracted: Path | None,
-    annotations: Path | None,
+    lists: Path,
+    protocol: Protocol,
+    setup: Setup,
+    features: str | None,
     partial: bool,
-    made: tuple[str, str | None, str, str, int, int],
-) -> tuple[DatasetCard, str, Path, Path]:
-    """Extract the listed videos unless that is done; return card, feature set, directory of lists, and extraction.
-
-    `word` is the card as it was given, `made` are the arguments of `means_of` behind the protocol's name.
-    """
-    from harness.cli.extract import means_of, words
+) -> Path:
+    """Extract the videos that the card's lists name, unless that is done; return the directory."""
+    from harness.cli.extract import words
     from harness.console import progress, say
-    from harness.video.data_set import card_of, extract_listed, lists_of
-    from harness.video.extraction import Extraction
-    from harness.video.protocols import find_protocol
+    from harness.video.data_set import extract_listed
 
-    if root is not None or (videos and extracted):
-        raise UserError("data import: give one of --root, --videos and --extracted")
-    lists = lists_of(word, annotations)
-    if extracted is None:
-        chosen = find_protocol(made[0])
-        means = means_of(chosen, *made[1:])
-        report = extract_listed(card, videos, lists, chosen, means, say, progress, features, partial)
-        say(words(report))
-        extracted = report.directory
-        if report.left_out and not partial:
-            count, reason = len(report.left_out), next(iter(report.left_out.values()))
-            raise UserError(f"{count} of the listed videos gave no features ({reason}); mend them, or add --partial")
-    card, name = card_of(card, Extraction(extracted), features)
-    return card, name, lists, extracted
+    report = extract_listed(card, videos, lists, protocol, setup, say, progress, features, partial)
+    say(words(report))
+    if report.left_out and not partial:
+        count, reason = len(report.left_out), next(iter(report.left_out.values()))
+        raise UserError(f"{count} of the listed videos gave no features ({reason}); mend them, or add --partial")
+    return report.directory
 
 
 def _tell(report: ImportReport, partial: bool) -> None:

@@ -105,20 +105,20 @@ def _compare_features(bank: Bank, path: Path, video: Path | None, tower: str | N
 
 
 def _try(video: Path, theirs: dict[str, Any], made: Any, tower: str | None, device: str) -> None:
-    from harness.cli.extract import means_of
+    from harness.cli.extract import setup_of
     from harness.console import tell
     from harness.data.spelling import listed_as, video_of
-    from harness.detect.detect import tower_for
     from harness.video.protocols import find_protocol
+    from harness.video.towers.loading import tower_for
     from harness.video.variants import best_words, try_variants
 
     name = listed_as(video_of(video.name), theirs)
     if name is None:
         raise UserError(f"--video {video}: the features have no video {video_of(video.name)}")
     protocol = made.protocol if made else find_protocol("vadclip")
-    means = means_of(protocol, tower or tower_for(made), device, "fp32")
-    tried = try_variants(video, theirs[name].features, protocol, means)
-    tell(f"{name}, {len(tried)} ways of making its features with {means.tower.name}, the nearest:")
+    setup = setup_of(protocol, tower or tower_for(made), device, "fp32")
+    tried = try_variants(video, theirs[name].features, protocol, setup)
+    tell(f"{name}, {len(tried)} ways of making its features with {setup.tower.name}, the nearest:")
     for variant in tried[:3]:
         tell(f"  {variant}")
     tell(best_words(tried, protocol))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli import options
-from harness.cli.extract import Batch, ImageTower, Jobs, TowerPrecision, means_of
+from harness.cli.extract import Batch, ImageTower, Jobs, TowerPrecision, setup_of
 from harness.cli.options import Json
 from harness.errors import UserError
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.detect.events import Threshold
     from harness.detect.scorer import Scorer
     from harness.records.protocol import Protocol
-    from harness.video.extract import Means
+    from harness.video.extract import Setup
 
 Checkpoint = Annotated[
     str, typer.Option("--checkpoint", help="A checkpoint file, a run directory, or a run id in --runs.")
@@ -76,21 +76,22 @@ def detect(
     """Find events in videos with a checkpoint: scores, events, and a page with player and curve for each video."""
     from harness.console import print_json, progress, say, tell
     from harness.detect.detect import detect as detect_videos
-    from harness.detect.detect import protocol_for, tower_for
+    from harness.detect.detect import protocol_for
     from harness.detect.tables import as_document, check_formats
     from harness.video.sources import find_videos
+    from harness.video.towers.loading import tower_for
 
     wanted = check_formats(formats)
     sources = [] if stream else find_videos(videos)
     scorer, limit = _scorer(checkpoint, runs, dataset, method, text_tower, device, threshold, per_hour)
     chosen = protocol_for(scorer, protocol)
     source = image_tower or (None if any_features else tower_for(scorer.header.extraction))
-    means = means_of(chosen, source, device, precision, batch, jobs)
+    setup = setup_of(chosen, source, device, precision, batch, jobs)
     if stream:
-        _watch(videos, scorer, chosen, means, limit, out, idle, any_features, wanted, json)
+        _watch(videos, scorer, chosen, setup, limit, out, idle, any_features, wanted, json)
         return
     found = detect_videos(
-        sources, scorer, chosen, means, limit, out, wanted, say, progress, annotate=annotate, anyway=any_features
+        sources, scorer, chosen, setup, limit, out, wanted, say, progress, annotate=annotate, anyway=any_features
     )
     if json:
         print_json({**as_document(found.detections, limit, found.origin), "left_out": found.left_out})
@@ -142,7 +143,7 @@ def _watch(
     videos: list[str],
     scorer: Scorer,
     protocol: Protocol,
-    means: Means,
+    setup: Setup,
     threshold: Threshold,
     out: Path,
     idle: float,
@@ -151,12 +152,12 @@ def _watch(
     json: bool,
 ) -> None:
     from harness.cli.detect_stream import watch
-    from harness.console import print_json, tell
+    from harness.console import print_json, say, tell
     from harness.detect.detect import check_fits, origin_of
     from harness.detect.tables import as_document, write_tables
 
-    origin = origin_of(scorer, check_fits(scorer, protocol, means, anyway))
-    found = watch(videos, scorer, protocol, means, threshold, out, idle)
+    origin = origin_of(scorer, check_fits(scorer, protocol, setup, anyway, say))
+    found = watch(videos, scorer, protocol, setup, threshold, out, idle)
     paths = write_tables(out, [found], threshold, origin, formats)
     if json:
         print_json(as_document([found], threshold, origin))

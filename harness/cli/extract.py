@@ -14,7 +14,7 @@ from harness.errors import UserError
 
 if TYPE_CHECKING:
     from harness.records.protocol import Protocol
-    from harness.video.extract import Means, Report
+    from harness.video.extract import Report, Setup
 
 ProtocolName = Annotated[
     str, typer.Option("--protocol", help="Protocol of extraction: a name, or a YAML file. `vadclip` is the field's.")
@@ -67,15 +67,15 @@ def extract(
         raise UserError("extract needs --out DIRECTORY for the features, or --dataset CARD")
     videos = find_videos(sources)
     chosen = find_protocol(protocol)
-    means = means_of(chosen, image_tower, device, precision, batch, jobs)
+    setup = setup_of(chosen, image_tower, device, precision, batch, jobs)
     where = options.one_of("--executor", executor, ("local", "ray"))
     if ray_address is not None and where == "local":
         raise UserError("--ray-address: belongs to --executor ray")
-    means = replace(means, executor=where, ray_address=ray_address)
+    setup = replace(setup, executor=where, ray_address=ray_address)
     if out is not None:
-        report = extract_videos(videos, chosen, means, out, say, progress, crop_files)
+        report = extract_videos(videos, chosen, setup, out, say, progress, crop_files)
     else:
-        report = _for_card(str(dataset), annotations, sources, chosen, means, crop_files)
+        report = _for_card(str(dataset), annotations, sources, chosen, setup, crop_files)
     if json:
         print_json(as_json(report))
     else:
@@ -85,29 +85,28 @@ def extract(
 
 
 def _for_card(
-    dataset: str, annotations: Path | None, sources: list[str], protocol: Protocol, means: Means, crop_files: bool
+    dataset: str, annotations: Path | None, sources: list[str], protocol: Protocol, setup: Setup, crop_files: bool
 ) -> Report:
     from harness.console import progress, say
     from harness.data.cards import find_card
     from harness.video.data_set import extract_listed, lists_of
 
     card, lists = find_card(dataset), lists_of(dataset, annotations)
-    report = extract_listed(card, sources, lists, protocol, means, say, progress, crop_files=crop_files)
+    report = extract_listed(card, sources, lists, protocol, setup, say, progress, crop_files=crop_files)
     given = "" if annotations is None else f" --annotations {annotations}"
     say(f"next: harness data import {dataset} --extracted {report.directory}{given}")
     return report
 
 
-def means_of(
+def setup_of(
     protocol: Protocol, image_tower: str | None, device: str, precision: str, batch: int = 0, jobs: int = 1
-) -> Means:
+) -> Setup:
     """Return what to compute with; says so where random weights stand for a tower; raises UserError."""
     from harness.console import say
-    from harness.video.extract import Means
+    from harness.video.extract import Setup
     from harness.video.towers.loading import load_image_tower
 
-    if precision not in ("fp32", "tf32", "fp16", "bf16"):
-        raise UserError(f"--precision {precision!r}: expected fp32, tf32, fp16 or bf16")
+    chosen = options.one_of("--precision", precision, ("fp32", "tf32", "fp16", "bf16"))
     if precision in ("tf32", "fp16") and device != "cuda":
         raise UserError(f"--precision {precision}: only for --device cuda; use fp32 or bf16")
     place = options.device(device)
@@ -115,7 +114,7 @@ def means_of(
     if image_tower is None:
         hint = f"; --image-tower {protocol.tower} has those that the protocol is meant for" if protocol.tower else ""
         say(f"image tower: {tower.name}{hint}")
-    return Means(tower, place, precision, batch, jobs)  # type: ignore[arg-type]
+    return Setup(tower, place, chosen, batch, jobs)
 
 
 def words(report: Report) -> str:

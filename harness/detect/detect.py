@@ -17,7 +17,7 @@ from harness.errors import UserError
 from harness.records.extraction import Recipe
 from harness.records.protocol import Protocol
 from harness.runs.checkpoint_loading import check_recipe
-from harness.video.extract import Means, Tick, extract, recipe_of
+from harness.video.extract import Setup, Tick, extract, recipe_of
 from harness.video.extraction import Extraction, is_extraction
 from harness.video.feature_input import FeatureInput
 from harness.video.protocols import find_protocol
@@ -55,25 +55,18 @@ def protocol_for(scorer: Scorer, name: str | None) -> Protocol:
     return scorer.header.extraction.protocol
 
 
-def tower_for(recipe: Recipe | None) -> str | None:
-    """Return where the image tower of a recipe can be had: a hub id, None for the embedded one.
+def check_fits(scorer: Scorer, protocol: Protocol, setup: Setup, anyway: bool, say: Say) -> Recipe:
+    """Return how the features will be made; say so where nobody knows whether the checkpoint was trained on such.
 
     Raises:
-        UserError: it came from a directory or file, which only its user knows.
+        UserError: it was trained on others.
     """
-    if recipe is None or "(random weights" in recipe.tower:
-        return None
-    if "#" in recipe.tower:
-        raise UserError(f"the features were made with the image tower {recipe.tower}; give it with --image-tower")
-    return recipe.tower.partition("@")[0]
-
-
-def check_fits(scorer: Scorer, protocol: Protocol, means: Means, anyway: bool) -> Recipe:
-    """Return how the features will be made; raises UserError where the checkpoint was trained on others."""
-    recipe = recipe_of(protocol, means)
+    recipe = recipe_of(protocol, setup)
     check_width(recipe.dim, scorer.header.dim, f"image tower {recipe.tower}", scorer.label)
     if not anyway:
         check_recipe(scorer.header, recipe, scorer.label, "this extraction", ANYWAY)
+    if scorer.header.extraction is None:
+        say(f"warning: {scorer.label} does not say how the features of its training were made; check that it was so")
     return recipe
 
 
@@ -81,7 +74,7 @@ def detect(
     videos: Sequence[Source],
     scorer: Scorer,
     protocol: Protocol,
-    means: Means,
+    setup: Setup,
     threshold: Threshold,
     out: Path,
     formats: Sequence[str],
@@ -100,14 +93,12 @@ def detect(
     Raises:
         UserError: the features do not fit the checkpoint, no video gives any, or a video lies in `out` itself.
     """
-    recipe = check_fits(scorer, protocol, means, anyway)
-    if scorer.header.extraction is None:
-        say(f"warning: {scorer.label} does not say how the features of its training were made; check that it was so")
+    recipe = check_fits(scorer, protocol, setup, anyway, say)
     for source in videos:
         if source.path.resolve().parent == out.resolve():
             raise UserError(f"--out {out}: holds {source.path.name}, which is to be read; choose another directory")
     again = is_extraction(out / "features")
-    report = extract(videos, protocol, means, out / "features", say, progress)
+    report = extract(videos, protocol, setup, out / "features", say, progress)
     extraction = Extraction(report.directory)
     detections = []
     for source in videos:

@@ -14,18 +14,18 @@ from harness.detect.scorer import Scorer
 from harness.records.protocol import Protocol
 from harness.video.arriving import arriving_rows
 from harness.video.decode import Frames
-from harness.video.extract import Means, computing
+from harness.video.extract import Setup, computing
 
 # Of a method that looks back, as many snippets as it is given, counted from the newest: at 16 frames of 25 a second
 # more than 20 minutes.
 _BACK = 2048
 _PROBE = 12
 
-Sight = Literal["snippet", "past", "whole"]
+Needs = Literal["snippet", "past", "whole"]
 
 
 @dataclass(frozen=True)
-class Heard:
+class ScoredSnippet:
     """A snippet that was just scored: its index, score, class probabilities `[K]`, and seconds from its last frame."""
 
     index: int
@@ -34,7 +34,7 @@ class Heard:
     latency: float
 
 
-def sight_of(scorer: Scorer) -> Sight:
+def needs_of(scorer: Scorer) -> Needs:
     """Return what a snippet's score depends on: the "snippet" alone, the "past", or the "whole" video.
 
     Tried on drawn features: a score that changes when later snippets come looks ahead.
@@ -52,24 +52,24 @@ def sight_of(scorer: Scorer) -> Sight:
     return "snippet" if same(4, 5) and same(_PROBE - 1, _PROBE) else "past"
 
 
-def stream(frames: Clocked, scorer: Scorer, protocol: Protocol, means: Means, sight: Sight) -> Iterator[Heard]:
+def stream(frames: Clocked, scorer: Scorer, protocol: Protocol, setup: Setup, needs: Needs) -> Iterator[ScoredSnippet]:
     """Yield each snippet of a video as it comes, scored by what has been seen until then.
 
     Args:
         frames: of the video, in order; its `grab` waits.
         scorer: what scores.
         protocol: of its features.
-        means: the image tower and where it computes.
-        sight: what `sight_of` found.
+        setup: the image tower and where it computes.
+        needs: what `needs_of` found.
     """
     rows: list[NDArray[np.float32]] = []
-    with computing(means):
-        for index, row in enumerate(arriving_rows(frames, protocol, means.tower, means.pictures)):
+    with computing(setup):
+        for index, row in enumerate(arriving_rows(frames, protocol, setup.tower, setup.pictures)):
             rows.append(row)
-            del rows[: -(1 if sight == "snippet" else _BACK)]
+            del rows[: -(1 if needs == "snippet" else _BACK)]
             found = scorer.score("stream", np.stack(rows))
             probabilities = None if found.class_probs is None else found.class_probs[-1]
-            yield Heard(index, float(found.scores[-1]), probabilities, time.perf_counter() - frames.at)
+            yield ScoredSnippet(index, float(found.scores[-1]), probabilities, time.perf_counter() - frames.at)
 
 
 class Clocked:

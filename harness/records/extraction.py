@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from harness.io.digests import digest
 from harness.records.model import Record
 from harness.records.protocol import Protocol
+
+TowerPrecision = Literal["fp32", "tf32", "fp16", "bf16"]
 
 
 class Recipe(Record):
@@ -18,7 +22,7 @@ class Recipe(Record):
     protocol: Protocol
     tower: str
     dim: int
-    precision: str
+    precision: TowerPrecision
     batch: int
 
     @property

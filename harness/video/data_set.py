@@ -12,8 +12,7 @@ from harness.data.spelling import composed, listed_as
 from harness.errors import UserError
 from harness.paths import extractions_dir
 from harness.records.protocol import Protocol
-from harness.video.extract import Means, Report, Say, Tick, extract, recipe_of
-from harness.video.extraction import Extraction
+from harness.video.extract import Report, Say, Setup, Tick, extract, recipe_of
 from harness.video.sources import Source, find_videos
 
 
@@ -22,7 +21,7 @@ def extract_listed(
     videos: Sequence[str],
     root: Path,
     protocol: Protocol,
-    means: Means,
+    setup: Setup,
     say: Say,
     progress: Callable[[str], AbstractContextManager[Tick]],
     features: str | None = None,
@@ -36,7 +35,7 @@ def extract_listed(
     Raises:
         UserError: a list is missing, or videos are missing and it is not `partial`.
     """
-    recipe = recipe_of(protocol, means)
+    recipe = recipe_of(protocol, setup)
     _, name = with_extraction(card, recipe, features)
     wanted = listed_videos(card, root)
     there = {composed(source.name): source for source in find_videos(videos)}
@@ -55,7 +54,7 @@ def extract_listed(
             f"{', '.join(videos)} ({some}); check --videos, or `harness data import --partial` takes what is there"
         )
     directory = extractions_dir() / card.name / name
-    return extract(found, protocol, means, directory, say, progress, crop_files)
+    return extract(found, protocol, setup, directory, say, progress, crop_files)
 
 
 def lists_of(card: str, annotations: Path | None) -> Path:
@@ -69,8 +68,3 @@ def lists_of(card: str, annotations: Path | None) -> Path:
     if not card.endswith((".yaml", ".yml")):
         raise UserError(f"{card}: needs --annotations DIR with its lists, or the path of its YAML file beside them")
     return Path(card).parent
-
-
-def card_of(card: DatasetCard, extraction: Extraction, features: str | None) -> tuple[DatasetCard, str]:
-    """Return the card with the feature set of an extraction, and its name; raises UserError, see `with_extraction`."""
-    return with_extraction(card, extraction.recipe, features)

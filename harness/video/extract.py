@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.errors import UserError
 from harness.io.locks import alone
-from harness.records.extraction import Recipe
+from harness.records.extraction import Recipe, TowerPrecision
 from harness.records.protocol import Protocol
 from harness.video.batches import BATCH, Meter, cores
 from harness.video.decode import opened
@@ -25,16 +25,15 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 Tick = Callable[[int, int], None]
-Precision = Literal["fp32", "tf32", "fp16", "bf16"]
 
 
 @dataclass(frozen=True)
-class Means:
+class Setup:
     """What an extraction computes with. `batch` pictures at a time (0: as fits the device), `readers` decode."""
 
     tower: ImageTower
     device: str = "cpu"
-    precision: Precision = "fp32"
+    precision: TowerPrecision = "fp32"
     batch: int = 0
     readers: int = 1
     executor: Literal["local", "ray"] = "local"
@@ -60,11 +59,11 @@ class Report:
     meter: Meter = field(default_factory=Meter)
 
 
-def recipe_of(protocol: Protocol, means: Means) -> Recipe:
-    """Return what the features of a protocol by these means are; raises UserError where the tower does not fit it."""
-    _check_fit(protocol, means.tower)
-    tower = means.tower
-    return Recipe(protocol=protocol, tower=tower.name, dim=tower.dim, precision=means.precision, batch=means.pictures)
+def recipe_of(protocol: Protocol, setup: Setup) -> Recipe:
+    """Return what the features of a protocol with this setup are; raises UserError where the tower does not fit it."""
+    _check_fit(protocol, setup.tower)
+    tower = setup.tower
+    return Recipe(protocol=protocol, tower=tower.name, dim=tower.dim, precision=setup.precision, batch=setup.pictures)
 
 
 def _check_fit(protocol: Protocol, tower: ImageTower) -> None:
@@ -79,7 +78,7 @@ def _check_fit(protocol: Protocol, tower: ImageTower) -> None:
 def extract(
     videos: Sequence[Source],
     protocol: Protocol,
-    means: Means,
+    setup: Setup,
     directory: Path,
     say: Say,
     progress: Callable[[str], AbstractContextManager[Tick]],
@@ -94,7 +93,7 @@ def extract(
         UserError: the directory holds features of another recipe, or the tower does not fit the protocol.
         Unwritable: the directory cannot be written.
     """
-    recipe = recipe_of(protocol, means)
+    recipe = recipe_of(protocol, setup)
     report = Report(directory, recipe)
     with alone(directory / ".lock"):
         writer = ExtractionWriter(directory, recipe)
@@ -106,8 +105,8 @@ def extract(
                 wanted.append((number, source.path))
         if report.before:
             say(f"{len(report.before):,} of {len(videos):,} videos are extracted already")
-        with progress("extract") as tick, writer.rows(), computing(means) as threads:
-            pipeline = _pipeline(protocol, means, report.meter, threads)
+        with progress("extract") as tick, writer.rows(), computing(setup) as threads:
+            pipeline = _pipeline(protocol, setup, report.meter, threads)
             try:
                 with closing(pipeline.run(wanted)) as items:
                     for item in items:
@@ -131,14 +130,14 @@ def extract(
     return report
 
 
-def _pipeline(protocol: Protocol, means: Means, meter: Meter, threads: int) -> Pipeline | RayPipeline:
-    if means.executor == "local":
-        return Pipeline(protocol, means.tower, means.pictures, means.readers, opened, meter, threads)
+def _pipeline(protocol: Protocol, setup: Setup, meter: Meter, threads: int) -> Pipeline | RayPipeline:
+    if setup.executor == "local":
+        return Pipeline(protocol, setup.tower, setup.pictures, setup.readers, opened, meter, threads)
     from harness.video.ray_pipeline import RayPipeline
 
-    tower = means.tower.to("cpu")
+    tower = setup.tower.to("cpu")
     return RayPipeline(
-        protocol, tower, means.pictures, means.device, means.precision, threads, means.ray_address, meter
+        protocol, tower, setup.pictures, setup.device, setup.precision, threads, setup.ray_address, meter
     )
 
 
@@ -160,17 +159,17 @@ def _end(item: Done, source: Source, writer: ExtractionWriter, report: Report, s
 
 
 @contextmanager
-def computing(means: Means) -> Iterator[int]:
+def computing(setup: Setup) -> Iterator[int]:
     """Put the tower where it computes, in its precision, meanwhile; yield how many batches it computes at a time."""
     import torch
 
     kinds = {"fp16": torch.float16, "bf16": torch.bfloat16}
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32
-    matmul.allow_tf32 = cudnn.allow_tf32 = means.precision == "tf32"
-    means.tower.to(means.device, kinds.get(means.precision, torch.float32))
+    matmul.allow_tf32 = cudnn.allow_tf32 = setup.precision == "tf32"
+    setup.tower.to(setup.device, kinds.get(setup.precision, torch.float32))
     try:
-        with cores(means.device) as threads:
+        with cores(setup.device) as threads:
             yield threads
     finally:
         matmul.allow_tf32, cudnn.allow_tf32 = before

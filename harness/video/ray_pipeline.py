@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from harness.errors import UserError, one_line
 from harness.io.ray_cluster import connect
-from harness.records.extraction import VideoFacts
+from harness.records.extraction import TowerPrecision, VideoFacts
 from harness.records.protocol import Protocol
 from harness.video.batches import Batches, Cut, Meter, Rows
 from harness.video.decode import opened
@@ -53,7 +53,7 @@ class RayPipeline:
     tower: Any
     batch: int
     device: str
-    precision: str
+    precision: TowerPrecision
     threads: int
     address: str | None = None
     meter: Meter = field(default_factory=Meter)
@@ -160,11 +160,13 @@ class _UnderWay:
 class _TowerActor:
     """Holds a tower in a process of its own."""
 
-    def __init__(self, tower: Any, protocol: str, batch: int, device: str, precision: str, threads: int) -> None:
-        from harness.video.extract import Means, computing
+    def __init__(
+        self, tower: Any, protocol: str, batch: int, device: str, precision: TowerPrecision, threads: int
+    ) -> None:
+        from harness.video.extract import Setup, computing
 
-        self._means = Means(tower, device, precision, batch)  # type: ignore[arg-type]
-        self._context = computing(self._means)
+        self._setup = Setup(tower, device, precision, batch)
+        self._context = computing(self._setup)
         self._threads = threads
         self._protocol = Protocol.model_validate_json(protocol)
         self._context.__enter__()
@@ -174,7 +176,7 @@ class _TowerActor:
         if block.pictures is None:
             return _Answer((), (), None, block.facts, block.error, 0.0)
         meter = Meter()
-        batches = Batches(self._means.tower, self._protocol, self._means.pictures, meter, self._threads)
+        batches = Batches(self._setup.tower, self._protocol, self._setup.pictures, meter, self._threads)
         try:
             given = [
                 Cut(0, row, weight, picture)

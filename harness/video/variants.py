@@ -14,7 +14,7 @@ from harness.errors import UserError
 from harness.records.protocol import Frames, Normalisation, Protocol
 from harness.video.agreement import NEAR, SAME, Agreement, agreement
 from harness.video.decode import opened
-from harness.video.extract import Means, computing
+from harness.video.extract import Setup, computing
 from harness.video.protocols import find_protocol
 from harness.video.rows import rows_of
 
@@ -42,7 +42,7 @@ class Variant:
         )
 
 
-def try_variants(path: Path, theirs: NDArray[Any], protocol: Protocol, means: Means) -> list[Variant]:
+def try_variants(path: Path, theirs: NDArray[Any], protocol: Protocol, setup: Setup) -> list[Variant]:
     """Return all variants for one video, those first that agree best with the given rows `[T, C, D]`.
 
     The protocol gives the snippet and its own normalisation. Each kind of picture goes through the tower once; which
@@ -51,19 +51,19 @@ def try_variants(path: Path, theirs: NDArray[Any], protocol: Protocol, means: Me
     Raises:
         UserError: the video cannot be read, or the tower gives rows of another width.
     """
-    if theirs.shape[2] != means.tower.dim:
+    if theirs.shape[2] != setup.tower.dim:
         raise UserError(
-            f"{path}: the given features are {theirs.shape[2]}-d, the image tower {means.tower.name} gives "
-            f"{means.tower.dim}-d; name theirs with --image-tower"
+            f"{path}: the given features are {theirs.shape[2]}-d, the image tower {setup.tower.name} gives "
+            f"{setup.tower.dim}-d; name theirs with --image-tower"
         )
     tried = []
-    with computing(means):
+    with computing(setup):
         for picture, name in _PICTURES.items():
             base = find_protocol(name)
             for how, rule in (("normalised as the protocol", protocol.normalise), ("normalised to -1 .. 1", _HALF)):
                 single = base.model_copy(update={"frames": Frames(snippet=1), "normalise": rule})
                 with opened(path) as video:
-                    rows = rows_of(video, single, means.tower, means.pictures)
+                    rows = rows_of(video, single, setup.tower, setup.pictures)
                 for take, tail, made in _made(rows, protocol.frames.snippet):
                     if len(made):
                         tried.append(Variant(picture, how, take, tail, agreement(path.stem, made, theirs)))

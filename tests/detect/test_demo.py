@@ -72,8 +72,8 @@ def test_predict_gives_the_scores_of_detect(demo: Demo, harness: Call, tmp_path:
 
 def test_a_growing_file_gives_the_scores_of_the_whole(demo: Demo, harness: Call, tmp_path: Path) -> None:
     from harness.detect.scorer import load_scorer
-    from harness.detect.stream import Clocked, sight_of, stream
-    from harness.video.extract import Means
+    from harness.detect.stream import Clocked, needs_of, stream
+    from harness.video.extract import Setup
     from harness.video.growing import GrowingFile
     from harness.video.protocols import find_protocol
     from harness.video.towers.embedded import embedded_tower
@@ -85,14 +85,14 @@ def test_a_growing_file_gives_the_scores_of_the_whole(demo: Demo, harness: Call,
     growing = GrowingFile(path, idle=0.6)
     clocked = Clocked(growing)
     scorer = load_scorer(str(demo.out / "runs" / demo.result.id), Path(), lambda line: None)
-    means, protocol = Means(embedded_tower()), find_protocol("vadclip-centre-crop")
-    sight = sight_of(scorer)
-    assert sight == "snippet"
-    heard = []
-    for each in stream(clocked, scorer, protocol, means, sight):
-        heard.append(each)
+    setup, protocol = Setup(embedded_tower()), find_protocol("vadclip-centre-crop")
+    needs = needs_of(scorer)
+    assert needs == "snippet"
+    scored = []
+    for each in stream(clocked, scorer, protocol, setup, needs):
+        scored.append(each)
         # It grows behind the reader's back, also in the middle of a packet.
-        path.write_bytes(content[: len(content) * 3 // 4 + 7] if len(heard) == 1 else content)
+        path.write_bytes(content[: len(content) * 3 // 4 + 7] if len(scored) == 1 else content)
     growing.close()
     code, out, _ = harness(
         *("detect", str(whole), "--checkpoint", str(demo.out / "runs" / demo.result.id)),
@@ -101,7 +101,7 @@ def test_a_growing_file_gives_the_scores_of_the_whole(demo: Demo, harness: Call,
     assert code == 0
     scores = [each["score"] for each in json.loads(out)["videos"][0]["snippets"]]
     assert clocked.count == 72
-    assert np.allclose([each.score for each in heard], scores, rtol=1e-6)
+    assert np.allclose([each.score for each in scored], scores, rtol=1e-6)
 
 
 def test_stream_on_the_command_line(demo: Demo, harness: Call, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_stream_on_the_command_line(demo: Demo, harness: Call, tmp_path: Path) -
 def test_a_method_that_looks_ahead_is_known() -> None:
     from types import SimpleNamespace
 
-    from harness.detect.stream import sight_of
+    from harness.detect.stream import needs_of
 
     def scorer(rule: Callable[[np.ndarray], np.ndarray]) -> object:
         def score(name: str, rows: np.ndarray) -> object:
@@ -138,7 +138,7 @@ def test_a_method_that_looks_ahead_is_known() -> None:
     def whole(x: np.ndarray) -> np.ndarray:
         return x - x.mean()
 
-    assert [sight_of(scorer(rule)) for rule in (np.tanh, past, whole)] == ["snippet", "past", "whole"]  # type: ignore[arg-type]
+    assert [needs_of(scorer(rule)) for rule in (np.tanh, past, whole)] == ["snippet", "past", "whole"]  # type: ignore[arg-type]
 
 
 def test_other_features_are_refused(demo: Demo, harness: Call, tmp_path: Path) -> None:
@@ -229,10 +229,10 @@ def test_sources_that_cannot_be_streamed(demo: Demo, harness: Call, tmp_path: Pa
 
 
 def test_a_tower_that_only_its_user_knows_is_asked_for() -> None:
-    from harness.detect.detect import tower_for
     from harness.errors import UserError
     from harness.records.extraction import Recipe
     from harness.video.protocols import find_protocol
+    from harness.video.towers.loading import tower_for
 
     def recipe(tower: str) -> Recipe:
         return Recipe(protocol=find_protocol("vadclip"), tower=tower, dim=512, precision="fp32", batch=8)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.video.extract import Means, Report, extract
+from harness.video.extract import Report, Setup, extract
 from harness.video.protocols import find_protocol
 from harness.video.sources import find_videos
 from harness.video.towers.loading import load_image_tower
@@ -31,8 +31,8 @@ def quiet(what: str) -> Iterator[Callable[[int, int], None]]:
 def extracted(tower: ImageTower) -> Callable[..., Report]:
     """Extract `sources` into `out` in this process; returns the report."""
 
-    def call(out: Path, *sources: Path, protocol: str = PROTOCOL, **means: int) -> Report:
+    def call(out: Path, *sources: Path, protocol: str = PROTOCOL, **setup: int) -> Report:
         videos = find_videos([str(source) for source in sources])
-        return extract(videos, find_protocol(protocol), Means(tower, **means), out, lambda line: None, quiet)
+        return extract(videos, find_protocol(protocol), Setup(tower, **setup), out, lambda line: None, quiet)
 
     return call

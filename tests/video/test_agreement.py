@@ -10,7 +10,7 @@ import pytest
 
 from harness.errors import UserError
 from harness.video.agreement import agreement, agreements, verdict
-from harness.video.extract import Means, Report
+from harness.video.extract import Report, Setup
 from harness.video.feature_input import Video, find_features
 from harness.video.protocols import find_protocol
 from harness.video.towers.tower import ImageTower
@@ -57,7 +57,7 @@ def test_how_published_features_were_made_is_found_out(
     extracted: Callable[..., Report], tower: ImageTower, tmp_path: Path
 ) -> None:
     path = film(tmp_path / "v.mp4", frames=40, size=(96, 64))
-    protocol, means = find_protocol("vadclip-centre-crop"), Means(tower)
+    protocol, setup = find_protocol("vadclip-centre-crop"), Setup(tower)
     said = {
         "vadclip-centre-crop": "they were made so: as vadclip-centre-crop makes them",
         "first-frame": "same pictures, the first of a snippet's frames instead of the mean of them",
@@ -67,9 +67,9 @@ def test_how_published_features_were_made_is_found_out(
     for name, words in said.items():
         report = extracted(tmp_path / name, path, protocol=name)
         (given,) = find_features(report.directory).videos()
-        tried = try_variants(path, given.features[:, :1], protocol, means)
+        tried = try_variants(path, given.features[:, :1], protocol, setup)
         assert words in best_words(tried, protocol), name
     noise = np.random.default_rng(0).standard_normal((5, 1, tower.dim)).astype(np.float32)
-    assert "none fits" in best_words(try_variants(path, noise, protocol, means), protocol)
+    assert "none fits" in best_words(try_variants(path, noise, protocol, setup), protocol)
     with pytest.raises(UserError, match="name theirs with --image-tower"):
-        try_variants(path, noise[..., :100], protocol, means)
+        try_variants(path, noise[..., :100], protocol, setup)

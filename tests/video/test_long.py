@@ -24,7 +24,7 @@ def peak(video: str, out: str) -> int:
 
     import torch
 
-    from harness.video.extract import Means, extract
+    from harness.video.extract import Setup, extract
     from harness.video.protocols import find_protocol
     from harness.video.sources import find_videos
     from tests.video.conftest import quiet
@@ -34,8 +34,8 @@ def peak(video: str, out: str) -> int:
     protocol = find_protocol("vadclip")
     small = {"resize": "exact", "width": 40, "height": 36}
     content = protocol.model_dump() | {"picture": small, "crops": {"size": 32, "order": protocol.crops.order}}
-    means = Means(colours(32))
-    extract(find_videos([video]), type(protocol).model_validate(content), means, Path(out), print, quiet)
+    setup = Setup(colours(32))
+    extract(find_videos([video]), type(protocol).model_validate(content), setup, Path(out), print, quiet)
     status = Path("/proc/self/status")
     if status.exists():  # Linux has a process begin with the peak of its parent in `getrusage`
         return 1024 * int(status.read_text().split("VmHWM:")[1].split()[0])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.video.extract import Means, extract
+from harness.video.extract import Setup, extract
 from harness.video.protocols import find_protocol
 from harness.video.sources import find_videos
 from harness.video.towers.tower import ImageTower
@@ -25,9 +25,9 @@ def test_the_same_bytes_and_a_damaged_video_is_left_out(tower: ImageTower, tmp_p
     (films / "9.mp4").write_text("no video")
     out = {}
     for executor in ("local", "ray"):
-        means = Means(tower, executor=executor)  # type: ignore[arg-type]
+        setup = Setup(tower, executor=executor)  # type: ignore[arg-type]
         report = extract(
-            find_videos([str(films)]), find_protocol(PROTOCOL), means, tmp_path / executor, lambda line: None, quiet
+            find_videos([str(films)]), find_protocol(PROTOCOL), setup, tmp_path / executor, lambda line: None, quiet
         )
         assert list(report.left_out) == ["9"]
         assert report.frames == sum(17 + 9 * number for number in range(3))

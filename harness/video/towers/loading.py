@@ -11,8 +11,9 @@ import torch
 from harness.errors import UserError
 from harness.io.digests import digest, file_digest
 from harness.io.hub import check_cached, check_reachable, is_hub_id, silence
+from harness.records.extraction import Recipe
 from harness.text.tower_files import weights_hash
-from harness.video.towers.embedded import EMBEDDED, embedded_tower
+from harness.video.towers.embedded import EMBEDDED, embedded_name, embedded_tower
 from harness.video.towers.openai import from_openai_state, is_openai_state
 from harness.video.towers.tower import ImageTower, class_token, pooled, projected_class_token
 from harness.weights.readers import read_weights, unwrapped
@@ -71,6 +72,19 @@ def load_image_tower(source: str | None) -> ImageTower:
     commit = getattr(tower.model.config, "_commit_hash", None) or weights_hash(tower.model)
     tower.name = f"{hub_id}@{commit[:10]}"
     return tower
+
+
+def tower_for(recipe: Recipe | None) -> str | None:
+    """Return where the image tower of a recipe can be had: a hub id, None for the embedded one.
+
+    Raises:
+        UserError: it came from a directory or file, which only its user knows.
+    """
+    if recipe is None or recipe.tower == embedded_name():
+        return None
+    if "#" in recipe.tower:
+        raise UserError(f"the features were made with the image tower {recipe.tower}; give it with --image-tower")
+    return recipe.tower.partition("@")[0]
 
 
 def _openai(path: Path) -> ImageTower:
