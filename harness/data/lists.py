@@ -57,11 +57,16 @@ def read_text(path: Path) -> list[str]:
     return lines[:-1] if lines[-1] == "" else lines
 
 
-def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
+def read_table(
+    path: Path, columns: tuple[str, ...], optional: tuple[str, ...] | None = None
+) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield (`file:line`, row) of a csv file that has at least `columns`; semicolons or tabs may stand for commas.
 
+    Further columns are passed over. With `optional` there may be these and no others; their fields may be empty, or
+    left out at the end of a row.
+
     Raises:
-        UserError: a column is missing, or a row has more or fewer fields than the header or an empty one.
+        UserError: a column is missing or not known, or a row has more or fewer fields than the header or an empty one.
     """
     lines = read_text(path)
     between = next((separator for separator in ",;\t" if lines and separator in lines[0]), ",")
@@ -71,11 +76,15 @@ def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict
         found = ",".join(header)[:80] or "nothing"
         problem = f"no column {missing[0]!r}" if missing else "a column is named twice"
         raise UserError(f"{path}:1: {problem}; expected the header {','.join(columns)}, found {found}")
+    if unknown := [] if optional is None else [word for word in header if word not in (*columns, *optional)]:
+        expected = f"{','.join(columns)}, perhaps with {','.join(optional or ())}"
+        raise UserError(f"{path}:1: column {unknown[0]!r} is not known; expected the header {expected}")
     for number, line in enumerate(lines[1:], start=2):
         if not line.strip():
             continue
         where = f"{path}:{number}"
         fields = _fields(where, line, between)
+        fields += [""] * (len(header) - len(fields)) if optional is not None else []
         row = dict(zip(header, fields, strict=False))
         for column in columns:
             if not row.get(column):
@@ -84,7 +93,7 @@ def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict
             raise UserError(
                 f"{where}: {len(fields)} fields, the header has {len(header)}; quote a field with a {_NAMES[between]}"
             )
-        yield where, {column: row[column] for column in columns}
+        yield where, {column: row[column] for column in (*columns, *(optional or ())) if column in row}
 
 
 def _fields(where: str, line: str, separator: str) -> list[str]:

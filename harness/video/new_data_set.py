@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from harness.data.card import DatasetCard
-from harness.data.lists import read_text
+from harness.data.lists import read_table
 from harness.data.spelling import composed, video_of
 from harness.errors import UserError
 from harness.io.atomic import write_text
@@ -109,23 +108,13 @@ def _labelled(table: Path, sources: Sequence[Source]) -> list[_Video]:
 
 
 def _rows(table: Path) -> list[tuple[str, dict[str, str]]]:
-    lines = read_text(table)
-    between = next((mark for mark in ",;\t" if lines and mark in lines[0]), ",")
-    reader = csv.DictReader(lines, skipinitialspace=True, delimiter=between)
-    header = [word.strip() for word in reader.fieldnames or ()]
-    unknown = set(header) - {"video", "label", "start", "end", "split"}
-    if not {"video", "label"} <= set(header) or unknown or ("start" in header) != ("end" in header):
-        raise UserError(f"{table}:1: header {','.join(header)[:80] or 'missing'}; {_EXPECTED}")
-    found = []
-    for number, row in enumerate(reader, start=2):
-        fields = {key.strip(): (value or "").strip() for key, value in row.items() if isinstance(key, str)}
-        if None in row or not fields["video"] or not fields["label"]:
-            raise UserError(f"{table}:{number}: expected {','.join(header)}, with video and label filled")
-        if fields.get("split", "") not in ("", "train", "test"):
-            raise UserError(f"{table}:{number}: split {fields['split']!r}, expected train, test or nothing")
-        found.append((f"{table}:{number}", fields))
-    if not found:
-        raise UserError(f"{table}: names no video; {_EXPECTED}")
+    found = list(read_table(table, ("video", "label"), ("start", "end", "split")))
+    if not found or ("start" in found[0][1]) != ("end" in found[0][1]):
+        problem = "start without end, or the other way round" if found else "names no video"
+        raise UserError(f"{table}: {problem}; {_EXPECTED}")
+    for where, row in found:
+        if row.get("split", "") not in ("", "train", "test"):
+            raise UserError(f"{where}: split {row['split']!r}, expected train, test or nothing")
     return found
 
 

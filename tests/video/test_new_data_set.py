@@ -247,3 +247,19 @@ def test_lists_of_the_community_name_crops(films: Path, harness: Call, tmp_path:
     single = open_bank(find_card("ten"), next(n for n in find_card("ten").features if "centre" in n))
     assert [(item.video, item.crop) for item in single.split("train").items] == [(f"Clip {n}", 0) for n in range(4)]
     assert [item.crop for item in single.split("test").items] == [0, 0]
+
+
+def test_a_table_with_a_column_too_many_or_one_bound_alone_is_refused(own: Path, harness: Call) -> None:
+    """A misspelt column must not lose the events; a row may leave out what it has not."""
+    rows = [(f"Clip {n}.mp4", "a" if n > 3 else "normal", "0.2", "0.6")[: 4 if n > 3 else 2] for n in range(8)]
+    for header, said in (
+        (("video", "label", "begin", "end"), "column 'begin' is not known"),
+        (("video", "label", "start"), "start"),
+    ):
+        write(own, [header, *(row[: len(header)] for row in rows)])
+        code, _, err = harness("data", "new", str(own))
+        assert code == 2
+        assert said in err
+        assert "expected the header video,label" in err
+    write(own, [("video", "label", "start", "end"), *rows])
+    assert harness("data", "new", str(own))[0] == 0
