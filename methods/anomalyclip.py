@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from harness.errors import Unsupported
@@ -34,7 +35,6 @@ from harness.plugin import (
 )
 from harness.text.tower import TextTower
 
-from .adam import AdamW
 from .layers.axial import AxialTransformer, axial_names
 from .layers.clip import depth, renamed, unit
 from .layers.prompts import Remembered
@@ -295,7 +295,7 @@ class AnomalyCLIP(Method):
             return 0.5 * (1 + math.cos(math.pi * (epoch - c.warmup) / max(1, plan.epochs - c.warmup)))
 
         own = [p for p in self.parameters() if p.requires_grad]
-        adamw = AdamW(own, lr=c.lr, weight_decay=c.weight_decay)
+        adamw = AdamW(own, lr=c.lr, weight_decay=c.weight_decay, fused=True)
         return [Schedule(adamw, LambdaLR(adamw, rate), "epoch")]
 
     @classmethod

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Adam
 
 from harness.plugin import (
     Batch,
@@ -29,7 +30,6 @@ from harness.plugin import (
     TrainingPlan,
 )
 
-from .adam import Adam
 from .layers.clip import renamed
 from .layers.convolution import TimeConv, TimeNorm
 from .layers.dual_attention import DualEncoder, Prior, encoder_names, encoder_sizes
@@ -234,7 +234,7 @@ class BNWVAD(Method):
     def schedules(self, plan: TrainingPlan) -> Sequence[Schedule]:
         """Adam at a constant rate, gradients clipped."""
         c = self.config
-        adam = Adam(self.parameters(), lr=c.lr, weight_decay=c.weight_decay)
+        adam = Adam(self.parameters(), lr=c.lr, weight_decay=c.weight_decay, fused=True)
         return [Schedule(adam, clip_norm=c.clip_norm)]
 
     @classmethod

@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Adam
 
 from harness.plugin import Batch, Method, MethodCard, MethodConfig, Prediction, Sampling, Schedule, Task, TrainingPlan
 
-from .adam import Adam
 from .layers.dropout import dropout
 from .layers.time import valid_mask
 
@@ -124,7 +124,7 @@ class DeepMIL(Method):
     def schedules(self, plan: TrainingPlan) -> Sequence[Schedule]:
         """Adam; the rate halves every ten epochs, one epoch early, as the official code steps before training."""
         c = self.config
-        adam = Adam(self.parameters(), lr=c.lr, weight_decay=c.weight_decay)
+        adam = Adam(self.parameters(), lr=c.lr, weight_decay=c.weight_decay, fused=True)
         steps = torch.optim.lr_scheduler.LambdaLR(adam, lambda epoch: c.decay ** ((epoch + 1) // c.decay_every))
         return [Schedule(adam, steps, "epoch")]
 

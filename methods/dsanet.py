@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import AdamW
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
 
 from harness.errors import Unsupported
@@ -30,7 +31,6 @@ from harness.plugin import (
 )
 from harness.text.tower import TextTower
 
-from .adam import AdamW
 from .layers.clip import (
     MLP,
     VADCLIP_NAMES,
@@ -314,7 +314,7 @@ class DSANet(Method):
         c = self.config
         refined = set(self.refiner.parameters()) if self.refiner else set()
         main = [p for p in self.parameters() if p.requires_grad and p not in refined]
-        adamw = AdamW(main, lr=c.lr, weight_decay=c.weight_decay)
+        adamw = AdamW(main, lr=c.lr, weight_decay=c.weight_decay, fused=True)
         schedules = [Schedule(adamw, CosineAnnealingLR(adamw, plan.epochs), "epoch")]
         if self.refiner is None:
             return schedules

@@ -15,12 +15,12 @@ from typing import Any, ClassVar, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
 from harness.errors import Unsupported
 from harness.plugin import Batch, Method, MethodCard, MethodConfig, Prediction, Sampling, Schedule, Task, TrainingPlan
 
-from .adam import Adam
 from .layers.clip import renamed
 from .layers.convolution import TimeConv
 from .layers.dropout import dropout
@@ -228,7 +228,7 @@ class HLNet(Method):
             {"params": [p for layer in layers for p in layer.parameters()], "lr": c.online_lr},
             {"params": list(last.parameters()), "lr": c.online_lr},
         ]
-        adam = Adam(groups, lr=c.lr)
+        adam = Adam(groups, lr=c.lr, fused=True)
         steps = LambdaLR(adam, lambda epoch: c.decay if epoch + 1 >= c.decay_epoch else 1.0)
         return [Schedule(adam, steps, "epoch")]
 

@@ -13,11 +13,11 @@ from typing import Any, ClassVar, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Adam
 
 from harness.errors import Unsupported
 from harness.plugin import Batch, Method, MethodCard, MethodConfig, Prediction, Sampling, Schedule, Task, TrainingPlan
 
-from .adam import Adam
 from .layers.clip import depth, renamed
 from .layers.convolution import TimeConv, TimeNorm, convolved
 from .layers.magnitude import Selected, by_crops, paired, random_masks, roughness, select
@@ -245,7 +245,7 @@ class MGFN(Method):
     def schedules(self, plan: TrainingPlan) -> Sequence[Schedule]:
         """Adam at a constant rate."""
         c = self.config
-        return [Schedule(Adam(self.parameters(), lr=c.lr, weight_decay=c.weight_decay))]
+        return [Schedule(Adam(self.parameters(), lr=c.lr, weight_decay=c.weight_decay, fused=True))]
 
     @classmethod
     def official_sizes(cls, state: Mapping[str, Tensor]) -> tuple[int, dict[str, Any]]:

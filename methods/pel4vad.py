@@ -17,12 +17,12 @@ from typing import Any, ClassVar, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from harness.errors import Unsupported
 from harness.plugin import Batch, Method, MethodCard, MethodConfig, Prediction, Sampling, Schedule, Task, TrainingPlan
 
-from .adam import Adam
 from .layers.clip import renamed
 from .layers.convolution import TimeConv
 from .layers.dropout import dropout
@@ -276,7 +276,7 @@ class PEL4VAD(Method):
     def schedules(self, plan: TrainingPlan) -> Sequence[Schedule]:
         """Adam; a cosine per epoch that is cut off before it reaches 0."""
         c = self.config
-        adam = Adam([p for p in self.parameters() if p.requires_grad], lr=c.lr)
+        adam = Adam([p for p in self.parameters() if p.requires_grad], lr=c.lr, fused=True)
         return [Schedule(adam, CosineAnnealingLR(adam, c.cosine_epochs), "epoch")]
 
     @classmethod

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor
+from torch.optim import Adam
 
 from harness.plugin import Batch, Looks, Method, MethodCard, Prediction, Sampling, Schedule, Task, TrainingPlan
 
-from .adam import Adam
 from .layers.clip import renamed
 from .layers.magnitude import BagLossConfig, BagLosses, by_crops, random_masks
 from .layers.multiscale import NAMES, MagnitudeNet, net_sizes
@@ -108,7 +108,7 @@ class RTFM(Method):
     def schedules(self, plan: TrainingPlan) -> Sequence[Schedule]:
         """Adam at a constant rate."""
         c = self.config
-        return [Schedule(Adam(self.parameters(), lr=c.lr, weight_decay=c.weight_decay))]
+        return [Schedule(Adam(self.parameters(), lr=c.lr, weight_decay=c.weight_decay, fused=True))]
 
     @classmethod
     def official_sizes(cls, state: Mapping[str, Tensor]) -> tuple[int, dict[str, Any]]:

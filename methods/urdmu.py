@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Adam
 
 from harness.plugin import (
     Batch,
@@ -31,7 +32,6 @@ from harness.plugin import (
     TrainingPlan,
 )
 
-from .adam import Adam
 from .layers.clip import renamed
 from .layers.dual_attention import DualEncoder, Prior, encoder_names, encoder_sizes
 from .layers.time import valid_mask
@@ -265,7 +265,7 @@ class URDMU(Method):
     def schedules(self, plan: TrainingPlan) -> Sequence[Schedule]:
         """Adam at a constant rate."""
         c = self.config
-        return [Schedule(Adam(self.parameters(), lr=c.lr, betas=c.betas, weight_decay=c.weight_decay))]
+        return [Schedule(Adam(self.parameters(), lr=c.lr, betas=c.betas, weight_decay=c.weight_decay, fused=True))]
 
     @classmethod
     def official_sizes(cls, state: Mapping[str, Tensor]) -> tuple[int, dict[str, Any]]:

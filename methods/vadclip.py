@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 
 import torch.nn.functional as F
 from torch import Tensor
+from torch.optim import AdamW
 from torch.optim.lr_scheduler import MultiStepLR
 
 from harness.errors import Unsupported
@@ -30,7 +31,6 @@ from harness.plugin import (
     TrainingPlan,
 )
 
-from .adam import AdamW
 from .layers.clip import (
     VADCLIP_NAMES,
     TextAlignment,
@@ -198,7 +198,7 @@ class VadCLIP(Method):
         """AdamW; the rate falls at fixed epochs."""
         c = self.config
         own = [p for p in self.parameters() if p.requires_grad]
-        adamw = AdamW(own, lr=c.lr, weight_decay=c.weight_decay)
+        adamw = AdamW(own, lr=c.lr, weight_decay=c.weight_decay, fused=True)
         return [Schedule(adamw, MultiStepLR(adamw, list(c.milestones), c.decay), "epoch")]
 
     @classmethod

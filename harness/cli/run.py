@@ -64,7 +64,6 @@ def run(
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile training steps with torch.compile; rounds otherwise.")
     ] = False,
-    fused: Annotated[bool, typer.Option("--fused", help="Fused steps of Adam and AdamW; rounds otherwise.")] = False,
     text_tower: TextTower = None,
     stability: Annotated[
         bool,
@@ -120,7 +119,6 @@ def run(
             device=options.device(device),
             precision=options.precision(precision, device),
             compiled=compiled,
-            fused=fused,
             text_tower=text_tower,
         )
     variants: Variants = options.one_of("--stability-grid", grid, ("full", "quick"))
@@ -147,7 +145,7 @@ def run(
 # Parameters of `run` that say what is run, not how.
 _MATRIX = (
     *("methods", "dataset", "features", "seeds", "selection", "set_", "sweep", "preset", "ablations", "device"),
-    *("precision", "compiled", "fused", "text_tower"),
+    *("precision", "compiled", "text_tower"),
 )
 
 

@@ -28,5 +28,4 @@ class Matrix(Record):
     device: str = "cpu"
     precision: Precision = "fp32"
     compiled: bool = False
-    fused: bool = False
     text_tower: str | None = None

@@ -19,9 +19,10 @@ class RunSpec(Record):
     `dataset_hash` is the card's hash, `feature_hash` the bank's, `code` the hash of the sources that matter,
     `text_tower` the name of the text tower or "" if the method uses none, `device` "cpu" or "cuda", `checkpoint` the
     hash of the weights that were given or "" if they were trained here. `compiled`: training steps went through
-    torch.compile. `fused`: Adam and AdamW took their steps in torch's fused kernels. `ablation` names the part of the
-    method that `config` switches off, "" for the whole method; it is a label of the config, no part of the identity.
-    `partial` says what was there of an incomplete data set, such as "184 of 1,610 training videos", "" if all of it.
+    torch.compile. `fused`: an earlier version was asked for the fused steps of Adam that all methods take now.
+    `ablation` names the part of the method that `config` switches off, "" for the whole method; it is a label of the
+    config, no part of the identity. `partial` says what was there of an incomplete data set, such as "184 of 1,610
+    training videos", "" if all of it.
     `capability` (ATEN_CPU_CAPABILITY of its process) and `nudge` (which draw of noise its starting weights were given)
     make a variant of a run, see `harness.runs.stability`; a run has "" and 0.
     """

@@ -128,7 +128,7 @@ def compute_trial(trial: Trial, method: Method, judge: Judge, log: Callable[[str
     """
     spec = trial.spec
     selector, batches = _selector(trial, method, judge)
-    with arithmetic(method, spec.device, spec.precision, spec.compiled, spec.fused):
+    with arithmetic(method, spec.device, spec.precision, spec.compiled):
         records, seconds = _trained(trial, method, selector, batches, log, progress)
         selected = selector.finish(method, steps=records[-1]["step"] if records else 0)
         tested = measure(method, trial.bank, spec.device)

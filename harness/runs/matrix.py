@@ -30,7 +30,7 @@ from harness.runs.order import Order, planned_tower
 # A seed is part of the name of a run's directory.
 LAST_SEED = 2**63 - 1
 # Fields of a matrix that every run has from it.
-_HOW = ("device", "precision", "compiled", "fused")
+_HOW = ("device", "precision", "compiled")
 
 
 @dataclass(frozen=True)

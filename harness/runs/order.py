@@ -82,7 +82,7 @@ def job_of(order: Order, bank: Bank) -> Job:
     cls = method_class(spec.method)
     text = text_tower(order.text_tower) if cls.card.needs_text else None
     config = cls.Config(**spec.config)
-    named = ("preset", "seed", "selection", "device", "precision", "compiled", "fused", "ablation", "threads")
+    named = ("preset", "seed", "selection", "device", "precision", "compiled", "ablation", "threads")
     rest = {name: getattr(spec, name) for name in (*named, "capability", "nudge")}
     here = spec_of(spec.method, config, bank, text, **rest)
     if here.identity != spec.identity:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any
@@ -14,21 +14,18 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from harness.paths import harness_home
-from harness.plugin.method import Method, Schedule, TrainingPlan
+from harness.plugin.method import Method
 from harness.records.spec import Precision
 
 
 @contextmanager
-def arithmetic(
-    method: Method, device: str, precision: Precision = "fp32", compiled: bool = False, fused: bool = False
-) -> Iterator[None]:
+def arithmetic(method: Method, device: str, precision: Precision = "fp32", compiled: bool = False) -> Iterator[None]:
     """Let `method` compute its losses and predictions in `precision` meanwhile.
 
     fp32 is IEEE single precision: on CUDA it also switches off the TF32 that torch allows convolutions by default.
     tf32 lets CUDA round the factors of matrix products and convolutions to 10 bits. bf16 is torch's autocast, with
     probabilities in fp32 besides; weights, gradients and optimizer stay fp32. `compiled` compiles training steps, on
-    CUDA into graphs; what was compiled is kept below HARNESS_HOME for the next run. `fused` lets Adam and AdamW take
-    their steps in one kernel, which rounds otherwise.
+    CUDA into graphs; what was compiled is kept below HARNESS_HOME for the next run.
     """
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32
@@ -43,12 +40,10 @@ def arithmetic(
             os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(harness_home() / "compiled"))
             mode = "reduce-overhead" if device == "cuda" else "default"
             vars(method)["training_loss"] = torch.compile(method.training_loss, mode=mode)
-        if fused:
-            vars(method)["schedules"] = _fused(method.schedules)
         yield
     finally:
         matmul.allow_tf32, cudnn.allow_tf32 = before
-        for name in ("training_loss", "predict", "schedules"):
+        for name in ("training_loss", "predict"):
             if name not in own:
                 vars(method).pop(name, None)
 
@@ -60,20 +55,6 @@ def _rounded(call: Callable[..., Any], device: str) -> Callable[..., Any]:
             return call(*args)
 
     return rounded
-
-
-def _fused(schedules: Callable[[TrainingPlan], Sequence[Schedule]]) -> Callable[[TrainingPlan], Sequence[Schedule]]:
-    @wraps(schedules)
-    def fused(plan: TrainingPlan) -> Sequence[Schedule]:
-        made = schedules(plan)
-        # What is no list of schedules is refused by who asked for them.
-        for schedule in made if isinstance(made, Sequence) else ():
-            if isinstance(schedule, Schedule) and isinstance(schedule.optimizer, (torch.optim.Adam, torch.optim.AdamW)):
-                for group in schedule.optimizer.param_groups:
-                    group["fused"] = True
-        return made
-
-    return fused
 
 
 class _ExactProbabilities(TorchFunctionMode):

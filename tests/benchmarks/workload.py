@@ -12,7 +12,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,6 @@ import tests.benchmarks.plain
 from harness.data.bank import Item, Split
 from harness.data.card import DatasetCard
 from harness.data.cards import find_card
-from harness.methods.adam import Adam
 from harness.plugin import Batch, Method, Schedule, Task, TrainingPlan, TrainingVideo
 from harness.registry import method_class
 from harness.text.openai import from_openai_state
@@ -164,8 +163,8 @@ def schedules(method: Method) -> list[Schedule]:
     lists = (800 // sampling.batch, 810 // sampling.batch)
     made = list(method.schedules(TrainingPlan(sampling.epochs, sampling.steps_per_epoch or min(lists), lists)))
     if type(method).__module__.startswith(tests.benchmarks.plain.__name__):
-        for optimizer in (each.optimizer for each in made if isinstance(each.optimizer, Adam)):
-            vars(optimizer)["step"] = partial(torch.optim.Adam.step, optimizer)
+        for group in (group for each in made for group in each.optimizer.param_groups if "fused" in group):
+            group["fused"] = None
     return made
 
 

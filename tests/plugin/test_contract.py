@@ -13,7 +13,6 @@ from harness.check import check_method, run_checks
 from harness.errors import BrokenMethod, UserError
 from harness.plugin import Batch, Method, Prediction, Sampling, Schedule, TrainingPlan
 from harness.records.alignment import Alignment
-from harness.training.arithmetic import arithmetic
 from harness.training.loop import train
 from harness.training.predict import predict
 from harness.training.sampling import Batches
@@ -161,12 +160,11 @@ def test_what_answers_with_wrong_types_is_asked_nothing_else() -> None:
     ("cls", "reason"),
     [(LossTensor, "training_loss must give a dict"), (BareOptimizer, "got an Adam"), (OpenTerm, "as term 'bce'")],
 )
-@pytest.mark.parametrize("fused", [False, True])
-def test_an_ordinary_training_says_the_same(cls: type[Method], reason: str, fused: bool) -> None:
+def test_an_ordinary_training_says_the_same(cls: type[Method], reason: str) -> None:
     videos = split([9] * 8)
     method = cls(cls.Config(), task())
     batches = Batches(videos, np.arange(8), method.sampling(), 0, "tiny-set")
-    with arithmetic(method, "cpu", fused=fused), pytest.raises(BrokenMethod, match=reason) as caught:
+    with pytest.raises(BrokenMethod, match=reason) as caught:
         train(method, batches, Selector("last", method.looks(), None, ""))
     assert str(caught.value).startswith("tiny: ")
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from harness.check.subject import Options, Subject
-from harness.plugin import Batch, TrainingPlan
+from harness.plugin import Batch
 from harness.records.spec import Precision
 from harness.registry import method_cards, method_class
 from harness.training.arithmetic import arithmetic
@@ -115,36 +115,6 @@ def test_a_run_in_bf16_is_another_row_that_says_so(harness: Call, tmp_path: Path
     code, stdout, stderr = harness("eval", rounded["directory"], "--dataset", "demo", "--precision", "bf16", "--json")
     assert code == 0, stderr
     assert json.loads(stdout)["metrics"] == rounded["metrics"]
-
-
-@pytest.mark.parametrize("name", ["deepmil", "dsanet"])
-def test_fused_optimizers_take_the_same_steps_within_rounding(name: str) -> None:
-    subject = Subject(method_class(name), Options())
-    weights = {}
-    for fused in (False, True):
-        method = subject.build()
-        with arithmetic(method, "cpu", fused=fused):
-            made = method.schedules(TrainingPlan(1, 3, (3, 3)))
-            assert any(group.get("fused") for each in made for group in each.optimizer.param_groups) == fused
-            subject.learn(method, steps=3)
-        assert "schedules" not in vars(method)
-        weights[fused] = torch.cat([p.flatten() for p in method.parameters()])
-    start = torch.cat([p.flatten() for p in subject.build().parameters()])
-    assert 0 < (weights[True] - weights[False]).norm() < 1e-3 * (weights[False] - start).norm()
-
-
-@pytest.mark.usefixtures("demo")
-def test_a_run_with_fused_optimizers_is_another_row_that_says_so(harness: Call, tmp_path: Path) -> None:
-    ids = set()
-    for option in ((), ("--fused",)):
-        code, stdout, stderr = harness("run", "--methods", "deepmil", *SHORT, *option, "--out", str(tmp_path), "--json")
-        assert code == 0, stderr
-        document = json.loads(stdout)
-        ids |= {run["id"] for run in document["runs"]}
-    assert len(ids) == 2
-    (board,) = document["leaderboard"]
-    titles = {row["arithmetic"]: row["title"] for row in board["rows"]}
-    assert titles["fp32, fused"] == titles["fp32"] + " in fp32, fused"
 
 
 def test_compiled_training_gives_the_same_loss_within_rounding(

@@ -130,6 +130,6 @@ def test_features_of_another_kind_are_not_mixed(harness: Call, tmp_path: Path) -
 def test_no_thread_stays_behind_an_error(extracted: Callable[..., Report], long: Path, tmp_path: Path) -> None:
     before = threading.active_count(), torch.get_num_threads()
     (tmp_path / "features").write_text("in the way")
-    with pytest.raises(Unwritable, match=r"features/a\.npy: cannot be written \(not a directory\)"):
+    with pytest.raises(Unwritable, match=r"features/[a-e]\.npy: cannot be written \(not a directory\)"):
         extracted(tmp_path, long, readers=3)
     assert (threading.active_count(), torch.get_num_threads()) == before

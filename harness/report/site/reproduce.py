@@ -36,8 +36,6 @@ def command(board: Board, row: Row, seeds: Sequence[int]) -> str:
         words += ["--precision", spec.precision]
     if spec is not None and spec.compiled:
         words.append("--compile")
-    if spec is not None and spec.fused:
-        words.append("--fused")
     return shlex.join(words)
 
 

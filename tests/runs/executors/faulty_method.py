@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Adam
 
-from harness.methods.adam import Adam  # whose step does without torch's compiler, which takes a second to import
 from harness.plugin import (
     Batch,
     Method,

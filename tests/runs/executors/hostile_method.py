@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import Adam
 
-from harness.methods.adam import Adam  # whose step does without torch's compiler, which takes a second to import
 from harness.plugin import (
     Batch,
     Method,

@@ -12,7 +12,7 @@ CODE = """
 import sys, torch
 from harness.runs.computation import settle
 from harness.runs.executors.optimizers import without_compiler
-from harness.methods.adam import Adam
+from torch.optim import Adam
 
 settle(1)
 without_compiler()
