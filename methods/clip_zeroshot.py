@@ -30,6 +30,7 @@ class ClipZeroShot(Method):
         needs_text=True,
         input_scale="any; CLIP image features of the text tower's own model",
         training="none",
+        track="zero-shot",
     )
     Config = ClipZeroShotConfig
     config: ClipZeroShotConfig

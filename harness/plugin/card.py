@@ -12,6 +12,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+# weak: video labels of the data set's training videos; glance: a click in each training event besides; audio-visual:
+# video labels, and sound beside pictures; zero-shot: no training on the data set; training-free: scores that come from
+# outside, of a method that trains nothing.
+Track = Literal["weak", "glance", "audio-visual", "zero-shot", "training-free"]
+
 
 class MethodCard(BaseModel):
     """Who a method is and what it needs. Data only.
@@ -21,6 +26,7 @@ class MethodCard(BaseModel):
     `parameters` is the official model's count at its official size, without frozen towers. `feature_dims` lists the
     widths it can run on (empty: any). `input_scale` says what it expects of the features. A method whose training was
     never published is `inference-only`: it runs from an official checkpoint. `bounded`: scores lie in [0, 1].
+    `track` is the kind of supervision and input that it works with; no leaderboard mixes two of them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,6 +47,7 @@ class MethodCard(BaseModel):
     input_scale: str = "any"
     training: Literal["gradient", "closed-form", "none", "inference-only"] = "gradient"
     bounded: bool = True
+    track: Track = "weak"
 
 
 def card_in_source(entry: EntryPoint) -> MethodCard | None:

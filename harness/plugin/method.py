@@ -24,13 +24,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task:
-    """What a method may know about a data set: class names (normal first), prompts, width D, text tower."""
+    """What a method may know about a data set: class names (normal first), prompts, width D, text tower.
+
+    The last `audio_dim` of the D channels are of the sound.
+    """
 
     dataset: str
     classes: tuple[str, ...]
     prompts: tuple[str, ...]
     dim: int
     text: TextTower | None = None
+    audio_dim: int = 0
 
 
 @dataclass(frozen=True)
@@ -176,6 +180,11 @@ class Method(nn.Module):
             raise Unsupported(f"{cls.card.name} needs {wanted} features; {task.dataset} has {task.dim}-d")
         if cls.card.needs_text and task.text is None:
             raise Unsupported(f"{cls.card.name} needs a text tower; {task.dataset} is run without one")
+        if cls.card.track == "audio-visual" and not task.audio_dim:
+            raise Unsupported(
+                f"{cls.card.name} needs features of sound beside those of pictures; {task.dataset} is run without them"
+                " (--features chooses the feature set, `harness list datasets` shows them)"
+            )
 
     def sampling(self) -> Sampling:
         """How training batches are drawn (gradient training only)."""

@@ -94,7 +94,8 @@ def settle(threads: int, compiled: bool = False) -> None:
 def task_of(bank: Bank, text: TextTower | None) -> Task:
     """Return what a method may know about a bank's data set."""
     card = bank.card
-    return Task(card.name, card.class_names, card.prompts, card.features[bank.features_name].dim, text)
+    features = card.features[bank.features_name]
+    return Task(card.name, card.class_names, card.prompts, features.dim, text, features.audio_dim)
 
 
 def build_method(trial: Trial) -> Method:
