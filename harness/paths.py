@@ -20,6 +20,11 @@ def protocols_dir() -> Path:
     return cards_dir() / "protocols"
 
 
+def maps_dir() -> Path:
+    """Directory of the class maps between data sets, beside the cards."""
+    return cards_dir() / "maps"
+
+
 def report_assets_dir() -> Path:
     """Directory of page templates and published numbers: `harness/assets` in a wheel, `reports/` in a checkout."""
     return _first_existing(_PACKAGE / "assets", _PACKAGE.parent / "reports")

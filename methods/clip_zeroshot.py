@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness.errors import Unsupported
-from harness.plugin import Method, MethodCard, MethodConfig, Prediction, Task
+from harness.plugin import Method, MethodCard, MethodConfig, Prediction, Reading, Task
 
 
 class ClipZeroShotConfig(MethodConfig):
@@ -53,6 +53,10 @@ class ClipZeroShot(Method):
                 f"clip-zeroshot needs {task.text.dim}-d features, the width of {task.text.name}; "
                 f"{task.dataset} has {task.dim}-d"
             )
+
+    def reading(self) -> Reading:
+        """Snippet by snippet."""
+        return Reading(online=True)
 
     def predict(self, features: Tensor, lengths: Tensor) -> Prediction:
         """Class probabilities softmax(cos / temperature) `[B, T, K]` and scores 1 - P(normal) `[B, T]`."""

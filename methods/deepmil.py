@@ -14,7 +14,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from harness.plugin import Batch, Method, MethodCard, MethodConfig, Prediction, Sampling, Schedule, Task, TrainingPlan
+from harness.plugin import (
+    Batch,
+    Method,
+    MethodCard,
+    MethodConfig,
+    Prediction,
+    Reading,
+    Sampling,
+    Schedule,
+    Task,
+    TrainingPlan,
+)
 
 from .layers.dropout import dropout
 from .layers.time import valid_mask
@@ -111,6 +122,10 @@ class DeepMIL(Method):
             "smooth": self.config.smooth * change.square().sum(dim=1),
             "sparsity": self.config.sparsity * (abnormal * inside).sum(dim=1),
         }
+
+    def reading(self) -> Reading:
+        """Snippet by snippet."""
+        return Reading(online=True)
 
     def predict(self, features: Tensor, lengths: Tensor) -> Prediction:
         """Scores of the snippets themselves; no pooling at test."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from harness.plugin import Method, MethodCard, Prediction
+from harness.plugin import Method, MethodCard, Prediction, Reading
 
 
 class FeatureNorm(Method):
@@ -13,6 +13,10 @@ class FeatureNorm(Method):
     card = MethodCard(
         name="feature-norm", title="Feature norm", family="floor", input_scale="not normalised", training="none"
     )
+
+    def reading(self) -> Reading:
+        """Snippet by snippet."""
+        return Reading(online=True)
 
     def predict(self, features: Tensor, lengths: Tensor) -> Prediction:
         """Scores `[B, T]` in [0, 1)."""

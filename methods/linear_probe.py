@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from harness.errors import HarnessError
-from harness.plugin import Method, MethodCard, MethodConfig, Prediction, Task, TrainingVideo
+from harness.plugin import Method, MethodCard, MethodConfig, Prediction, Reading, Task, TrainingVideo
 
 
 class LinearProbeConfig(MethodConfig):
@@ -60,6 +60,10 @@ class LinearProbe(Method):
         weight = _ridge((means - centre) / scale, target - target.mean(), self.config.ridge) / scale
         self.weight.copy_(weight)
         self.bias.copy_(target.mean() - weight @ centre)
+
+    def reading(self) -> Reading:
+        """Snippet by snippet."""
+        return Reading(online=True)
 
     def predict(self, features: Tensor, lengths: Tensor) -> Prediction:
         """Scores `[B, T]`: 0.5 where the regression says 0.5; unlike a sigmoid the curve never becomes flat."""

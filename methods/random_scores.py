@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from harness.plugin import Method, MethodCard, MethodConfig, Prediction, Task
+from harness.plugin import Method, MethodCard, MethodConfig, Prediction, Reading, Task
 
 _BITS = 24
 
@@ -23,6 +23,10 @@ class RandomScores(Method):
     def __init__(self, config: MethodConfig, task: Task) -> None:
         super().__init__(config, task)
         self.register_buffer("key", torch.randint(2**62, (task.dim + 1,)) | 1)
+
+    def reading(self) -> Reading:
+        """Snippet by snippet."""
+        return Reading(online=True)
 
     def predict(self, features: Tensor, lengths: Tensor) -> Prediction:
         """Scores `[B, T]`; integer arithmetic, which wraps around, gives the same on every machine."""

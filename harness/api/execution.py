@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
@@ -116,8 +116,9 @@ def execute(plan: Plan, execution: Execution, shown: Shown) -> Executed:
     """
     out, jobs = execution.out, min(execution.jobs, max(len(plan.orders), 1))
     tracker, opener = Tracker(execution.tracking_uri, out), execution.opener(jobs)
-    with shown(plan.orders, Estimates(out), jobs) as display:
-        results = runner.run_plan(plan, opener, tracker, display)
+    here = replace(execution, executor="local").opener(jobs) if execution.executor == "ray" else None
+    with shown(plan.all, Estimates(out), jobs) as display:
+        results = runner.run_plan(plan, opener, tracker, display, here)
     problems = [f"{each.method} seed {each.seed}: {each.error}" for each in results if each.status == "failed"]
     leaderboard, files, spreads = Leaderboard(()), list[Path](), list[Spread]()
     try:

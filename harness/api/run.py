@@ -39,6 +39,9 @@ def run(
     rerun: bool = False,
     out: str | Path = "runs",
     tracking_uri: str | None = None,
+    tests: Words = (),
+    causal: bool = False,
+    open_vocabulary: bool = False,
 ) -> Leaderboard:
     """Train, evaluate, track and publish every combination, as `harness run` does, and return its leaderboards.
 
@@ -59,6 +62,9 @@ def run(
         rerun: compute finished runs again.
         out: directory of the runs.
         tracking_uri: another MLflow store than the one in `out`.
+        tests: other data sets on which each training is tested besides its own.
+        causal: test also as if the videos were being recorded, each snippet from what has been seen until it.
+        open_vocabulary: train on the base classes of the data set alone.
 
     Raises:
         UserError: a name, setting or value is wrong; the text names it.
@@ -75,10 +81,13 @@ def run(
         "preset": preset,
         "text_tower": text_tower,
         "device": available(device),
+        "tests": _words(tests),
+        "causal": causal,
+        "open_vocabulary": open_vocabulary,
     }
     matrix = matrix_of("run", fields)
     planned = plan(matrix, execution.out, threads_of_a_run(jobs), fresh=rerun)
-    check_inputs(planned.orders)
+    check_inputs(planned.all)
     done = execute(planned, execution, _silent)
     for problem in done.problems:
         warnings.warn(problem, RuntimeWarning, stacklevel=2)

@@ -31,6 +31,7 @@ CHECKS: Mapping[str, Callable[[Subject], str]] = {
     "ranges": predictions.ranges,
     "one-snippet": predictions.one_snippet,
     "batch": predictions.batch,
+    "online": predictions.online,
     "losses": learning.losses,
     "gradients": learning.gradients,
     "determinism": learning.determinism,

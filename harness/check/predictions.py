@@ -9,6 +9,7 @@ import torch
 from harness.check.process import peak_growth
 from harness.check.subject import Subject
 from harness.check.verdict import difference, require
+from harness.plugin import contract
 
 # Largest difference relative to the largest value; what another order of the same sums may give.
 ROUNDING = 1e-5
@@ -77,6 +78,20 @@ def batch(subject: Subject) -> str:
                     f"{name} of {len(video)} snippets differ by {error:.1e} alone and in a batch of 4 videos",
                 )
     return f"largest relative difference {worst:.1e}"
+
+
+def online(subject: Subject) -> str:
+    """Of a method that says it is online, no score depends on a later snippet."""
+    reading = contract.reading(subject.learned)
+    if not reading.online:
+        return f"not declared; a score depends on its {reading.kind}" + " video" * (reading.kind == "whole")
+    (video,) = subject.videos(24)
+    whole = subject.predict(subject.learned, [video])
+    for length in (1, 7, 23):
+        part = subject.predict(subject.learned, [video[:length]])
+        error = difference(part.scores[0, :length], whole.scores[0, :length])
+        require(error <= ROUNDING, f"scores of the first {length} snippets differ by {error:.1e} once others follow")
+    return "scores of a part are those of the whole"
 
 
 def long_video(subject: Subject) -> str:

@@ -22,6 +22,20 @@ def run(
         str | None, typer.Option(help="Names, aliases or groups (all, mil, clip, floor), comma-separated.")
     ] = None,
     dataset: Annotated[str, typer.Option(help="Dataset cards: names or YAML files, comma-separated.")] = "demo",
+    train: Annotated[
+        str | None, typer.Option("--train", help="The same as --dataset, beside --test: what is trained on.")
+    ] = None,
+    test: Annotated[
+        str | None,
+        typer.Option("--test", help="Data sets on which each training is tested as well, without training again."),
+    ] = None,
+    causal: Annotated[
+        bool, typer.Option("--causal", help="Test also as if videos were being recorded: no score sees what follows.")
+    ] = False,
+    open_vocabulary: Annotated[
+        bool,
+        typer.Option("--open-vocabulary", help="Train on the data set's base classes alone; novel ones are scored."),
+    ] = False,
     features: Annotated[
         str | None, typer.Option(help="Feature sets of the cards, comma-separated; default: each card's first.")
     ] = None,
@@ -100,12 +114,14 @@ def run(
             raise UserError(f"{option} and --file: the file holds the whole matrix; write {option} into it")
         matrix = read_matrix(file)
         options.precision(matrix.precision, options.device(matrix.device))
+    elif train is not None and getattr(context.get_parameter_source("dataset"), "name", "") == "COMMANDLINE":
+        raise UserError("--train and --dataset say the same; give one of them")
     elif methods is None:
         raise UserError("--methods or --file is missing; see `harness list methods`")
     else:
         matrix = Matrix(
             methods=tuple(methods.split(",")),
-            datasets=tuple(options.words("--dataset", dataset)),
+            datasets=tuple(options.words("--train", train) if train else options.words("--dataset", dataset)),
             features=tuple(options.words("--features", features)) if features is not None else (),
             seeds=options.seeds(seeds),
             selection=tuple(
@@ -120,6 +136,9 @@ def run(
             precision=options.precision(precision, device),
             compiled=compiled,
             text_tower=text_tower,
+            tests=tuple(options.words("--test", test)) if test is not None else (),
+            causal=causal,
+            open_vocabulary=open_vocabulary,
         )
     variants: Variants = options.one_of("--stability-grid", grid, ("full", "quick"))
     execution = Execution(
@@ -138,14 +157,14 @@ def run(
     if dry_run:
         _show(planned, jobs, json)
         return
-    check_inputs(planned.orders, full=verify)
+    check_inputs(planned.all, full=verify)
     _show_executed(execute(planned, execution, Live), execution, json)
 
 
 # Parameters of `run` that say what is run, not how.
 _MATRIX = (
     *("methods", "dataset", "features", "seeds", "selection", "set_", "sweep", "preset", "ablations", "device"),
-    *("precision", "compiled", "text_tower"),
+    *("precision", "compiled", "text_tower", "train", "test", "causal", "open_vocabulary"),
 )
 
 
@@ -154,9 +173,9 @@ def _show(planned: Plan, jobs: int, json: bool) -> None:
     from harness.console import print_json, tell
 
     if json:
-        print_json({"runs": dry_run.rows(planned.orders), "refused": [result.error for result in planned.refused]})
+        print_json({"runs": dry_run.rows(planned.all), "refused": [result.error for result in planned.refused]})
         return
-    dry_run.show(planned.orders, jobs)
+    dry_run.show(planned.all, jobs)
     for line in (
         *planned.left_out,
         *planned.notes,
@@ -166,21 +185,26 @@ def _show(planned: Plan, jobs: int, json: bool) -> None:
 
 
 def _show_executed(done: Executed, execution: Execution, json: bool) -> None:
+    from dataclasses import asdict
+
     from harness.cli import listing
     from harness.console import out as screen
     from harness.console import print_json, say, tell
     from harness.report.leaderboard.board import board_dict
-    from harness.report.terminal import print_leaderboard
+    from harness.report.terminal import print_leaderboard, print_transfers
 
     wanted = {result.dataset for result in done.results}
     boards = [board for board in done.leaderboard.boards if board.dataset in wanted]
     if json:
         runs: list[dict[str, Any]] = [result.model_dump(mode="json") for result in done.results]
+        cells = done.leaderboard.transfers
+        moved = {"transfers": asdict(cells)} if cells.cells else {}
         measured = {"stability": [spread.as_json() for spread in done.spreads]} if execution.stability else {}
-        print_json({"runs": runs, "leaderboard": [board_dict(board) for board in boards], **measured})
+        print_json({"runs": runs, "leaderboard": [board_dict(board) for board in boards], **moved, **measured})
     else:
         if execution.report:
             print_leaderboard(boards, screen)
+            print_transfers(done.leaderboard.transfers, screen)
         else:
             listing.show("runs", [listing.row_of(result) for result in done.results])
         if done.spreads:

@@ -27,7 +27,8 @@ from harness.io.digests import digest
 from harness.records.alignment import Alignment
 
 # Fields that change no result, so that they are no part of a card's hash.
-PROSE = {"title", "preset", "licence", "source", "notes", "name_label", "fps"}
+# Base classes enter the runs that are trained on them alone.
+PROSE = {"title", "preset", "licence", "source", "notes", "name_label", "fps", "base_classes"}
 # Fields that came after the first results: unset, they are no part of it either.
 _LATER = {"lists", "names", "stacked", "text", "audio", "audio_dim", "rule", "variants", "extraction"}
 
@@ -40,7 +41,8 @@ class DatasetCard(Part):
     `features` may be left out where they are made from videos (`harness data import --videos`).
     `alignment: {kind: segments}` and the protocol rules "exact", "padded" and "whole" need it, unless the annotations
     say how many frames a video has. `fps`: frames per second of its videos, for what is counted in seconds or hours (0:
-    not known). `licence` and `source`: on what terms and where the data are had, if it is to be said.
+    not known). `licence` and `source`: on what terms and where the data are had, if it is to be said. `base_classes`:
+    the abnormal classes that a training with an open vocabulary sees; the others are novel.
     """
 
     name: Name
@@ -48,6 +50,7 @@ class DatasetCard(Part):
     family: str = ""
     preset: str = "paper"
     classes: tuple[ClassCard, ...]
+    base_classes: tuple[str, ...] = ()
     label_syntax: Literal["class", "codes"] = "class"
     name_label: str = ""
     splits: dict[Literal["train", "test"], SplitCard]
@@ -86,6 +89,8 @@ class DatasetCard(Part):
                 raise ValueError(f"splits.{split}.classes names {name!r}, which is not a class of the card")
         if self.alignment.stride < 1:
             raise ValueError(f"alignment.stride is {self.alignment.stride}, at least 1 is expected")
+        if stray := sorted(set(self.base_classes) - set(self.class_names[1:])):
+            raise ValueError(f"base_classes names {stray[0]!r}, which is not an abnormal class of the card")
         return self
 
     @property

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -34,8 +34,11 @@ class Evaluation:
     undefined: tuple[str, ...] = ()
 
 
-def evaluate(predictions: Predictions, truth: GroundTruth) -> Evaluation:
+def evaluate(predictions: Predictions, truth: GroundTruth, shared: Collection[str] | None = None) -> Evaluation:
     """Return all metrics of the protocol.
+
+    `shared` names the classes that the predictions can tell, where these are not all: the mAP is over them then, and
+    over the videos that show no other class.
 
     Frame metrics pool the frames of the videos they cover; ties and snippet lengths are exact.
 
@@ -55,9 +58,10 @@ def evaluate(predictions: Predictions, truth: GroundTruth) -> Evaluation:
     test = _Test(snippet_table(predictions, truth), truth)
     named = {name: metric(test) for name, metric in _METRICS.items()}
     if predictions.class_probs is not None:
-        strict = strict_map(predictions, truth)
+        told = (predictions, truth) if shared is None else _of_classes(predictions, truth, shared)
+        strict = strict_map(*told)
         # Without an event no detection could be right: the field's 0 would be no measurement.
-        named |= _at_thresholds("map", None if strict is None else field_map(predictions, truth))
+        named |= _at_thresholds("map", None if strict is None else field_map(*told))
         named |= _at_thresholds("map_strict", strict)
     per_class = {name: _class_auc(test, label) for label, name in enumerate(truth.classes) if label > 0}
     return Evaluation(
@@ -67,6 +71,16 @@ def evaluate(predictions: Predictions, truth: GroundTruth) -> Evaluation:
         frames=int(test.frames.sum()),
         undefined=tuple(name for name, value in named.items() if value is None),
     )
+
+
+def _of_classes(
+    predictions: Predictions, truth: GroundTruth, names: Collection[str]
+) -> tuple[Predictions, GroundTruth]:
+    """Both with the normal class and those in `names` alone."""
+    assert predictions.class_probs is not None
+    kept = truth.of_classes(names)
+    columns = [truth.classes.index(name) for name in kept.classes]
+    return replace(predictions, classes=kept.classes, class_probs=predictions.class_probs[:, columns]), kept
 
 
 def primary(predictions: Predictions, truth: GroundTruth) -> float:

@@ -12,10 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-# weak: video labels of the data set's training videos; glance: a click in each training event besides; audio-visual:
-# video labels, and sound beside pictures; zero-shot: no training on the data set; training-free: scores that come from
-# outside, of a method that trains nothing.
-Track = Literal["weak", "glance", "audio-visual", "zero-shot", "training-free"]
+from harness.records.track import Track
 
 
 class MethodCard(BaseModel):

@@ -96,9 +96,18 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Reading:
-    """How a test video is read: whole (`window` None) or in consecutive zero-padded windows of `window` snippets."""
+    """How a test video is read: whole (`window` None) or in consecutive zero-padded windows of `window` snippets.
+
+    `online`: no score depends on a later snippet, so that the scores of a video are those of its recording.
+    """
 
     window: int | None = None
+    online: bool = False
+
+    @property
+    def kind(self) -> str:
+        """What a score may depend on: snippets until then ("online"), those of its "window", or the "whole" video."""
+        return "online" if self.online else "window" if self.window else "whole"
 
 
 @dataclass(frozen=True)

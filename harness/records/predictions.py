@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,21 @@ class Predictions:
         if video not in self.videos:
             raise KeyError(video)
         return self.scores[self.rows(self.videos.index(video))]
+
+    def of(self, videos: Collection[str]) -> Predictions:
+        """Return those of some videos; the predictions themselves where these are all."""
+        kept = [index for index, video in enumerate(self.videos) if video in videos]
+        if len(kept) == len(self.videos):
+            return self
+        rows = np.concatenate([np.arange(self.offsets[i], self.offsets[i + 1]) for i in kept] or [np.arange(0)])
+        return Predictions(
+            videos=tuple(self.videos[index] for index in kept),
+            offsets=np.concatenate([[0], np.cumsum(np.diff(self.offsets)[kept])]).astype(np.int64),
+            scores=self.scores[rows],
+            alignment=self.alignment,
+            classes=self.classes,
+            class_probs=None if self.class_probs is None else self.class_probs[rows],
+        )
 
     def save(self, path: Path) -> None:
         """Write an uncompressed npz, atomically; equal predictions give equal bytes."""

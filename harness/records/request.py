@@ -14,6 +14,9 @@ class Matrix(Record):
     Words of `methods` are names, aliases or groups. `features` are feature sets of the cards; empty: each card's
     first. `set` maps method -> config key -> value, `sweep` method -> config key -> values, of which every
     combination is run. With `ablations` each method also runs with one of its parts switched off at a time.
+
+    `tests` are data sets on which each training is tested besides its own; with `causal` the test is also made as if
+    the videos were being recorded. With `open_vocabulary` trainings see the base classes of their data set alone.
     """
 
     methods: tuple[str, ...]
@@ -29,3 +32,6 @@ class Matrix(Record):
     precision: Precision = "fp32"
     compiled: bool = False
     text_tower: str | None = None
+    tests: tuple[str, ...] = ()
+    causal: bool = False
+    open_vocabulary: bool = False

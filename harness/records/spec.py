@@ -7,10 +7,17 @@ from typing import Any, Literal
 
 from harness.io.digests import digest
 from harness.records.model import Record
+from harness.records.track import Track
 
 # "given": the weights come from a checkpoint, nothing was trained or chosen here.
 SelectionRule = Literal["last", "val", "oracle", "paper", "given"]
 Precision = Literal["fp32", "tf32", "bf16"]
+# Fields that follow from others or from the method.
+_LABELS = {"ablation", "track"}
+_LATER = (
+    *("checkpoint", "precision", "compiled", "fused", "partial", "capability", "nudge"),
+    *("vocabulary", "trained_on", "source", "reading"),
+)
 
 
 class RunSpec(Record):
@@ -25,6 +32,12 @@ class RunSpec(Record):
     training videos", "" if all of it.
     `capability` (ATEN_CPU_CAPABILITY of its process) and `nudge` (which draw of noise its starting weights were given)
     make a variant of a run, see `harness.runs.stability`; a run has "" and 0.
+
+    A run may be asked a harder question. `vocabulary` lists the abnormal classes that its training saw, the base
+    classes of an open vocabulary; () where it saw all. `source` is the identity of the run whose weights are tested
+    again, "" for a run that trains, and `trained_on` the data set of that training, "" where it is this one. `reading`
+    "causal" scores each snippet from what has been seen until it. `track` is that of the method's card, a label like
+    `ablation`.
     """
 
     method: str
@@ -50,16 +63,20 @@ class RunSpec(Record):
     partial: str = ""
     capability: str = ""
     nudge: int = 0
+    vocabulary: tuple[str, ...] = ()
+    trained_on: str = ""
+    source: str = ""
+    reading: Literal["", "causal"] = ""
+    track: Track = "weak"
 
     @property
     def identity(self) -> str:
         """Hash of the spec; the same identity is never computed twice unless asked."""
-        return self._hash({"ablation"})
+        return self._hash(_LABELS)
 
     def _hash(self, apart: set[str]) -> str:
         # Fields that came later count only where they are used, so that earlier runs keep their identity.
-        later = ("checkpoint", "precision", "compiled", "fused", "partial", "capability", "nudge")
-        unused = {name for name in later if getattr(self, name) == type(self).model_fields[name].default}
+        unused = {name for name in _LATER if getattr(self, name) == type(self).model_fields[name].default}
         return digest(json.dumps(self.model_dump(exclude=apart | unused), sort_keys=True))
 
     @property
@@ -75,9 +92,11 @@ class RunSpec(Record):
     @property
     def recipe(self) -> str:
         """Hash of what decides a result but for the seed and how sums are rounded (threads, variants)."""
-        return self._hash({"ablation", "seed", "threads", "capability", "nudge"})
+        return self._hash({*_LABELS, "seed", "threads", "capability", "nudge", "source"})
 
     @property
     def run_id(self) -> str:
         """Readable and unique: `method-dataset-sSEED-selection-hash`."""
-        return f"{self.method}-{self.dataset}-s{self.seed}-{self.selection}-{self.identity[:10]}"
+        data = f"{self.trained_on}-to-{self.dataset}" if self.trained_on not in ("", self.dataset) else self.dataset
+        data += "-open" * bool(self.vocabulary) + "-causal" * (self.reading == "causal")
+        return f"{self.method}-{data}-s{self.seed}-{self.selection}-{self.identity[:10]}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -89,6 +89,27 @@ class GroundTruth:
         elif all(video.normal for video in videos):
             reason = f"no test video is abnormal ({len(videos)} normal)"
         return f"frame AUC, AP and mAP are undefined: {reason}"
+
+    def where(self, kept: Callable[[VideoTruth], bool]) -> GroundTruth:
+        """Return that of the videos for which `kept` is true."""
+        return replace(self, videos={name: video for name, video in self.videos.items() if kept(video)})
+
+    def of_classes(self, names: Collection[str]) -> GroundTruth:
+        """Return that of the normal class and of those in `names` alone.
+
+        A video that shows nothing but other classes has no class then, so that it is not scored.
+        """
+        kept = [i for i, name in enumerate(self.classes) if not i or name in names]
+        index = {old: new for new, old in enumerate(kept)}
+        videos = {
+            name: VideoTruth(
+                video.frames,
+                tuple(index[label] for label in video.labels if label in index),
+                tuple(Event(e.start, e.end, index[e.label]) for e in video.events if e.label in index),
+            )
+            for name, video in self.videos.items()
+        }
+        return replace(self, classes=tuple(self.classes[i] for i in kept), videos=videos)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready form; `from_dict` reads it back."""

@@ -15,8 +15,23 @@ _LABELS = {
     "false_alarm_rate": "False alarms",
     "frame_pr_auc_trapezoid": "PR-AUC (trapezoid)",
     "map_strict_avg": "strict mAP avg",
+    "base_frame_auc": "Base AUC",
+    "novel_frame_auc": "Novel AUC",
+    "harmonic_frame_auc": "Harmonic AUC",
+    "base_frame_ap": "Base AP",
+    "novel_frame_ap": "Novel AP",
+    "harmonic_frame_ap": "Harmonic AP",
+    "causal_loss": "Loss to offline",
+    "early_before_half": "Found by half",
+    "early_found": "Events found",
+    "early_delay_seconds": "Delay (s)",
 }
-_MAIN = tuple(_LABELS)[:5]
+_MAIN = (
+    *tuple(_LABELS)[:5],
+    # What a harder question is asked for.
+    *("base_frame_auc", "novel_frame_auc", "harmonic_frame_auc", "causal_loss", "early_before_half"),
+    "early_delay_seconds",
+)
 
 
 def label(metric: str) -> str:
@@ -39,6 +54,13 @@ def is_main(metric: str) -> bool:
 def percent(value: float | None, decimals: int = 2) -> str:
     """Return a fraction as a percentage without its sign; "-" for None."""
     return "-" if value is None else f"{100 * value:.{decimals}f}"
+
+
+def amount(metric: str, figure: float | None, decimals: int = 2) -> str:
+    """Return the value of a metric as people read it: seconds as they are, fractions as percentages."""
+    if figure is not None and metric.endswith("_seconds"):
+        return f"{figure:.{decimals}f}"
+    return percent(figure, decimals)
 
 
 def signed(difference: float | None) -> str:

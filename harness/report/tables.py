@@ -6,9 +6,10 @@ import csv
 import io
 from typing import Any
 
-from harness.report.figures import chosen, count, duration, is_main, label, percent
-from harness.report.leaderboard.board import Board, Figure, Leaderboard, Row
+from harness.report.figures import amount, chosen, count, duration, is_main, label, percent
+from harness.report.leaderboard.board import Board, Figure, Leaderboard, Row, Transfers
 from harness.report.leaderboard.open_pairs import settled
+from harness.report.leaderboard.transfer import TRANSFERS_WORDS, drop
 from harness.report.quoting import csv_cell, md_text, tex_text
 
 
@@ -29,6 +30,7 @@ def markdown(leaderboard: Leaderboard) -> str:
             *(f"- {md_text(settled(pair, board.primary))}" for pair in board.open_pairs),
             "",
         ]
+    lines += _md_transfers(leaderboard.transfers)
     if leaderboard.failures:
         lines += [
             "## Failed runs",
@@ -37,6 +39,18 @@ def markdown(leaderboard: Leaderboard) -> str:
             "",
         ]
     return "\n".join(lines)
+
+
+def _md_transfers(transfers: Transfers) -> list[str]:
+    if not transfers.cells:
+        return []
+    lines = ["## Across data sets", "", md_text(TRANSFERS_WORDS), ""]
+    lines += [_md_row(["method", "trained on", "tested on", "metric", "seeds", "value", "drop"]), _md_row(["---"] * 7)]
+    for cell in transfers.cells:
+        facts = [cell.title, cell.trained_on, cell.tested_on, label(cell.metric), str(cell.seeds)]
+        lines.append(_md_row([*facts, percent(cell.figure.mean), drop(cell)]))
+    ranks = ", ".join(f"{title} {rank:.2f}" for title, rank in transfers.average_ranks)
+    return [*lines, "", *([f"Average rank: {md_text(ranks)}", ""] if ranks else [])]
 
 
 def latex(leaderboard: Leaderboard) -> str:
@@ -61,7 +75,7 @@ def _tex_table(board: Board) -> str:
                 tex_text(row.title) + (r"$^{\dagger}$" if row.unchecked else ""),
                 tex_text(chosen(row.selection, row.origin)),
                 str(len(row.seeds)),
-                *(_tex_figure(row.metrics.get(name), order[name]) for name in shown),
+                *(_tex_figure(name, row.metrics.get(name), order[name]) for name in shown),
                 percent(reported.value) + mark if reported else "--",
             ]
         )
@@ -102,12 +116,12 @@ def _best_two(board: Board, metric: str) -> list[float]:
     return sorted({round(figure.mean, 4) for figure in honest if figure is not None}, reverse=True)[:2]
 
 
-def _tex_figure(figure: Figure | None, best: list[float]) -> str:
+def _tex_figure(metric: str, figure: Figure | None, best: list[float]) -> str:
     if figure is None:
         return "--"
     place = best.index(round(figure.mean, 4)) if round(figure.mean, 4) in best else -1
-    text = {0: r"\mathbf{%s}", 1: r"\underline{%s}"}.get(place, "%s") % percent(figure.mean)
-    spread = rf"\pm{percent(figure.sd)}" if figure.sd is not None else ""
+    text = {0: r"\mathbf{%s}", 1: r"\underline{%s}"}.get(place, "%s") % amount(metric, figure.mean)
+    spread = rf"\pm{amount(metric, figure.sd)}" if figure.sd is not None else ""
     low = f"_{{[{percent(figure.low, 1)},\\,{percent(figure.high, 1)}]}}" if figure.low is not None else ""
     videos = (
         f"^{{[{percent(figure.videos_low, 1)},\\,{percent(figure.videos_high, 1)}]}}"
@@ -170,7 +184,7 @@ def _row(board: Board, row: Row, shown: list[str]) -> list[str]:
         row.preset or "-",
         row.text_tower or "-",
         str(len(row.seeds)),
-        *(_figure(row.metrics.get(name)) for name in shown),
+        *(_figure(name, row.metrics.get(name)) for name in shown),
         percent(row.stability),
         percent(row.oracle_gap),
         percent(reported.value) if reported else "-",
@@ -181,10 +195,10 @@ def _row(board: Board, row: Row, shown: list[str]) -> list[str]:
     ]
 
 
-def _figure(figure: Figure | None) -> str:
+def _figure(metric: str, figure: Figure | None) -> str:
     if figure is None:
         return "-"
-    text = percent(figure.mean) + (f" ± {percent(figure.sd)}" if figure.sd is not None else "")
+    text = amount(metric, figure.mean) + (f" ± {amount(metric, figure.sd)}" if figure.sd is not None else "")
     text += f" [{percent(figure.low)}, {percent(figure.high)}]" if figure.low is not None else ""
     if figure.videos_low is not None:
         text += f" videos [{percent(figure.videos_low)}, {percent(figure.videos_high)}]"

@@ -9,9 +9,10 @@ from rich.table import Table
 
 from harness.console import Screen
 from harness.printable import shortened
-from harness.report.figures import chosen, count, percent
-from harness.report.leaderboard.board import Board, Figure, Row
+from harness.report.figures import amount, chosen, count, label, percent
+from harness.report.leaderboard.board import Board, Figure, Row, Transfers
 from harness.report.leaderboard.open_pairs import settled
+from harness.report.leaderboard.transfer import TRANSFERS_WORDS, drop
 
 # Pairs at the top of a board that are spelled out.
 SETTLED = 3
@@ -22,6 +23,15 @@ _SHORT = {
     "abnormal_auc": "abn.\nAUC",
     "video_auc": "video\nAUC",
     "map_avg": "mAP",
+}
+# Of boards with a harder question, in place of the metrics of localisation and of whole videos.
+_ASKED = {
+    "base_frame_auc": "base\nAUC",
+    "novel_frame_auc": "novel\nAUC",
+    "harmonic_frame_auc": "harm.\nAUC",
+    "causal_loss": "loss",
+    "early_before_half": "by\nhalf",
+    "early_delay_seconds": "delay\ns",
 }
 
 
@@ -34,9 +44,13 @@ def print_leaderboard(boards: Sequence[Board], console: Screen) -> None:
         table.add_column("select", max_width=9)
         table.add_column("preset")
         table.add_column("n", justify="right")
-        shown = [name for name in _SHORT if name in board.metrics]
-        for name in shown:
-            table.add_column(_SHORT[name] + (" *" if name == board.primary else ""), justify="right", no_wrap=True)
+        asked = {name: text for name, text in _ASKED.items() if name in board.metrics}
+        headings = {name: text for name, text in _SHORT.items() if name in board.metrics}
+        if asked:
+            headings = {name: text for name, text in headings.items() if name not in ("abnormal_auc", "video_auc")}
+        shown = headings | asked
+        for name, heading in shown.items():
+            table.add_column(heading + (" *" if name == board.primary else ""), justify="right", no_wrap=True)
         measured = any(row.stability is not None for row in board.rows)
         if measured:
             table.add_column("round.", justify="right", no_wrap=True)
@@ -49,7 +63,7 @@ def print_leaderboard(boards: Sequence[Board], console: Screen) -> None:
                 chosen(row.selection, row.origin),
                 shortened(row.preset or "-"),
                 str(len(row.seeds)),
-                *(_cell(row.metrics.get(name), name in ("frame_auc", board.primary)) for name in shown),
+                *(_cell(name, row.metrics.get(name), name in ("frame_auc", board.primary)) for name in shown),
                 *([percent(row.stability, 1)] if measured else []),
                 count(row.parameters),
                 "-" if row.train_seconds is None else f"{row.train_seconds:.1f}",
@@ -69,18 +83,35 @@ def print_leaderboard(boards: Sequence[Board], console: Screen) -> None:
             console.print(f"caution: {caution}", style="yellow")
 
 
+def print_transfers(transfers: Transfers, console: Screen) -> None:
+    """Print what methods that were trained on one data set do on others; nothing where none was."""
+    if not transfers.cells:
+        return
+    table = Table(title="Across data sets", box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
+    for heading in ("#", "method", "trained on", "tested on", "n", "value", "drop"):
+        table.add_column(heading, justify="right" if heading in ("#", "n", "value") else "left")
+    for cell in transfers.cells:
+        value = f"{label(cell.metric)} {percent(cell.figure.mean)}"
+        texts = map(shortened, (cell.title, cell.trained_on, cell.tested_on))
+        table.add_row(str(cell.rank or "-"), *texts, str(cell.seeds), value, drop(cell))
+    console.print(table)
+    console.print(TRANSFERS_WORDS, style="dim")
+    if transfers.average_ranks:
+        console.print("average rank: " + ", ".join(f"{title} {rank:.2f}" for title, rank in transfers.average_ranks))
+
+
 def _name(row: Row) -> str:
     name = f"{row.method} without {row.ablation}" if row.ablation else row.method
     name = name if row.arithmetic == "fp32" else f"{name} in {row.arithmetic}"
     return f"{name}\nunchecked" if row.unchecked else name
 
 
-def _cell(figure: Figure | None, full: bool) -> str:
+def _cell(metric: str, figure: Figure | None, full: bool) -> str:
     if figure is None:
         return "-"
-    text = percent(figure.mean)
+    text = amount(metric, figure.mean)
     if full and figure.sd is not None:
-        text += f" ± {percent(figure.sd)}"
+        text += f" ± {amount(metric, figure.sd)}"
     if full and figure.low is not None and figure.high is not None:
         text += f"\nm [{percent(figure.low, 1)}, {percent(figure.high, 1)}]"
     if full and figure.videos_low is not None and figure.videos_high is not None:

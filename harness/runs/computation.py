@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ import numpy as np
 import torch
 
 from harness.data.bank import Bank, Split
+from harness.data.card import DatasetCard
+from harness.data.class_maps import translated
 from harness.errors import UserError
 from harness.metrics.frame import roc_auc
 from harness.metrics.protocol import primary
@@ -37,6 +40,8 @@ from harness.training.sampling import Batches
 from harness.training.seeds import derive
 from harness.training.selection import Evaluate, Selector
 from harness.training.validation import validation_items
+from harness.weights.checkpoints import load
+from harness.weights.readers import read_weights
 
 if TYPE_CHECKING:
     from harness.text.tower import TextTower
@@ -50,7 +55,11 @@ NUDGE = 1e-6
 
 @dataclass(frozen=True)
 class Trial:
-    """Everything one run computes with; `workspace` is a directory for what it puts aside meanwhile."""
+    """Everything one run computes with; `workspace` is a directory for what it puts aside meanwhile.
+
+    `bank` is the one that is tested. `trained_on` is the card of the data set that the task is of, and `weights` the
+    checkpoint that is tested again, None where it is trained.
+    """
 
     spec: RunSpec
     cls: type[Method]
@@ -58,6 +67,18 @@ class Trial:
     task: Task
     bank: Bank
     workspace: Path
+    trained_on: DatasetCard
+    weights: Path | None
+
+    @cached_property
+    def training(self) -> Split:
+        """The training split: of an open vocabulary, normal videos and those whose one class is a base class."""
+        split, base = self.bank.split("train"), self.spec.vocabulary
+        if not base:
+            return split
+        known = {self.bank.card.class_names.index(name) for name in base}
+        seen = [not any(item.labels) or (len(item.labels) == 1 and item.labels[0] in known) for item in split.items]
+        return split.subset(np.array(seen, dtype=bool))
 
 
 @dataclass(frozen=True)
@@ -75,7 +96,7 @@ class Outcome:
     records: list[EpochRecord]
     seconds: float
     looks: list[dict[str, float]]
-    selected: Selection
+    selected: Selection | None
     tested: Tested
 
 
@@ -136,9 +157,27 @@ def compute_trial(trial: Trial, method: Method, judge: Judge, log: Callable[[str
     return Outcome(records, seconds, selector.history, selected, tested)
 
 
-def measure(method: Method, bank: Bank, device: str, progress: Tick = lambda done, total: None) -> Tested:
-    """Predict the test split."""
-    return Tested(*predict(method.to(device), bank.split("test"), bank.card.alignment, device, progress))
+def retest_trial(trial: Trial, method: Method, progress: Tick) -> Outcome:
+    """Predict the test set with the weights of a run that trained, in the classes of the test set.
+
+    Raises:
+        HarnessError: a score is NaN, infinite or of the wrong shape.
+        UserError: the weights cannot be read or do not fit.
+    """
+    spec = trial.spec
+    if trial.weights is not None:
+        load(method, read_weights(trial.weights), str(trial.weights))
+    with arithmetic(method, spec.device, spec.precision):
+        tested = measure(method, trial.bank, spec.device, progress, causal=spec.reading == "causal")
+    predictions = translated(tested.predictions, trial.trained_on, trial.bank.card)
+    return Outcome([], 0.0, [], None, Tested(predictions, tested.seconds))
+
+
+def measure(
+    method: Method, bank: Bank, device: str, progress: Tick = lambda done, total: None, causal: bool = False
+) -> Tested:
+    """Predict the test split; with `causal` each snippet from what has been seen of its video until then."""
+    return Tested(*predict(method.to(device), bank.split("test"), bank.card.alignment, device, progress, causal))
 
 
 def judge_by(truth: GroundTruth) -> Judge:
@@ -163,7 +202,7 @@ def _trained(
         return records, sum(record["seconds"] for record in records)
     start = time.perf_counter()
     if method.card.training == "closed-form":
-        split = trial.bank.split("train")
+        split = trial.training
         method.fit(training_videos(split, np.arange(len(split.items))))
     return [], time.perf_counter() - start
 
@@ -172,7 +211,7 @@ def _selector(trial: Trial, method: Method, judge: Judge) -> tuple[Selector, Bat
     spec = trial.spec
     if method.card.training != "gradient":
         return Selector("last", contract.looks(method), None, ""), None
-    training = trial.bank.split("train")
+    training = trial.training
     items = np.arange(len(training.items))
     evaluation: Evaluate | None = None
     criterion = ""

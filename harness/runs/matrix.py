@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from harness.data.bank import Bank
 from harness.data.card import DatasetCard
 from harness.data.cards import find_card, open_bank
+from harness.data.class_maps import shared_classes
 from harness.errors import BrokenMethod, Unsupported, UserError
 from harness.field_errors import reason
 from harness.plugin import contract
@@ -26,6 +27,7 @@ from harness.registry import broken_methods, check_preset, method_class, resolve
 from harness.runs.computation import task_of
 from harness.runs.method_side import spec_of
 from harness.runs.order import Order, planned_tower
+from harness.runs.retests import matching_bank, retests
 
 # A seed is part of the name of a run's directory.
 LAST_SEED = 2**63 - 1
@@ -38,12 +40,19 @@ class Plan:
     """`orders` in the order of the matrix, each run once; `refused` are named runs that cannot be done.
 
     `left_out` says which members of a group do not fit, `notes` what to know before it starts, in one line each.
+    `retests` test again what the orders train.
     """
 
     orders: tuple[Order, ...]
     refused: tuple[RunResult, ...]
     left_out: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    retests: tuple[Order, ...] = ()
+
+    @property
+    def all(self) -> tuple[Order, ...]:
+        """The orders and what tests them again."""
+        return self.orders + self.retests
 
 
 def read_matrix(path: Path) -> Matrix:
@@ -60,7 +69,7 @@ def read_matrix(path: Path) -> Matrix:
         raise UserError(f"{path}: not a readable YAML file ({' '.join(str(error).split())[:200]})") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected fields such as methods, datasets and seeds")
-    for name in ("methods", "datasets", "features", "seeds", "selection"):
+    for name in ("methods", "datasets", "features", "seeds", "selection", "tests"):
         if name in content and not isinstance(content[name], list):
             content[name] = [content[name]]
     return matrix_of(str(path), content)
@@ -94,6 +103,9 @@ def plan(matrix: Matrix, out: Path, threads: int, fresh: bool = False) -> Plan:
     named, words = resolve(",".join(matrix.methods))
     settings = {key: _by_method(key, getattr(matrix, key), named) for key in ("set", "sweep")}
     orders: list[Order] = []
+    again: list[Order] = []
+    if matrix.open_vocabulary and matrix.tests:
+        raise UserError("--open-vocabulary and --test: base and novel classes are those of one data set; leave one out")
     # Of each config its first run: two configs that are one are one in all seeds and rules.
     seen: set[str] = set()
     refused: dict[str, RunResult] = {}
@@ -103,12 +115,18 @@ def plan(matrix: Matrix, out: Path, threads: int, fresh: bool = False) -> Plan:
         left_out |= dict.fromkeys(f"left out: {line}" for line in broken_methods().values())
     for dataset in dict.fromkeys(matrix.datasets):
         card = find_card(dataset)
-        place = str(Path(dataset).absolute()) if dataset.endswith((".yaml", ".yml")) else dataset
+        place = _place(dataset)
         for bank in _banks(card, matrix.features):
             if undefined := bank.truth().undefined:
                 _check_rules(matrix, card, undefined)
                 notes[f"{card.name}: {undefined}; its runs are kept without them"] = None
             preset = matrix.preset or card.preset
+            vocabulary = _base_classes(card) if matrix.open_vocabulary else ()
+            tests = [(_place(name), matching_bank(bank, name)) for name in dict.fromkeys(matrix.tests)]
+            tests = [(where, other) for where, other in tests if other.card.name != card.name]
+            for _, other in tests:
+                if shared_classes(card, other.card) is None:
+                    notes[f"{card.name} to {other.card.name}: no map of their classes, so no class-wise metrics"] = None
             for name, by_itself in named.items():
                 try:
                     with blamed(f"method {name}"):
@@ -133,6 +151,7 @@ def plan(matrix: Matrix, out: Path, threads: int, fresh: bool = False) -> Plan:
                     "threads": threads,
                     "seed": matrix.seeds[0],
                     "selection": matrix.selection[0],
+                    "vocabulary": vocabulary,
                 }
                 for ablation, config in configs:
                     first = spec_of(name, config, bank, text, ablation=ablation, **rest)
@@ -142,7 +161,19 @@ def plan(matrix: Matrix, out: Path, threads: int, fresh: bool = False) -> Plan:
                     for seed, rule in itertools.product(matrix.seeds, dict.fromkeys(matrix.selection)):
                         spec = first.model_copy(update={"seed": seed, "selection": rule})
                         orders.append(Order(spec, place, matrix.text_tower, out, fresh))
-    return Plan(tuple(orders), tuple(refused.values()), tuple(left_out), tuple(notes))
+                        again += retests(orders[-1], tests, matrix.causal)
+    return Plan(tuple(orders), tuple(refused.values()), tuple(left_out), tuple(notes), tuple(again))
+
+
+def _place(dataset: str) -> str:
+    """Where a card is, in words that mean the same in every directory."""
+    return str(Path(dataset).absolute()) if dataset.endswith((".yaml", ".yml")) else dataset
+
+
+def _base_classes(card: DatasetCard) -> tuple[str, ...]:
+    if not card.base_classes:
+        raise UserError(f"--open-vocabulary: the card of {card.name} does not say which classes are base_classes")
+    return card.base_classes
 
 
 def _check_rules(matrix: Matrix, card: DatasetCard, undefined: str) -> None:

@@ -25,7 +25,7 @@ from harness.records.predictions import Predictions
 from harness.records.result import Selection
 from harness.records.spec import RunSpec
 from harness.registry import method_class
-from harness.runs.computation import Judge, Tick, Trial, build_method, compute_trial
+from harness.runs.computation import Judge, Tick, Trial, build_method, compute_trial, retest_trial
 from harness.text.tower import TextTower
 from harness.training.fitting import scratch_bytes
 from harness.weights.checkpoints import Header, save_checkpoint
@@ -54,7 +54,8 @@ def spec_of(name: str, config: MethodConfig, bank: Bank, text: TextTower | None,
         text_tower=text.name if text else "",
         protocol=card.protocol_of(bank.features_name),
         partial=bank.partial,
-        code=code_hash(method_class(name)),
+        code=code_hash(cls := method_class(name)),
+        track=cls.card.track,
         **rest,
     )
 
@@ -116,7 +117,8 @@ def execute_job(job: Job, judge: Judge, fresh: bool, progress: Tick) -> Computed
     job.log(f"start {spec.run_id}")
     method = build_method(job)
     _check_space(job, method)
-    outcome = compute_trial(job, method, judge, job.log, progress)
+    trains = not spec.source
+    outcome = compute_trial(job, method, judge, job.log, progress) if trains else retest_trial(job, method, progress)
     header = Header(
         method=spec.method,
         config=spec.config,
@@ -126,7 +128,7 @@ def execute_job(job: Job, judge: Judge, fresh: bool, progress: Tick) -> Computed
         extraction=job.bank.card.features[job.bank.features_name].extraction,
     )
     history = {"epochs": outcome.records, "looks": outcome.looks}
-    leave(job.workspace / COMPUTED, method, outcome.tested.predictions, header, history)
+    leave(job.workspace / COMPUTED, method, outcome.tested.predictions, header if trains else None, history)
     size = Size.of(method)
     return Computed(
         selected=outcome.selected,
@@ -139,9 +141,9 @@ def execute_job(job: Job, judge: Judge, fresh: bool, progress: Tick) -> Computed
 
 
 def leave(
-    directory: Path, method: Method, predictions: Predictions, header: Header, history: Mapping[str, Any]
+    directory: Path, method: Method, predictions: Predictions, header: Header | None, history: Mapping[str, Any]
 ) -> None:
-    """Write what a run computed to a directory, in place of what lay there.
+    """Write what a run computed to a directory, in place of what lay there; weights only with a `header` of theirs.
 
     Raises:
         Unwritable: the system refused.
@@ -149,7 +151,7 @@ def leave(
     shutil.rmtree(directory, ignore_errors=True)
     predictions.save(directory / PREDICTIONS)
     write_json(directory / HISTORY, history)
-    if state := method.saved_state():
+    if header is not None and (state := method.saved_state()):
         save_checkpoint(directory / CHECKPOINT, header, state)
 
 
@@ -161,8 +163,8 @@ def _check_space(job: Job, method: Method) -> None:
     test = job.bank.split("test")
     copies = 9 + 2 * (method.config.average_last > 0)
     needed = copies * weights + 4 * int(test.offsets[-1]) * (1 + test.classes) + SPARE
-    if method.card.training == "gradient":
-        needed += scratch_bytes(job.bank.split("train"), contract.sampling(method))
+    if method.card.training == "gradient" and not job.spec.source:
+        needed += scratch_bytes(job.training, contract.sampling(method))
     free = shutil.disk_usage(job.workspace).free
     if free < needed:
         short = f"{free / 1e9:.2f} GB free, the run needs up to {needed / 1e9:.2f} GB"

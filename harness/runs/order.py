@@ -13,20 +13,25 @@ import torch
 from harness.data.bank import Bank
 from harness.data.cards import find_card, open_bank
 from harness.errors import HarnessError
+from harness.records.run_directory import open_run
 from harness.records.spec import RunSpec
 from harness.registry import method_class
 from harness.runs.computation import settle, task_of
-from harness.runs.method_side import Job, spec_of
+from harness.runs.method_side import CHECKPOINT, Job, spec_of
 from harness.text.loading import load_text_tower
 from harness.text.planned import PlannedTower
 from harness.text.tower import TextTower
+
+# Fields of a spec that say of what kind a run is.
+_ASKED = ("capability", "nudge", "vocabulary", "trained_on", "source", "reading")
 
 
 @dataclass(frozen=True)
 class Order:
     """`dataset` is a card's name or the absolute path of its file, `text_tower` a directory, a hub id or None.
 
-    With `fresh`, what an earlier attempt left is ignored.
+    With `fresh`, what an earlier attempt left is ignored. `source` is the order of the run whose weights are tested
+    again, None for an order to train.
     """
 
     spec: RunSpec
@@ -34,6 +39,7 @@ class Order:
     text_tower: str | None
     out: Path
     fresh: bool = False
+    source: Order | None = None
 
     @property
     def run(self) -> str:
@@ -56,7 +62,8 @@ class Order:
         if text is not None and os.path.exists(text):
             text = os.path.abspath(text)
         dataset = os.path.abspath(self.dataset) if self.dataset.endswith((".yaml", ".yml")) else self.dataset
-        return replace(self, dataset=dataset, text_tower=text, out=self.out.absolute())
+        source = self.source.placed() if self.source else None
+        return replace(self, dataset=dataset, text_tower=text, out=self.out.absolute(), source=source)
 
 
 def bank_of(order: Order) -> Bank:
@@ -83,12 +90,19 @@ def job_of(order: Order, bank: Bank) -> Job:
     text = text_tower(order.text_tower) if cls.card.needs_text else None
     config = cls.Config(**spec.config)
     named = ("preset", "seed", "selection", "device", "precision", "compiled", "ablation", "threads")
-    rest = {name: getattr(spec, name) for name in (*named, "capability", "nudge")}
+    rest = {name: getattr(spec, name) for name in (*named, *_ASKED)}
     here = spec_of(spec.method, config, bank, text, **rest)
     if here.identity != spec.identity:
         others = [name for name in RunSpec.model_fields if getattr(here, name) != getattr(spec, name)]
         raise HarnessError(f"{spec.run_id}: {', '.join(others)} changed since the run was planned; start it again")
-    return Job(spec, cls, config, task_of(bank, text), bank, order.workspace, order.out)
+    if order.source is None:
+        return Job(spec, cls, config, task_of(bank, text), bank, order.workspace, bank.card, None, order.out)
+    trained, weights = bank_of(order.source), None
+    run = open_run(order.source.directory)
+    if CHECKPOINT in run.result.files:
+        weights = run.file(CHECKPOINT)
+    task = task_of(trained, text)
+    return Job(spec, cls, config, task, bank, order.workspace, trained.card, weights, order.out)
 
 
 @lru_cache(maxsize=1)

@@ -57,11 +57,14 @@ class _State:
         return bool(self.waiting or self.running or self.elsewhere)
 
 
-def run_plan(plan: Plan, open_executor: Open, tracker: Tracker, display: Display) -> list[RunResult]:
+def run_plan(
+    plan: Plan, open_executor: Open, tracker: Tracker, display: Display, open_for_retests: Open | None = None
+) -> list[RunResult]:
     """Compute every run of the plan that is not finished yet, and record all in MLflow.
 
     A run that fails fails alone. A run that another command computes at the same time is waited for, or taken over if
-    that command dies. Returns one result per run, in the plan's order, refused ones last.
+    that command dies. What tests a run again follows once all have trained, in an executor on this machine
+    (`open_for_retests`, where the other is not). Returns one result per run, in the plan's order, refused ones last.
 
     Raises:
         Unwritable: the output directory refused a write; what is finished stays.
@@ -69,6 +72,11 @@ def run_plan(plan: Plan, open_executor: Open, tracker: Tracker, display: Display
     for line in (*plan.left_out, *plan.notes):
         display.say(line)
     results = compute_orders(plan.orders, open_executor, tracker.out, display, tracker.send, tracker.import_mlflow)
+    there = {result.id for result in results if result.status != "failed"}
+    again = [order for order in plan.retests if order.source is not None and order.source.run in there]
+    if again:
+        open_again = open_for_retests or open_executor
+        results += compute_orders(again, open_again, tracker.out, display, tracker.send, tracker.import_mlflow)
     for refused in plan.refused:
         tracker.record_failure(refused)
     for problem in tracker.sync():

@@ -18,7 +18,6 @@ from harness.data.verify import mean_norm
 from harness.errors import HarnessError
 from harness.identity.check_record import FIELD, checked
 from harness.io.atomic import replacing_directory, write_json, write_text
-from harness.metrics.protocol import evaluate
 from harness.metrics.saturation import saturation
 from harness.parity.record import fidelity
 from harness.plugin.card import MethodCard
@@ -26,7 +25,7 @@ from harness.plugin.method import Method
 from harness.printable import LINES, printable
 from harness.records.predictions import Predictions
 from harness.records.result import Cost, RunResult
-from harness.records.run_directory import write_run
+from harness.records.run_directory import open_run, write_run
 from harness.records.spec import RunSpec
 from harness.records.truth import GroundTruth
 from harness.registry import method_class
@@ -34,6 +33,7 @@ from harness.runs.computation import Judge, judge_by
 from harness.runs.method_side import CHECKPOINT, COMPUTED, HISTORY, PREDICTIONS, Computed, append_log
 from harness.runs.order import Order
 from harness.runs.provenance import provenance
+from harness.runs.scored import scored
 
 Say = Callable[[str], None]
 
@@ -90,6 +90,11 @@ def conclude(order: Order, computed: Computed, grounds: Grounds, say: Say) -> Ru
         directory=str(order.directory),
         selected=computed.selected,
     )
+    if order.source is not None and order.spec.reading == "causal" and not order.spec.trained_on:
+        offline = open_run(order.source.directory).result.metrics.get(truth.primary)
+        if offline is not None and truth.primary in result.metrics:
+            loss = {"causal_loss": offline - result.metrics[truth.primary]}
+            result = result.model_copy(update={"metrics": result.metrics | loss})
     for caution in result.cautions:
         say(f"{order.run}: caution: {caution}")
     value = result.metrics.get(truth.primary)
@@ -117,22 +122,22 @@ def finished(
     Raises:
         UserError: the predictions are not of this test set.
     """
-    scored, seconds = evaluate(predictions, truth), max(computed.predict_seconds, 1e-9)
+    found, seconds = scored(spec, bank.card, predictions, truth), max(computed.predict_seconds, 1e-9)
     return RunResult.of(
         spec,
         "ok",
-        metrics=scored.metrics,
-        class_auc=scored.class_auc,
-        undefined=list(scored.undefined),
+        metrics=found.metrics,
+        class_auc=found.class_auc,
+        undefined=list(found.undefined),
         cautions=_cautions(cls.card, bank, predictions),
-        videos=scored.videos,
-        frames=scored.frames,
+        videos=found.videos,
+        frames=found.frames,
         excluded=list(truth.excluded),
         cost=Cost(
             train_seconds=computed.train_seconds,
             predict_seconds=computed.predict_seconds,
             test_snippets_per_second=len(predictions.scores) / seconds,
-            test_frames_per_second=scored.frames / seconds,
+            test_frames_per_second=found.frames / seconds,
             parameters=computed.parameters,
             trainable_parameters=computed.trainable,
             wall_seconds=computed.wall_seconds,

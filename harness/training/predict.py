@@ -23,11 +23,12 @@ SNIPPETS_PER_BATCH = {"cpu": 2048, "cuda": 8192}
 
 @dataclass(frozen=True)
 class Piece:
-    """Rows [start, start + length) of one item, read in one forward pass."""
+    """Rows [start, start + length) of one item, read in one forward pass; scores of the last `kept` rows are kept."""
 
     item: int
     start: int
     length: int
+    kept: int
 
 
 def pieces(split: Split, window: int | None) -> list[Piece]:
@@ -38,7 +39,17 @@ def pieces(split: Split, window: int | None) -> list[Piece]:
     cut = []
     for index, item in enumerate(split.items):
         step = window or item.snippets
-        cut += [Piece(index, s, min(step, item.snippets - s)) for s in range(0, item.snippets, step)]
+        lengths = {start: min(step, item.snippets - start) for start in range(0, item.snippets, step)}
+        cut += [Piece(index, start, length, length) for start, length in lengths.items()]
+    return cut
+
+
+def seen(split: Split, window: int | None) -> list[Piece]:
+    """Return for each snippet of every item what has been seen until then, at most `window` snippets of it."""
+    cut = []
+    for index, item in enumerate(split.items):
+        lengths = [min(end, window or end) for end in range(1, item.snippets + 1)]
+        cut += [Piece(index, end - length, length, 1) for end, length in enumerate(lengths, 1)]
     return cut
 
 
@@ -62,8 +73,9 @@ def predict(
     alignment: Alignment,
     device: str = "cpu",
     progress: Callable[[int, int], None] = lambda done, total: None,
+    causal: bool = False,
 ) -> tuple[Predictions, float]:
-    """Score a split.
+    """Score a split; with `causal` each snippet from what has been seen of its video until then.
 
     Returns:
         Predictions (scores of a video averaged over its crops) and the wall seconds of the forward passes.
@@ -72,12 +84,13 @@ def predict(
         HarnessError: a score is NaN or infinite; the text names the video.
         BrokenMethod: the prediction is of a wrong type or shape.
     """
-    window = contract.reading(method).window
+    reading = contract.reading(method)
+    window = reading.window
     rows = int(split.offsets[-1])
     scores = np.zeros(rows, dtype=np.float32)
     probs: NDArray[np.float32] | None = None
     method.eval()
-    cut = pieces(split, window)
+    cut = seen(split, window) if causal and not reading.online else pieces(split, window)
     done = 0
     start = time.perf_counter()
     with torch.inference_mode():
@@ -97,10 +110,11 @@ def predict(
             if batch_probs is not None and probs is None:
                 probs = np.zeros((rows, batch_probs.shape[2]), dtype=np.float32)
             for row, piece in enumerate(group):
-                first = int(split.offsets[piece.item]) + piece.start
-                scores[first : first + piece.length] = batch_scores[row, : piece.length]
+                until = int(split.offsets[piece.item]) + piece.start + piece.length
+                kept = slice(piece.length - piece.kept, piece.length)
+                scores[until - piece.kept : until] = batch_scores[row, kept]
                 if probs is not None and batch_probs is not None:
-                    probs[first : first + piece.length] = batch_probs[row, : piece.length]
+                    probs[until - piece.kept : until] = batch_probs[row, kept]
             done += len(group)
             progress(done, len(cut))
     seconds = time.perf_counter() - start

@@ -167,3 +167,12 @@ def test_a_generated_set_of_other_code_is_made_anew(
     other = {**info, "origin": info["origin"].replace("generator", "other generator")}
     write_json(kept / "bank.json", signed(other))
     assert open_bank(card, None).info == info
+
+
+def test_base_classes_are_abnormal_classes_of_the_card_and_no_part_of_its_hash() -> None:
+    card = find_card("ucf-crime")
+    assert len(card.base_classes) == 6
+    assert card.model_copy(update={"base_classes": ()}).digest == card.digest
+    for wrong in ("Normal", "Flood"):
+        with pytest.raises(ValueError, match=f"base_classes names '{wrong}'"):
+            DatasetCard.model_validate(card.model_dump() | {"base_classes": (wrong,)})

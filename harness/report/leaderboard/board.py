@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from harness.report.leaderboard.published import Published
+from harness.report.leaderboard.questions import Question
 from harness.tracking.tracker import TrackedRun
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class OpenPair:
 class Board:
     """The rows that may be compared: same data set, features, protocol and test videos; best primary metric first.
 
-    `partial` says what was there of an incomplete data set, "" if all of it.
+    `partial` says what was there of an incomplete data set, "" if all of it; `asked` is the question they answer.
     """
 
     title: str
@@ -137,6 +138,38 @@ class Board:
     rows: tuple[Row, ...]
     open_pairs: tuple[OpenPair, ...] = ()
     partial: str = ""
+    asked: Question = field(default_factory=Question)
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """One row of one board of a matrix: a method trained on `trained_on` and tested on `tested_on`.
+
+    `figure` is its primary `metric`. `drop` is what the same method has more where it was trained on the data set of
+    the test, as a fraction, with its 95% interval over seeds and test videos; None where nobody trained it there, and
+    no interval with one seed.
+    """
+
+    method: str
+    title: str
+    trained_on: str
+    tested_on: str
+    features: str
+    metric: str
+    seeds: int
+    figure: Figure
+    rank: int | None
+    drop: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Transfers:
+    """All moves between data sets, and each method's average rank over the boards on which all of them stand."""
+
+    cells: tuple[Transfer, ...] = ()
+    average_ranks: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -161,6 +194,7 @@ class Leaderboard:
 
     boards: tuple[Board, ...]
     failures: tuple[Failure, ...] = ()
+    transfers: Transfers = field(default_factory=Transfers)
     notices: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
 
@@ -185,6 +219,7 @@ class Leaderboard:
         return {
             "boards": [board_dict(board) for board in self.boards],
             "failures": [dataclasses.asdict(failure) for failure in self.failures],
+            "transfers": dataclasses.asdict(self.transfers),
             "notices": list(self.notices),
         }
 

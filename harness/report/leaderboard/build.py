@@ -16,8 +16,10 @@ from harness.records.result import RunResult
 from harness.records.truth import GroundTruth
 from harness.report.figures import ordered
 from harness.report.leaderboard.board import Board, Failure, Leaderboard, OpenPair, Row
+from harness.report.leaderboard.questions import Question, questions
 from harness.report.leaderboard.ranking import ranks
 from harness.report.leaderboard.rows import Member, config_hash, oracle_gap, row_of, stability
+from harness.report.leaderboard.transfer import transfers
 from harness.report.leaderboard.uncertainty import Artifact, Resamples
 from harness.tracking.rounding_spread import Spreads
 from harness.tracking.tracker import TrackedRun
@@ -28,7 +30,7 @@ class _Key(NamedTuple):
 
     Test videos without features, another import of the features or another protocol change every number by something
     no method did, so such runs never meet in one table. The card's hash stands for its classes and splits. `partial`
-    says what was there of an incomplete data set.
+    says what was there of an incomplete data set, `asked` which question was put.
     """
 
     dataset: str
@@ -38,6 +40,7 @@ class _Key(NamedTuple):
     protocol: str
     excluded: tuple[str, ...]
     partial: str
+    asked: Question
 
 
 class _Training(NamedTuple):
@@ -70,14 +73,16 @@ def build_leaderboard(
         if (spec := run.result.spec) is not None and not spec.variant:
             excluded = tuple(run.result.excluded)
             same = (spec.dataset, spec.features, spec.feature_hash, spec.dataset_hash, spec.protocol)
-            groups[_Key(*same, excluded, spec.partial)].append((run, spec))
+            for asked in questions(spec):
+                groups[_Key(*same, excluded, spec.partial, asked)].append((asked.answer(run), spec))
     boards = []
     for key in sorted(groups):
-        siblings = [other for other in sorted(groups) if other[:2] == key[:2]]
+        siblings = [other for other in sorted(groups) if (other[:2], other.asked) == (key[:2], key.asked)]
         board = _board(key, siblings, groups[key], artifact, (notes or {}).get(key.dataset, ""), cache)
         rows = tuple(dataclasses.replace(row, stability=stability(row, spreads or {})) for row in board.rows)
         boards.append(dataclasses.replace(board, rows=rows))
-    return Leaderboard(tuple(boards), tuple(_failure(run.result) for run in failures))
+    failed = tuple(_failure(run.result) for run in failures)
+    return Leaderboard(tuple(boards), failed, transfers(boards, artifact, cache))
 
 
 def _board(
@@ -95,7 +100,7 @@ def _board(
     cautions += [f"{spec.method} seed {spec.seed}: {line}" for run, spec in members for line in run.result.cautions]
     truth, first = None, members[-1][0].result
     try:
-        truth = GroundTruth.load(artifact(members[-1][0], "truth.json"))
+        truth = key.asked.truth(GroundTruth.load(artifact(members[-1][0], "truth.json")))
         cautions += [truth.undefined] if truth.undefined else []
     except HarnessError as error:
         cautions.append(f"Ground truth could not be read, so there are no intervals: {error}")
@@ -138,14 +143,15 @@ def _board(
         dataset_hash=key.dataset_hash,
         protocol=key.protocol + (f"; incomplete: {key.partial}" if key.partial else ""),
         primary=primary,
-        videos=first.videos,
-        frames=first.frames,
+        videos=len(truth.videos) if truth and key.asked.part else first.videos,
+        frames=truth.frames if truth and key.asked.part else first.frames,
         excluded=key.excluded,
         metrics=ordered({name for row in rows for name in row.metrics}),
         cautions=tuple(dict.fromkeys([*cautions, *_cautions(rows, siblings)])),
         rows=tuple(rows),
         open_pairs=tuple(undecided),
         partial=key.partial,
+        asked=key.asked,
     )
 
 
@@ -181,7 +187,8 @@ def _title(key: _Key, siblings: list[_Key]) -> str:
     }
     parts = [key.partial] if key.partial else []
     parts += [text for name, text in shown.items() if len({getattr(sibling, name) for sibling in siblings}) > 1]
-    return f"{key.dataset} · {key.features}" + (f" [{'; '.join(parts)}]" if parts else "")
+    data = f"{key.asked.trained_on} → {key.dataset}" if key.asked.trained_on else key.dataset
+    return " · ".join([data, key.features, *key.asked.words]) + (f" [{'; '.join(parts)}]" if parts else "")
 
 
 def _cautions(rows: list[Row], siblings: list[_Key]) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness.metrics.ranks import average_ranks
 from harness.report.leaderboard.board import Board
+from harness.report.leaderboard.questions import Question
 
 WIDTH, LEFT, ROW, AXIS = 720, 190, 20, 46
 
@@ -42,11 +43,11 @@ def diagram(boards: Sequence[Board]) -> Diagram | None:
     Of each data set the board with most methods counts, and of each method its trained, unablated row with selection
     `last`; a method with several such rows on a board is left out, and one with a single seed, which makes no claim.
     Methods that share a rank on a board, because seeds and test videos cannot tell them apart, share it here.
-    Incomplete data sets do not count.
+    Incomplete data sets and harder questions do not count.
     """
     values: dict[str, dict[str, float]] = {}
     for board in boards:
-        if board.partial:
+        if board.partial or board.asked != Question():
             continue
         rows = [row for row in board.rows if row.selection == "last" and not row.ablation and row.rank]
         once = [row for row in rows if sum(other.method == row.method for other in rows) == 1]

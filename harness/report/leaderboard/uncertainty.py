@@ -115,7 +115,7 @@ def _normal(truth: GroundTruth) -> np.ndarray:
 
 
 def _resampled(path: Path, truth: GroundTruth) -> dict[str, Floats]:
-    table = frame.snippet_table(Predictions.load(path), truth)
+    table = frame.snippet_table(Predictions.load(path).of(truth.videos), truth)
     return histograms.resampled(table, bootstrap.plan(_normal(truth), resamples=1000, seed=0))
 
 

@@ -69,7 +69,7 @@ def confusions(
 
 def _counts(row: Row, truth: GroundTruth, artifact: Artifact) -> list[list[int]]:
     """The confusion summed over the row's seeds; empty without class probabilities."""
-    loaded = [Predictions.load(artifact(run, "predictions.npz")) for run in row.members]
+    loaded = [Predictions.load(artifact(run, "predictions.npz")).of(truth.videos) for run in row.members]
     if any(each.class_probs is None for each in loaded):
         return []
     counts: list[list[int]] = np.sum([confusion.confusion(each, truth) for each in loaded], axis=0).tolist()

@@ -36,8 +36,8 @@ def run(name: str) -> str:
 
 
 def board_slugs(boards: Sequence[Board]) -> list[str]:
-    """Return a name for each board: data set and features, with a hash where several boards share these."""
-    plain = [slug(f"{board.dataset}-{board.features}") for board in boards]
+    """Return a name for each board: data set, features and question, with a hash where several boards share these."""
+    plain = [slug("-".join(filter(None, (board.dataset, board.features, board.asked.short)))) for board in boards]
     often = Counter(plain)
     return [
         name if often[name] == 1 else f"{name}-{digest(b.feature_hash, b.dataset_hash, b.protocol, *b.excluded)[:8]}"

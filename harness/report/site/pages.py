@@ -127,7 +127,8 @@ def pages(
     yield from _assets().items()
     for page in boards:
         yield from _board(environment, page, artifact, cache)
-        yield from _runs(environment, page, methods, artifact)
+        if not page.board.asked.part:  # whose runs stand on the board of all
+            yield from _runs(environment, page, methods, artifact)
     template = environment.get_template("method.html.j2")
     shared = {"root": "../", "metrics": ("frame_auc", "frame_ap", "abnormal_auc", "video_auc", "map_avg")}
     for method in methods.values():
@@ -136,7 +137,8 @@ def pages(
         root="",
         pages=boards,
         methods=list(methods.values()),
-        runs=sum(len(row.runs) for page in boards for row in page.board.rows),
+        runs=len({run for page in boards for row in page.board.rows for run in row.runs}),
+        transfers=leaderboard.transfers,
         critical=diagram(leaderboard.boards),
         failures=leaderboard.failures,
         notices=leaderboard.notices,
@@ -218,7 +220,7 @@ def _method(row: Row) -> _Method:
 
 def _truth(board: Board, artifact: Artifact) -> GroundTruth | None:
     try:
-        return GroundTruth.load(artifact(board.rows[0].members[0], "truth.json"))
+        return board.asked.truth(GroundTruth.load(artifact(board.rows[0].members[0], "truth.json")))
     except HarnessError:
         return None
 

@@ -105,7 +105,7 @@ def _without_errors(task: tuple[tuple[Path, ...], GroundTruth]) -> dict[str, Any
 
 def _computed(task: tuple[tuple[Path, ...], GroundTruth]) -> dict[str, Any]:
     paths, truth = task
-    tables = [frame.snippet_table(Predictions.load(path), truth) for path in paths]
+    tables = [frame.snippet_table(Predictions.load(path).of(truth.videos), truth) for path in paths]
     mean = curves.curves(tables)
     found: dict[str, Any] = {}
     if mean is not None:

@@ -9,6 +9,7 @@ from typing import Any
 from harness.parity.record import counts
 from harness.paths import report_assets_dir
 from harness.report import figures
+from harness.report.leaderboard import transfer
 from harness.report.leaderboard.board import Board, Figure, Row
 from harness.report.leaderboard.open_pairs import settled
 from harness.report.quoting import html_environment
@@ -18,13 +19,17 @@ from harness.version import __version__
 
 STYLES = ("uPlot.min.css", "report.css", "site.css")
 
+_FIGURES = ("amount", "percent", "signed", "count", "duration", "label", "is_main")
+
 
 def environment(formats: Sequence[str]) -> Any:
     """Return the Jinja environment of the site; `formats` are the tables that lie beside it."""
     made = html_environment(report_assets_dir())
     made.globals.update(
-        {name: getattr(figures, name) for name in ("percent", "signed", "count", "duration", "label", "is_main")},
+        {name: getattr(figures, name) for name in _FIGURES},
         ordered=figures.ordered,
+        drop=transfer.drop,
+        transfers_words=transfer.TRANSFERS_WORDS,
         origin=_origin,
         whole=_whole,
         bar=_bar,

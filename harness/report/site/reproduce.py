@@ -19,14 +19,18 @@ def command(board: Board, row: Row, seeds: Sequence[int]) -> str:
     Weights that were given are named by hash: whoever has the file puts its path there.
     """
     spec = row.members[-1].result.spec
-    words = ["--dataset", board.dataset, "--features", board.features]
+    asked = board.asked
+    words = ["--dataset", asked.trained_on or board.dataset, "--features", board.features]
+    words += ["--test", board.dataset] if asked.trained_on else []
+    words += ["--open-vocabulary"] if asked.base else []
+    words += ["--causal"] if asked.reading else []
     if row.checkpoint:
         words = ["harness", "eval", f"CHECKPOINT-{row.checkpoint[:12]}", *words]
     else:
         words = ["harness", "run", "--methods", row.method, *words, "--seeds", ",".join(map(str, seeds))]
         words += ["--selection", row.selection]
         words += ["--preset", row.preset] if row.preset else []
-        for key, value in _changed(board.dataset, row).items():
+        for key, value in _changed(asked.trained_on or board.dataset, row).items():
             words += ["--set", f"{row.method}.{key}={json.dumps(value)}"]
     if row.text_tower and not row.text_tower.startswith(_SEEDED):
         words += ["--text-tower", row.text_tower]
