@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from harness.data.bank import Bank
+from harness.data.card import DatasetCard
 from harness.data.cards import card_names, find_card, open_bank
 from harness.data.verify import describe, verify
 from harness.errors import UserError

@@ -84,7 +84,7 @@ def test_one_training_is_tested_on_several_sets(harness: Call, tmp_path: Path) -
     found = document(stdout)
     runs = {(run["spec"]["trained_on"] or "-", run["dataset"], run["seed"]): run for run in found["runs"]}
     assert len(runs) == 3 * 5  # left and right at home, left to right and other, right to other
-    for (trained, tested, seed), run in runs.items():
+    for (trained, _, seed), run in runs.items():
         assert run["status"] == "ok"
         directory = Path(run["directory"])
         if trained == "-":
