@@ -11,10 +11,11 @@ from harness.boards.archive import plain
 from harness.boards.bundle import Entry, truth_hash
 from harness.boards.own import OwnTest, Unverifiable, own_test
 from harness.data.card import DatasetCard
-from harness.metrics.protocol import Evaluation, evaluate
+from harness.metrics.protocol import Evaluation
 from harness.records.result import RunResult
 from harness.records.spec import RunSpec
 from harness.records.truth import GroundTruth
+from harness.scoring.answers import answer
 
 Verdict = Literal["accepted", "rejected", "not verified"]
 # Sums in another order, on another machine.
@@ -61,7 +62,7 @@ def judge(entry: Entry, card: DatasetCard | None = None, roots: Sequence[Path] =
         elif entry.predictions.alignment != own.truth.alignment:
             reasons.append("its rows stand for other frames than snippets do here (alignment)")
         else:
-            found = evaluate(entry.predictions, own.truth)
+            found = answer(spec, entry.predictions, own.truth, card)
             metrics = found.metrics
             reasons += differences(entry.result, found, own.truth)
     verdict = "rejected" if reasons else "accepted"

@@ -12,10 +12,10 @@ from harness.data.bank import Bank, bank_path
 from harness.errors import UserError
 from harness.io.atomic import replacing
 from harness.io.digests import digest
-from harness.metrics.protocol import evaluate
 from harness.records.result import RunResult
 from harness.records.run_directory import open_run
 from harness.registry import one_method
+from harness.scoring.answers import answer
 from harness.tracking.format import read_run
 from harness.version import __version__
 
@@ -57,7 +57,8 @@ def pack(directories: Sequence[Path], path: Path) -> list[str]:
         runs[result.id] = Packed(truth=truth_hash(truth), files={name: digest(data[name]) for name in FILES})
         # Whatever a verifier would refuse is refused here.
         entry = parse_entry(result.id, data, runs[result.id], str(directory))
-        if wrong := differences(entry.result, evaluate(entry.predictions, truth), truth):
+        assert result.spec is not None
+        if wrong := differences(entry.result, answer(result.spec, entry.predictions, truth), truth):
             raise UserError(f"{directory}: {wrong[0]}; compute it again with `harness run --rerun`")
         entries |= {f"runs/{result.id}/{name}": data[name] for name in FILES}
     manifest = Manifest(format=FORMAT, harness=__version__, runs=dict(sorted(runs.items())))

@@ -25,7 +25,7 @@ from harness.plugin.method import Method
 from harness.printable import LINES, printable
 from harness.records.predictions import Predictions
 from harness.records.result import Cost, RunResult
-from harness.records.run_directory import open_run, write_run
+from harness.records.run_directory import write_run
 from harness.records.spec import RunSpec
 from harness.records.truth import GroundTruth
 from harness.registry import method_class
@@ -33,7 +33,7 @@ from harness.runs.computation import Judge, judge_by
 from harness.runs.method_side import CHECKPOINT, COMPUTED, HISTORY, PREDICTIONS, Computed, append_log
 from harness.runs.order import Order
 from harness.runs.provenance import provenance
-from harness.runs.scored import scored
+from harness.scoring.answers import answer
 
 Say = Callable[[str], None]
 
@@ -90,11 +90,6 @@ def conclude(order: Order, computed: Computed, grounds: Grounds, say: Say) -> Ru
         directory=str(order.directory),
         selected=computed.selected,
     )
-    if order.source is not None and order.spec.reading == "causal" and not order.spec.trained_on:
-        offline = open_run(order.source.directory).result.metrics.get(truth.primary)
-        if offline is not None and truth.primary in result.metrics:
-            loss = {"causal_loss": offline - result.metrics[truth.primary]}
-            result = result.model_copy(update={"metrics": result.metrics | loss})
     for caution in result.cautions:
         say(f"{order.run}: caution: {caution}")
     value = result.metrics.get(truth.primary)
@@ -122,7 +117,7 @@ def finished(
     Raises:
         UserError: the predictions are not of this test set.
     """
-    found, seconds = scored(spec, bank.card, predictions, truth), max(computed.predict_seconds, 1e-9)
+    found, seconds = answer(spec, predictions, truth, bank.card), max(computed.predict_seconds, 1e-9)
     return RunResult.of(
         spec,
         "ok",

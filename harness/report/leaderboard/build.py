@@ -16,6 +16,7 @@ from harness.records.result import RunResult
 from harness.records.truth import GroundTruth
 from harness.report.figures import ordered
 from harness.report.leaderboard.board import Board, Failure, Leaderboard, OpenPair, Row
+from harness.report.leaderboard.causal import with_losses
 from harness.report.leaderboard.questions import Question, questions
 from harness.report.leaderboard.ranking import ranks
 from harness.report.leaderboard.rows import Member, config_hash, oracle_gap, row_of, stability
@@ -81,6 +82,7 @@ def build_leaderboard(
         board = _board(key, siblings, groups[key], artifact, (notes or {}).get(key.dataset, ""), cache)
         rows = tuple(dataclasses.replace(row, stability=stability(row, spreads or {})) for row in board.rows)
         boards.append(dataclasses.replace(board, rows=rows))
+    boards = with_losses(boards, artifact, cache)
     failed = tuple(_failure(run.result) for run in failures)
     return Leaderboard(tuple(boards), failed, transfers(boards, artifact, cache))
 
