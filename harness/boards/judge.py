@@ -62,7 +62,10 @@ def judge(entry: Entry, card: DatasetCard | None = None, roots: Sequence[Path] =
         elif entry.predictions.alignment != own.truth.alignment:
             reasons.append("its rows stand for other frames than snippets do here (alignment)")
         else:
-            found = answer(spec, entry.predictions, own.truth, card)
+            try:
+                found = answer(spec, entry.predictions, own.truth, card)
+            except UserError as error:  # such as a data set of its training that is not known here
+                return Judgement(entry, "not verified", (*reasons, str(error)), own.truth, {}, False)
             metrics = found.metrics
             reasons += differences(entry.result, found, own.truth)
     verdict = "rejected" if reasons else "accepted"
