@@ -11,6 +11,7 @@ from harness.boards.archive import plain
 from harness.boards.bundle import Entry, truth_hash
 from harness.boards.own import OwnTest, Unverifiable, own_test
 from harness.data.card import DatasetCard
+from harness.errors import UserError
 from harness.metrics.protocol import Evaluation
 from harness.records.result import RunResult
 from harness.records.spec import RunSpec
