@@ -16,6 +16,7 @@ from harness.bench.subject import Subject
 from harness.bench.timing import Timing, timed
 from harness.check.process import peak_growth
 from harness.data.card import DatasetCard
+from harness.plugin import contract
 from harness.plugin.method import Size
 from harness.records.spec import Precision
 from harness.training.arithmetic import arithmetic
@@ -47,9 +48,10 @@ class BenchPlan:
 class Bench:
     """A method's figures. Throughput in video frames and snippets per second, latency in milliseconds.
 
-    `latency_ms` is that of a 10-second video, `long_latency_ms` that of a 10-minute one; `streaming_ms` the time for
-    one new snippet of a method whose score of a snippet depends on nothing else, None for others. `flops` are those
-    of a video of 256 snippets. `growth` maps snippets of a video to seconds, `exponent` is fitted to the longest
+    `latency_ms` is that of a 10-second video, `long_latency_ms` that of a 10-minute one. `streaming_ms` is the time
+    for the score of one new snippet of a running camera: of the snippet alone where no other changes its score, else
+    of what has been seen, the last window or 10 minutes (see `reading`: "online", "window" or "whole"). `flops` are
+    those of a video of 256 snippets. `growth` maps snippets of a video to seconds, `exponent` is fitted to the longest
     four. `full_training_hours` is extrapolated from single steps. `spread` is that of the batch-1 throughput.
     """
 
@@ -67,7 +69,8 @@ class Bench:
     best_frames_per_second: float
     latency_ms: dict[str, float]
     long_latency_ms: dict[str, float]
-    streaming_ms: float | None
+    reading: str
+    streaming_ms: float
     peak_memory_mb: float | None
     parameters: int
     trainable_parameters: int
@@ -129,7 +132,8 @@ def _measured(name: str, subject: Subject, plan: BenchPlan) -> Bench:
         best_frames_per_second=VIDEO * stride / best,
         latency_ms=_latency(subject, short, plan),
         long_latency_ms=_latency(subject, long, plan),
-        streaming_ms=_streaming(subject, plan),
+        reading=contract.reading(subject.method).kind,
+        streaming_ms=_streaming(subject, plan, long),
         peak_memory_mb=_memory(subject, long),
         parameters=size.total,
         trainable_parameters=size.trainable,
@@ -157,17 +161,21 @@ def _latency(subject: Subject, snippets: int, plan: BenchPlan) -> dict[str, floa
     return {f"p{share}": 1000 * timing.percentile(share / 100) for share in (50, 95, 99)}
 
 
-def _streaming(subject: Subject, plan: BenchPlan) -> float | None:
-    """Milliseconds for one more snippet, where a snippet's score is the same alone and within its video."""
-    if subject.window is not None:
-        return None
+def _streaming(subject: Subject, plan: BenchPlan, most: int) -> float:
+    """Milliseconds for the score of one more snippet, `most` snippets into a video."""
+    reading = contract.reading(subject.method)
+    needed = 1 if reading.online and _alone(subject) else reading.window or most
+    seen = subject.features(1, needed)
+    least = 50 if needed == 1 else 5
+    return 1000 * timed(lambda: subject.read(seen), plan.device, least=least, budget=plan.budget).median
+
+
+def _alone(subject: Subject) -> bool:
+    """Whether a snippet's score is the same alone and within its video."""
     video = subject.features(1, 16)
     whole = subject.read(video)[0]
     alone = torch.cat([subject.read(video[:, index : index + 1])[0] for index in range(16)])
-    if not torch.allclose(whole, alone, rtol=1e-5, atol=1e-6):
-        return None
-    snippet = video[:, :1]
-    return 1000 * timed(lambda: subject.read(snippet), plan.device, least=50, budget=plan.budget).median
+    return torch.allclose(whole, alone, rtol=1e-5, atol=1e-6)
 
 
 def _memory(subject: Subject, snippets: int) -> float | None:

@@ -44,8 +44,8 @@ def show(document: dict[str, Any], changes: Sequence[Change] | None) -> None:
     out.print(
         f"videos of 256 snippets of {first['dim']}-d features, preset {first['preset']}, {first['precision']}, "
         f"{first['threads']} threads on {where}; MB: beyond the method, for "
-        "10 minutes; snippet: one more, where no other changes its score; train: the whole schedule, extrapolated "
-        "from single steps",
+        "10 minutes; snippet: one more of a running camera, scored by what has been seen; train: the whole schedule, "
+        "extrapolated from single steps",
     )
     if changes is None:
         return
