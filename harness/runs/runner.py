@@ -13,7 +13,7 @@ from harness.errors import Unwritable
 from harness.io.atomic import check_room, tidy
 from harness.io.interrupts import without_interrupts
 from harness.records.result import RunResult
-from harness.records.run_directory import open_run
+from harness.records.run_directory import RECORD, open_run
 from harness.runs.claims import Claims
 from harness.runs.executors import Ended, Event, Executor, Moved, Said, Tell
 from harness.runs.matrix import Plan
@@ -99,6 +99,8 @@ def compute_orders(
     Raises:
         Unwritable: the output directory refused a write; what is finished stays.
     """
+    if orders and not any(order.fresh or not (order.directory / RECORD).exists() for order in orders):
+        return [_finished(order, display) for order in orders]  # for which no process has to start
     check_room(out)  # rather than after an hour of computing
     state = _State(deque(orders), {}, [], {})
     stop: list[str] = []
@@ -164,16 +166,22 @@ def _fill(state: _State, executor: Executor, claims: Claims, display: Display) -
         tidy(order.directory)
         # Looked at with the claim in hand: nobody can finish it meanwhile. What another command has just computed
         # is not computed again, even with --rerun.
-        if (order.directory / "run.json").exists() and (known or not order.fresh):
+        if (order.directory / RECORD).exists() and (known or not order.fresh):
             claims.release(order.run)
-            state.results[order.run] = stored(order)
-            if not known:
-                display.say(f"{order.run}: already finished, skipped (use --rerun to compute it again)")
-            display.ended(state.results[order.run])
+            state.results[order.run] = _finished(order, display, known)
             continue
         state.running[order.run] = order
         display.started(order)
         executor.submit(order)
+
+
+def _finished(order: Order, display: Display, known: bool = False) -> RunResult:
+    """Show and return the result of a finished run; one that is `known` was waited for."""
+    result = stored(order)
+    if not known:
+        display.say(f"{order.run}: already finished, skipped (use --rerun to compute it again)")
+    display.ended(result)
+    return result
 
 
 def stored(order: Order) -> RunResult:
