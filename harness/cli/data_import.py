@@ -66,7 +66,7 @@ def import_(
     the features are made first, by a protocol; they are a feature set of their own.
     """
     from harness.cli.listing import show_bank
-    from harness.console import print_json, progress, say
+    from harness.console import print_json, progress, say, tell
     from harness.data.cards import card_names, find_card
     from harness.data.extracted import with_extraction
     from harness.data.hf import import_exported, is_exported
@@ -118,6 +118,8 @@ def import_(
         print_json(describe(bank))
     else:
         show_bank(describe(bank))
+        where = f"--dataset {bank.card.name} --features {bank.features_name}"
+        tell(f"next: harness run --methods dsanet,baseline {where}")
 
 
 def _extracted(

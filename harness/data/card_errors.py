@@ -29,7 +29,8 @@ def explain(error: ValidationError, card: type[BaseModel]) -> str:
             hint = f", did you mean {near}?" if near else f"; known: {', '.join(known)}"
             parts.append(f"field {_dotted(loc)} is not known{hint}")
         elif each["type"] != "missing":
-            parts.append(f"field {_dotted(loc)}: {reason(each, ())}" if loc else reason(each, ()))
+            got = f", got {shortened(repr(each['input']))}" if each["type"] == "literal_error" else ""
+            parts.append(f"field {_dotted(loc)}: {reason(each, ())}{got}" if loc else reason(each, ()))
     return "; ".join(parts)
 
 

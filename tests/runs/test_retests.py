@@ -67,6 +67,7 @@ def sets(tmp_path: Path, harness: Call) -> dict[str, str]:
     for each in made:
         code, _, stderr = harness("data", "import", each.write_card(), "--root", str(each.root))
         assert code == 0, stderr
+        assert stderr.splitlines()[-1].endswith(f"--dataset {each.card.name} --features own")
     return {each.card.name: each.card.name for each in made}
 
 
