@@ -65,9 +65,9 @@ def sets(tmp_path: Path, harness: Call) -> dict[str, str]:
         tree(tmp_path / "o", "other", 3, ("Calm", "Flood")),
     ]
     for each in made:
-        code, _, stderr = harness("data", "import", each.write_card(), "--root", str(each.root))
+        code, stdout, stderr = harness("data", "import", each.write_card(), "--root", str(each.root))
         assert code == 0, stderr
-        assert stderr.splitlines()[-1].endswith(f"--dataset {each.card.name} --features own")
+        assert f"--dataset {each.card.name} --features own" in stdout + stderr
     return {each.card.name: each.card.name for each in made}
 
 
