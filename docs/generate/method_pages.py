@@ -12,6 +12,7 @@ from harness.data.cards import card_names, find_card
 from harness.parity.case import kind_of
 from harness.parity.record import fidelity, shipped_record
 from harness.plugin.method import Method, MethodCard, MethodConfig
+from harness.records.track import TRACKS
 from harness.registry import is_ours, method_cards, method_class
 from harness.report.figures import label, percent
 from harness.report.leaderboard.published import published
@@ -97,6 +98,7 @@ def _facts(cls: type[Method]) -> str:
     facts = {
         "Name": ", ".join(f"`{word}`" for word in (card.name, *card.aliases)),
         "Family": f"`{card.family}`, {_FAMILIES[card.family]}",
+        "Track": f"`{card.track}`: {TRACKS[card.track]}",
         "Paper": paper,
         "Official code": f"`{card.source}`" if card.source else "",
         "Training": _TRAINING[card.training],

@@ -114,7 +114,7 @@ def row_of(result: RunResult) -> Row:
 
 
 _COLUMNS = {
-    "methods": ("name", "aliases", "family", "title", "venue", "year", "arxiv", "needs_text", "feature_dims"),
+    "methods": ("name", "aliases", "family", "track", "title", "venue", "year", "arxiv", "needs_text", "feature_dims"),
     "datasets": ("name", "features", "dim", "classes", "train", "test", "status", "title"),
     "protocols": ("name", "how", "tower", "hash"),
     "runs": ("id", "dataset", "selection", "seed", "status", "frame_auc", "frame_ap"),
