@@ -133,7 +133,9 @@ def show(what: str, rows: list[Row]) -> None:
     columns = _COLUMNS[what]
     # Said where there is something to say.
     columns += ("partial",) if any(row.get("partial") for row in rows) else ()
-    table = Table(*columns)
+    table = Table()
+    for column in columns:  # a name is copied into a command
+        table.add_column(column, overflow="fold" if column in ("name", "id") else "ellipsis", no_wrap=column == "name")
     for row in rows:
         table.add_row(*(shortened(_text(row[column])) for column in columns))
     out.print(table)
