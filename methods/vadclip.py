@@ -140,9 +140,9 @@ class VadCLIP(Method):
 
     def __init__(self, config: VadCLIPConfig, task: Task) -> None:
         super().__init__(config, task)
-        c, dim = config, task.dim
+        c, dim = config, task.dim - task.audio_dim
         if task.text is None or task.text.dim != dim:
-            raise Unsupported(f"vadclip needs a text tower of the features' width, {dim}")
+            raise Unsupported(f"{self.card.name} needs a text tower of the pictures' width, {dim}")
         self.text = task.text
         around = (c.prompt_prefix, c.prompt_postfix) if c.learned_prompts else (0, 0)
         self.prompts = ClassPrompts(self.text, task.prompts, *around)
@@ -153,8 +153,11 @@ class VadCLIP(Method):
 
     def forward(self, features: Tensor, lengths: Tensor) -> TwoBranch:
         """Return texts, visual features and both branches' logits of windows `[B, T, D]`."""
-        text = self.prompts(self.text)
-        visual, logits1 = self.encoder(features, lengths)
+        return self.branches(self.encoder.encode(features, lengths))
+
+    def branches(self, visual: Tensor) -> TwoBranch:
+        """Return what both branches make of visual features `[B, T, D]`."""
+        text, logits1 = self.prompts(self.text), self.encoder.classify(visual)
         return TwoBranch(text, visual, logits1, self.align(visual, logits1, text))
 
     def training_loss(self, batch: Batch) -> dict[str, Tensor]:

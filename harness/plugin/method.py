@@ -115,12 +115,13 @@ class Looks:
     """After which steps (from 1) the official code evaluates: first, first + every, ...
 
     Steps count from the start of each epoch, or of the `training`. `every` None, or an epoch (training) shorter than
-    `first`, means once at the end of each epoch.
+    `first`, means once at the end of each epoch. In the first `skip` epochs it does not evaluate.
     """
 
     every: int | None = None
     first: int = 0
     over: Literal["epoch", "training"] = "epoch"
+    skip: int = 0
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,8 @@ class TrainingPlan:
 class Schedule:
     """One optimizer with its learning-rate schedule, stepped per step or per epoch (after the optimizer).
 
+    Schedules that go by epochs are stepped in order, before the weights of an epoch's end are looked at: one may also
+    change weights once per epoch.
     `clip_norm` bounds the L2 norm of all gradients of the optimizer before each step.
     """
 
@@ -229,6 +232,11 @@ class Method(nn.Module):
     def _lacks(self, function: str) -> NotImplementedError:
         asked = f"training={self.card.training!r} on its card asks for"
         return NotImplementedError(f"{self.card.name} has no {function}(), which {asked}")
+
+    @classmethod
+    def official_audio_dim(cls, state: Mapping[str, Tensor]) -> int:
+        """Return how many of the D channels that an official checkpoint reads are of the sound."""
+        return 0
 
     @classmethod
     def official_sizes(cls, state: Mapping[str, Tensor]) -> tuple[int, dict[str, Any]]:

@@ -69,6 +69,9 @@ def train(
                 overall = epoch * plan.steps_per_epoch + step
                 terms = backward(method, schedules, _to(batch, device), overall)
                 update(schedules, warmth=min(overall / (method.config.warmup_steps + 1), 1.0))
+                if step == plan.steps_per_epoch:  # what a schedule does at an epoch's end belongs to the epoch
+                    rates = [group["lr"] for schedule in schedules for group in schedule.optimizer.param_groups[:1]]
+                    end_epoch(schedules)
                 for name, value in terms.items():
                     sums[name] = sums.get(name, 0.0) + float(value)
                 seconds += time.perf_counter() - start
@@ -76,7 +79,6 @@ def train(
                 selector.after_step(method, epoch, step, plan.steps_per_epoch, total, average.shown)
                 progress(overall, total)
                 start = time.perf_counter()
-            rates = [group["lr"] for schedule in schedules for group in schedule.optimizer.param_groups[:1]]
             means = {name: value / plan.steps_per_epoch for name, value in sums.items()}
             records.append(
                 {
@@ -88,7 +90,6 @@ def train(
                     "seconds": seconds,
                 }
             )
-            end_epoch(schedules)
             selector.after_epoch(method)
             if checkpoint is not None and time.perf_counter() - saved >= SAVE_SHARE * save_seconds:
                 start = time.perf_counter()

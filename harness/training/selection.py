@@ -49,7 +49,7 @@ class Selector:
 
         `shown` gives the method the weights to look at meanwhile, where these are not those of the last step.
         """
-        if self._evaluate is None:
+        if self._evaluate is None or epoch < self._looks.skip:
             return
         every, first = self._looks.every, self._looks.first
         overall = epoch * steps + step

@@ -132,10 +132,17 @@ class VideoEncoder(nn.Module):
 
         T is at most the length that the encoder was built for.
         """
+        visual = self.encode(features, lengths)
+        return visual, self.classify(visual)
+
+    def encode(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Return visual features V `[B, T, D]`."""
         visual = self._attended(features + self.positions[: features.shape[1]], lengths)
-        if self.join is not None:
-            visual = self.join(self._graphs(visual, lengths))
-        return visual, self.mlp.residual_logits(self.classifier, visual)
+        return visual if self.join is None else self.join(self._graphs(visual, lengths))
+
+    def classify(self, visual: Tensor) -> Tensor:
+        """Return binary logits `[B, T]` of visual features `[B, T, D]`."""
+        return self.mlp.residual_logits(self.classifier, visual)
 
     def _attended(self, z: Tensor, lengths: Tensor) -> Tensor:
         """What the blocks make of snippets with their positions, `[B, T, D]`.
