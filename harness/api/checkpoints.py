@@ -89,7 +89,7 @@ def load_checkpoint(
         raise UserError(f"{file}: no {RECORD} beside it says its data set; give dataset=")
     card = find_card(dataset)
     loaded, header = load_method([file], card, file.name, _warn, method=method, settings={}, text_tower=text_tower)
-    _, spec = card.feature_set(fitting_features(card, features, header.dim, file.name))
+    _, spec = card.feature_set(fitting_features(card, features, header.dim, file.name, header.audio_dim))
     return Model(loaded.to(available(device)), card, spec.scale, device)
 
 

@@ -31,10 +31,14 @@ FITTED = 4
 
 @dataclass(frozen=True)
 class BenchPlan:
-    """What is measured. `budget` bounds the seconds of one measurement of a method; there are about twenty."""
+    """What is measured. `budget` bounds the seconds of one measurement of a method; there are about twenty.
+
+    The last `audio_dim` of the `dim` channels are of the sound.
+    """
 
     card: DatasetCard
     dim: int
+    audio_dim: int = 0
     preset: str = "paper"
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     text_tower: str | None = None
@@ -93,9 +97,8 @@ def bench_method(name: str, plan: BenchPlan) -> Bench:
         Unsupported: it cannot run on the features.
         UserError: a setting is wrong.
     """
-    subject = Subject(
-        name, plan.card, plan.dim, plan.preset, plan.overrides.get(name, {}), plan.text_tower, plan.device
-    )
+    overrides = plan.overrides.get(name, {})
+    subject = Subject(name, plan.card, plan.dim, plan.preset, overrides, plan.text_tower, plan.device, plan.audio_dim)
     if subject.method.card.training == "closed-form":
         subject.fit()
     with arithmetic(subject.method, plan.device, plan.precision):

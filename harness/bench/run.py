@@ -98,6 +98,7 @@ def _answer(asked: dict[str, Any]) -> dict[str, Any]:
     plan = BenchPlan(
         card=card,
         dim=spec.dim,
+        audio_dim=spec.audio_dim,
         **{
             key: asked[key]
             for key in ("preset", "overrides", "text_tower", "device", "precision", "budget", "training")

@@ -40,6 +40,7 @@ class Subject:
         overrides: Mapping[str, Any],
         text_tower: str | None,
         device: str,
+        audio_dim: int = 0,
     ) -> None:
         """Raises UserError for a wrong setting or preset, Unsupported where the method cannot run on the features."""
         cls = method_class(name)
@@ -47,7 +48,7 @@ class Subject:
         with setting_errors(cls, "--set", overrides):
             config = cls.configure(card.settings_family, preset, overrides)
         tower = load_text_tower(text_tower) if cls.card.needs_text else None
-        task = Task(card.name, card.class_names, card.prompts, dim, tower)
+        task = Task(card.name, card.class_names, card.prompts, dim, tower, audio_dim)
         cls.check(task)
         self.card, self.device, self.dim = card, device, dim
         self.tower = tower.name if tower else ""

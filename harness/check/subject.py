@@ -75,8 +75,9 @@ class Subject:
         return load_text_tower(self.options.text_tower) if self.cls.card.needs_text else None
 
     def task(self, width: int) -> Task:
-        """Three classes on features of this width."""
-        return Task(NAME, ("Normal", "Fire", "Fall"), ("normal", "fire", "a person falling"), width, self._tower)
+        """Three classes on features of this width, half of it the sound where the method works with that."""
+        sound = width // 2 if self.cls.card.track == "audio-visual" else 0
+        return Task(NAME, ("Normal", "Fire", "Fall"), ("normal", "fire", "a person falling"), width, self._tower, sound)
 
     def _runs_on(self, width: int) -> bool:
         try:

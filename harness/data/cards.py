@@ -72,7 +72,7 @@ def open_bank(card: DatasetCard, features: str | None) -> Bank:
     if spec.generated:
         from harness.data.synthetic import generate
 
-        return generate(card)
+        return generate(card, name)
     path = bank_path(card.base_name, name)
     there = (path / "bank.json").exists()
     if there:

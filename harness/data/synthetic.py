@@ -5,6 +5,7 @@ and drifts there; normal videos have unusual but harmless moments; an event take
 its class's direction (from the seeded text tower, mixed with that of similar classes) with a salience, length and ramp
 of its own. What the methods look for is there and can be learned in a minute: few normal modes, events apart from
 them, texts that fit. A set so hard that a short training ends anywhere would show rounding instead of the pipeline.
+A feature set with sound has the same pictures, and behind them what is heard (`harness.data.synthetic_sound`).
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from numpy.typing import NDArray
 from harness.data.bank import FORMAT, Bank, Item, bank_path
 from harness.data.bank_writer import BankWriter
 from harness.data.card import DatasetCard
+from harness.data.synthetic_sound import Sound
 from harness.io.atomic import replacing_directory
-from harness.io.digests import file_digest
+from harness.io.digests import digest, file_digest
 from harness.records.truth import Event, GroundTruth, VideoTruth
 from harness.text.loading import load_text_tower
 
@@ -41,21 +43,27 @@ NORMAL = {"train": 80, "test": 40}
 Array = NDArray[np.float64]
 
 
-def generate(card: DatasetCard) -> Bank:
-    """Return the bank of the generated set, writing it first unless it is there, of this card and of this code."""
-    name, spec = card.feature_set(None)
+def generate(card: DatasetCard, name: str) -> Bank:
+    """Return the bank of a generated feature set, writing it first unless it is there, of this card and this code."""
+    spec = card.features[name]
     path = bank_path(card.name, name)
-    origin = f"synthetic, seed {SEED}, {spec.dim}-d, generator {file_digest(Path(__file__))[:8]}"
+    here = Path(__file__)
+    code = digest(*(file_digest(file) for file in (here, here.with_name("synthetic_sound.py"))))
+    origin = f"synthetic, seed {SEED}, {spec.dim}-d, generator {code[:8]}"
     again = f"remove the directory {path}, and the next command makes the set again"
     if (path / "bank.json").exists():
         bank = Bank(path, again=again)
-        if (bank.info["card_hash"], bank.info["origin"], bank.info["format"]) == (card.digest, origin, FORMAT):
+        if (bank.info["card_hash"], bank.info["origin"], bank.info["format"]) == (card.digest_of(name), origin, FORMAT):
             return bank
     truth: dict[str, VideoTruth] = {}
     with replacing_directory(path) as directory, BankWriter(directory, card, name) as writer:
         world = _World(card)  # after the directory, which may be one that cannot be
+        sound = Sound(len(card.classes), spec.audio_dim, SEED) if spec.audio_dim else None
         for split in ("train", "test"):
             for video, labels, features, frames, events in world.videos(split):
+                if sound is not None:
+                    rows = sound.rows(video, len(features), events, card.alignment.stride)
+                    features = np.concatenate([features, rows], axis=1)
                 writer.add(split, Item(video, 0, len(features), labels if split == "train" else ()), features)
                 if split == "test":
                     truth[video] = VideoTruth(frames, labels, events)

@@ -106,5 +106,5 @@ def load_scorer(
     loaded, header = load_method([file], card, label, say, method=method, settings={}, text_tower=text_tower)
     scale = 1.0
     if header.extraction is None:
-        scale = card.features[fitting_features(card, features, header.dim, label)].scale
+        scale = card.features[fitting_features(card, features, header.dim, label, header.audio_dim)].scale
     return Scorer(loaded.to(device), header, card, scale, device, label, run)

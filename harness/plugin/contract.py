@@ -176,6 +176,18 @@ def official_sizes(cls: type[Method], state: Mapping[str, Tensor]) -> tuple[int,
     return found
 
 
+def official_audio_dim(cls: type[Method], state: Mapping[str, Tensor]) -> int:
+    """Return how many channels of an official checkpoint's features are of the sound.
+
+    Raises:
+        BrokenMethod: it is no number; what the method itself raises passes.
+    """
+    found: Any = cls.official_audio_dim(state)
+    if not isinstance(found, int):
+        raise _wrong(cls, "official_audio_dim", "a number of channels", found)
+    return found
+
+
 def official_state(method: Method, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return entries of an official checkpoint under our names; raises BrokenMethod if it is no dict."""
     found: Any = method.official_state(state)

@@ -195,7 +195,6 @@ class Method(nn.Module):
         if cls.card.track == "audio-visual" and not task.audio_dim:
             raise Unsupported(
                 f"{cls.card.name} needs features of sound beside those of pictures; {task.dataset} is run without them"
-                " (--features chooses the feature set, `harness list datasets` shows them)"
             )
 
     def sampling(self) -> Sampling:

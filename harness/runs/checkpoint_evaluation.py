@@ -64,7 +64,7 @@ def evaluate_checkpoint(request: EvaluationRequest, say: Say, progress: Progress
     method, header = load_method(
         paths, card, label, say, method=request.method, settings=request.overrides, text_tower=request.text_tower
     )
-    bank = open_bank(card, fitting_features(card, request.features, header.dim, label))
+    bank = open_bank(card, fitting_features(card, request.features, header.dim, label, header.audio_dim))
     made = bank.card.features[bank.features_name].extraction
     check_recipe(header, made, label, f"{card.name}/{bank.features_name}")
     settle(torch.get_num_threads())

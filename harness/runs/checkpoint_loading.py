@@ -81,25 +81,34 @@ def load_method(
             config = cls.Config(**{**header.config, **_settings(settings, header.method)})
         tower = load_text_tower(text_tower) if cls.card.needs_text else None
         with blamed(f"method {header.method}"):
-            loaded = build_for_weights(cls, config, Task(card.name, card.class_names, card.prompts, header.dim, tower))
+            task = Task(card.name, card.class_names, card.prompts, header.dim, tower, header.audio_dim)
+            loaded = build_for_weights(cls, config, task)
         load(loaded, read_weights(paths[0]), label)
     _check_tower(loaded, header, text_tower, label, say)
     return loaded, header
 
 
-def fitting_features(card: DatasetCard, wanted: str | None, dim: int, label: str) -> str:
+def fitting_features(card: DatasetCard, wanted: str | None, dim: int, label: str, audio_dim: int = 0) -> str:
     """Return the feature set that was asked for, else the only one of the right width, else the card's first.
 
     Raises:
-        UserError: it has another width than `dim`, which the weights are made for.
+        UserError: it has another width than `dim`, which the weights are made for, or not `audio_dim` of it are of the
+            sound; weights that know of none (0) take both for one.
     """
-    fits = [name for name, features in card.features.items() if features.dim == dim]
+    fits = [
+        name for name, features in card.features.items() if features.dim == dim and audio_dim in (0, features.audio_dim)
+    ]
     name, features = card.feature_set(wanted or (fits[0] if len(fits) == 1 else None))
-    if features.dim != dim:
+    if name not in fits:
         where = card.name if len(card.features) == 1 else f"{card.name}/{name}"
         hint = f"; --features {' or '.join(fits)} would fit" if fits else ""
-        raise UserError(f"{label} is made for {dim}-d features; {where} has {features.dim}-d{hint}")
+        needed, there = _width(dim, audio_dim), _width(features.dim, features.audio_dim if audio_dim else 0)
+        raise UserError(f"{label} is made for {needed} features; {where} has {there}{hint}")
     return name
+
+
+def _width(dim: int, audio_dim: int) -> str:
+    return f"{dim}-d" + (f" ({audio_dim} of the sound)" if audio_dim else "")
 
 
 def check_recipe(header: Header, made: Recipe | None, label: str, where: str, anyway: str = "") -> None:

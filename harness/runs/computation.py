@@ -114,9 +114,13 @@ def settle(threads: int, compiled: bool = False) -> None:
 
 def task_of(bank: Bank, text: TextTower | None) -> Task:
     """Return what a method may know about a bank's data set."""
-    card = bank.card
-    features = card.features[bank.features_name]
-    return Task(card.name, card.class_names, card.prompts, features.dim, text, features.audio_dim)
+    return task_on(bank.card, bank.features_name, text)
+
+
+def task_on(card: DatasetCard, features: str, text: TextTower | None) -> Task:
+    """Return what a method may know about a data set with one of its feature sets."""
+    spec = card.features[features]
+    return Task(card.name, card.class_names, card.prompts, spec.dim, text, spec.audio_dim)
 
 
 def build_method(trial: Trial) -> Method:

@@ -24,10 +24,11 @@ from harness.printable import shortened
 from harness.records.request import Matrix
 from harness.records.result import RunResult
 from harness.registry import broken_methods, check_preset, method_class, resolve, setting_errors
-from harness.runs.computation import task_of
+from harness.runs.computation import task_on
 from harness.runs.method_side import spec_of
 from harness.runs.order import Order, planned_tower
 from harness.runs.retests import matching_bank, retests
+from harness.text.tower import TextTower
 
 # A seed is part of the name of a run's directory.
 LAST_SEED = 2**63 - 1
@@ -134,7 +135,7 @@ def plan(matrix: Matrix, out: Path, threads: int, fresh: bool = False) -> Plan:
                         text = planned_tower(matrix.text_tower) if cls.card.needs_text else None
                         configs = list(_configs(cls, card, preset, settings, name, matrix.ablations))
                         _check_trainable(cls, dataset)
-                        contract.check(cls, task_of(bank, text))
+                        _check_fits(cls, bank, text)
                 except (Unsupported, BrokenMethod) as error:
                     if not by_itself:  # a group takes the members that fit
                         left_out[f"left out: {error}"] = None
@@ -245,6 +246,22 @@ def _configure(
     check_preset(cls, preset, card.preset)
     with setting_errors(cls, "--set", chosen):
         return contract.configure(cls, card.settings_family, preset, {**off, **chosen})
+
+
+def _check_fits(cls: type[Method], bank: Bank, text: TextTower | None) -> None:
+    """Raise Unsupported, naming the feature sets of the card that would do, if a method cannot run on a bank."""
+    if error := _misfit(cls, bank.card, bank.features_name, text):
+        fits = [name for name in bank.card.features if _misfit(cls, bank.card, name, text) is None]
+        hint = f"; --features {' or '.join(fits)} would fit" if fits else ""
+        raise Unsupported(f"{error}{hint}") from error
+
+
+def _misfit(cls: type[Method], card: DatasetCard, features: str, text: TextTower | None) -> Unsupported | None:
+    try:
+        contract.check(cls, task_on(card, features, text))
+    except Unsupported as error:
+        return error
+    return None
 
 
 def _check_trainable(cls: type[Method], dataset: str) -> None:

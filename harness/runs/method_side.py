@@ -123,6 +123,7 @@ def execute_job(job: Job, judge: Judge, fresh: bool, progress: Tick) -> Computed
         method=spec.method,
         config=spec.config,
         dim=job.task.dim,
+        audio_dim=job.task.audio_dim,
         text_tower=spec.text_tower,
         run=spec.run_id,
         extraction=job.bank.card.features[job.bank.features_name].extraction,

@@ -25,9 +25,9 @@ _AGAIN = "write it again (harness run --rerun, harness convert) or copy it again
 class Header(BaseModel):
     """What a checkpoint says of itself: what is needed to build its method again, and where the weights come from.
 
-    `run` is the id of the run that wrote it. `extraction` says how the features of its training were made, where they
-    were extracted here. Converted weights name the official files and their SHA-256 instead.
-    `digest` is the hash of all the rest and of the tensors, "" in files of earlier versions.
+    The last `audio_dim` of the `dim` channels that it reads are of the sound. `run` is the id of the run that wrote it.
+    `extraction` says how the features of its training were made, where they were extracted here. Converted
+    weights name the official files and their SHA-256 instead. `digest` is the hash of all the rest and of the tensors, "" in files of earlier versions.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -35,6 +35,7 @@ class Header(BaseModel):
     method: str
     config: dict[str, Any]
     dim: int
+    audio_dim: int = 0
     text_tower: str = ""
     run: str = ""
     extraction: Recipe | None = None

@@ -13,7 +13,7 @@ from torch import Tensor
 from harness.data.card import DatasetCard
 from harness.errors import HarnessError, Unsupported, UserError
 from harness.io.digests import file_digest
-from harness.plugin.contract import blamed, official_sizes, official_state
+from harness.plugin.contract import blamed, official_audio_dim, official_sizes, official_state
 from harness.plugin.method import Method, Task
 from harness.registry import method_class, setting_errors
 from harness.text.loading import load_text_tower
@@ -53,13 +53,14 @@ def convert(
     cls = method_class(name)
     label = ", ".join(path.name for path in paths)
     state = _merged(cls, paths)
-    dim, sizes = _sizes(cls, state, label)
+    dim, audio_dim, sizes = _sizes(cls, state, label)
     with blamed(f"method {name}"), setting_errors(cls, "--set"):
         config = cls.configure(card.settings_family if card else "", "paper", {**sizes, **settings})
     classes, prompts = (card.class_names, card.prompts) if card else (("normal", "abnormal"),) * 2
     tower = load_text_tower(text_tower) if cls.card.needs_text else None
     with blamed(f"method {name}"):
-        method = build_for_weights(cls, config, Task(card.name if card else label, classes, prompts, dim, tower))
+        task = Task(card.name if card else label, classes, prompts, dim, tower, audio_dim)
+        method = build_for_weights(cls, config, task)
 
     own = method.saved_state()
     found: dict[str, Tensor] = {}
@@ -84,6 +85,7 @@ def convert(
         method=name,
         config=config.model_dump(mode="json"),
         dim=dim,
+        audio_dim=audio_dim,
         file=tuple(path.name for path in paths),
         source=tuple(file_digest(path) for path in paths),
     )
@@ -109,10 +111,12 @@ def _merged(cls: type[Method], paths: Sequence[Path]) -> dict[str, Tensor]:
     return merged
 
 
-def _sizes(cls: type[Method], state: Mapping[str, Tensor], label: str) -> tuple[int, dict[str, Any]]:
+def _sizes(cls: type[Method], state: Mapping[str, Tensor], label: str) -> tuple[int, int, dict[str, Any]]:
+    """Width of the features, how much of it is of the sound, and settings."""
     try:
         with blamed(f"method {cls.card.name}", but=(HarnessError, LookupError, ValueError, TypeError)):
-            return official_sizes(cls, state)
+            dim, sizes = official_sizes(cls, state)
+            return dim, official_audio_dim(cls, state), sizes
     except HarnessError:
         raise
     except KeyError as error:

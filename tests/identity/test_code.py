@@ -23,6 +23,7 @@ HARNESS = {
     *("metrics.alarms", "metrics.frame", "metrics.protocol", "metrics.segments"),
 }
 METHODS = {
+    *("avadclip", "avadclip_student", "cross_block", "macilsd", "stream_contrast"),
     *("__init__", "adam", "anomalyclip", "bnwvad", "clip_zeroshot", "cliptsa", "deepmil", "desc", "dsanet"),
     *("feature_norm", "hlnet", "linear_probe", "mgfn", "pel4vad", "random_scores", "rtfm", "stable_adamw", "urdmu"),
     *("vadclip", "layers.__init__", "layers.axial", "layers.clip", "layers.convolution", "layers.dropout"),

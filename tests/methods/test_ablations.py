@@ -19,13 +19,14 @@ def _trained(cls: type[Method], part: str) -> tuple[dict[str, torch.Tensor], int
     """Loss terms of one step without `part` and the number of parameters, under the `fast` preset."""
     settings = cls.ablations[part] if part else {}
     text = load_text_tower(None) if cls.card.needs_text else None
-    task = Task("d", ("Normal", "Fire", "Fight"), ("normal", "fire", "fight"), 512, text)
+    sound = 512 if cls.card.track == "audio-visual" else 0
+    task = Task("d", ("Normal", "Fire", "Fight"), ("normal", "fire", "fight"), 512 + sound, text, sound)
     torch.manual_seed(0)
     method = cls(cls.configure("", "fast", settings), task)
     length = method.sampling().length
     labels = torch.eye(3)[[0, 0, 1, 2]]
     # Videos of different scales: what is selected over the batch then differs from what is selected in each video.
-    features = torch.randn(4, length, 512) * torch.tensor([1.0, 1.0, 0.3, 3.0])[:, None, None]
+    features = torch.randn(4, length, task.dim) * torch.tensor([1.0, 1.0, 0.3, 3.0])[:, None, None]
     batch = Batch(features, torch.full((4,), length), labels, normal=2)
     videos = zip(batch.features, labels, strict=True)
     method.prepare(TrainingVideo(features, label) for features, label in videos)

@@ -25,7 +25,7 @@ BESIDE = Path(__file__).parents[3] / "shared"
 def _given() -> list[Path]:
     """Official cases beside the repository whose method has an adapter."""
     known = {entry.name for entry in entry_points(group="harness.parity")}
-    folders = ("parity", "parity-train", "extraction")
+    folders = ("parity", "parity-train", "parity-next", "extraction")
     cases = [path.parent for folder in folders for path in sorted((BESIDE / folder).glob("*/case.json"))]
     return [path for path in cases if json.loads((path / "case.json").read_text())["method"] in known]
 

@@ -121,7 +121,7 @@ def test_shipped_record_holds_every_official_case(shared: Path) -> None:
     known = {name for entry in record.values() for name in entry["cases"]}
     official = {
         path.parent.name
-        for folder in ("parity", "parity-train")
+        for folder in ("parity", "parity-train", "parity-next")
         for path in (shared / folder).glob("*/case.json")
         if read_json(path)["method"] in record
     }
