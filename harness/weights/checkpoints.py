@@ -26,8 +26,9 @@ class Header(BaseModel):
     """What a checkpoint says of itself: what is needed to build its method again, and where the weights come from.
 
     The last `audio_dim` of the `dim` channels that it reads are of the sound. `run` is the id of the run that wrote it.
-    `extraction` says how the features of its training were made, where they were extracted here. Converted
-    weights name the official files and their SHA-256 instead. `digest` is the hash of all the rest and of the tensors, "" in files of earlier versions.
+    `extraction` says how the features of its training were made, where they were extracted here. Converted weights name
+    the official files and their SHA-256 instead. `digest` is the hash of all the rest and of the tensors, "" in files
+    of earlier versions.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)

@@ -17,6 +17,7 @@ from harness import registry
 from harness.data.bank import Bank, Item, bank_path
 from harness.data.bank_writer import BankWriter
 from harness.data.card import DatasetCard
+from harness.data.cards import find_card
 from harness.errors import UserError
 from harness.io.atomic import read_json, replacing_directory
 from harness.methods.deepmil import DeepMIL
@@ -234,6 +235,16 @@ def test_the_feature_set_of_the_right_width_is_taken(tmp_path: Path) -> None:
             fitting_features(card, wanted, 24, "x")
     with pytest.raises(UserError, match=r"x is made for 7-d features; small/clip has 8-d$"):
         fitting_features(card, None, 7, "x")
+
+
+def test_weights_that_hear_take_a_set_with_as_much_sound() -> None:
+    card = find_card("xd-violence")
+    assert fitting_features(card, None, 1152, "x", 128) == fitting_features(card, None, 1152, "x") == "i3d-vggish"
+    wrong = (
+        r"x is made for 1152-d \(64 of the sound\) features; xd-violence/i3d-vggish has 1152-d \(128 of the sound\)$"
+    )
+    with pytest.raises(UserError, match=wrong):
+        fitting_features(card, "i3d-vggish", 1152, "x", 64)
 
 
 def test_another_text_tower_is_said(harness: Call, tmp_path: Path) -> None:

@@ -272,6 +272,30 @@ def test_looks_can_count_from_the_start_of_the_training() -> None:
     assert [look["step"] for look in selector.history] == [4, 6, 8]
 
 
+def test_the_first_epochs_may_be_left_out_of_looks() -> None:
+    method, batches = _new()
+    selector = Selector("oracle", Looks(every=2, first=1, skip=2), lambda model: 0.5, "test")
+    train(method, batches, selector)
+    assert [look["step"] for look in selector.history] == [7, 9]
+
+
+def test_a_look_at_an_epochs_end_sees_what_a_schedule_did_to_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    method, batches = _new()
+
+    class Counting(torch.optim.lr_scheduler.StepLR):
+        @torch.no_grad()
+        def step(self, epoch: int | None = None) -> None:
+            super().step()
+            method.score.bias.fill_(self.last_epoch)
+
+    optimizer = torch.optim.SGD(method.parameters(), lr=0.5)
+    monkeypatch.setattr(method, "schedules", lambda plan: [Schedule(optimizer, Counting(optimizer, 1, 0.5))])
+    looks = Selector("oracle", Looks(), lambda model: model.score.bias.item(), "test")
+    records = train(method, batches, looks)
+    assert [look["value"] for look in looks.history] == [1, 2, 3]
+    assert [record["lr"] for record in records] == [[0.5], [0.25], [0.125]]
+
+
 def test_gradients_are_clipped_to_the_norm_that_the_schedule_names(monkeypatch: pytest.MonkeyPatch) -> None:
     method, batches = _new(epochs=1)
     norms: list[float] = []
