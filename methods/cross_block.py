@@ -38,9 +38,10 @@ class CrossBlock(nn.Module):
         query, key, value = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in parts)
         if self.training and self.share:
             weights = (query @ key.transpose(2, 3) / query.shape[3] ** 0.5).softmax(dim=3)
-            return (self._drop(weights) @ value).transpose(1, 2).flatten(2)
-        mask = None if seen is None else seen[:, None, None, :]
-        return F.scaled_dot_product_attention(query, key, value, mask).transpose(1, 2).flatten(2)
+            mixed: Tensor = self._drop(weights) @ value
+        else:
+            mixed = F.scaled_dot_product_attention(query, key, value, None if seen is None else seen[:, None, None, :])
+        return mixed.transpose(1, 2).flatten(2)
 
     def _drop(self, x: Tensor) -> Tensor:
         return dropout(x, self.share, self.training)

@@ -165,9 +165,10 @@ class MACILSD(Method):
         seen = valid_mask(lengths, features.shape[1]) if masked else None
         sound_dim = self.task.audio_dim
         pictures, sound = features.split([features.shape[2] - sound_dim, sound_dim], dim=2)
-        streams = self.both.streams(pictures, sound, seen)
-        logits = [self.both.classifier(stream).squeeze(2) for stream in streams]
-        return Forward(*streams, *logits, None if self.alone is None else self.alone(pictures, seen))
+        seeing, hearing = self.both.streams(pictures, sound, seen)
+        seen_logits, heard_logits = (self.both.classifier(stream).squeeze(2) for stream in (seeing, hearing))
+        alone = None if self.alone is None else self.alone(pictures, seen)
+        return Forward(seeing, hearing, seen_logits, heard_logits, alone)
 
     def training_loss(self, batch: Batch) -> dict[str, Tensor]:
         """Named terms of the total, of the batch cut to its longest video."""

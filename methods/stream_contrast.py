@@ -37,14 +37,15 @@ class Stream:
 def contrast(
     streams: Mapping[str, Stream], lengths: Tensor, abnormal: Tensor, divisor: int, temperature: float
 ) -> dict[tuple[str, str], Tensor]:
-    """Return the terms by query stream and by `NEGATIVES`.
+    """Return the terms by query stream, one of two, and by `NEGATIVES`.
 
     The mean of an abnormal video's k = length // divisor + 1 highest rows is drawn to that of its other stream, away
     from rows of the other stream. A video weighs as much as it has such rows. All terms are 0 where the videos are all
     normal or all `abnormal` `[B]`.
     """
     counts = lengths // divisor + 1
-    chosen = valid_mask(counts, int(streams[next(iter(streams))].scores.shape[1]) // divisor + 1)
+    length = next(iter(streams.values())).scores.shape[1]
+    chosen = valid_mask(counts, length // divisor + 1)
     weights = counts * (abnormal & ~abnormal.all())
     among = {"background": chosen.flatten(), "normal": (chosen & ~abnormal[:, None]).flatten()}
     events: dict[str, Tensor] = {}
@@ -56,7 +57,8 @@ def contrast(
             F.normalize(rows.flatten(0, 1), dim=1) for rows in (low, high)
         )
     terms = {}
-    for name, other in zip(streams, reversed(streams), strict=True):
+    one, two = streams
+    for name, other in ((one, two), (two, one)):
         near = (events[name] * events[other]).sum(dim=1) / temperature
         for negatives in NEGATIVES:
             far = (events[name] @ others[other, negatives].T / temperature).masked_fill(~among[negatives], -torch.inf)

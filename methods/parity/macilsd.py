@@ -47,7 +47,8 @@ def _test(model: MACILSD, case: Case, video: int) -> Forward:
     """All crops of a test video, each with the video's sound."""
     pictures, sound = (torch.from_numpy(case.draw(f"{name}{video}")) for name in ("video", "audio"))
     crops = torch.cat([pictures, sound.expand(len(pictures), -1, -1)], dim=2)
-    return model.eval()(crops, whole(crops), masked=True)
+    out: Forward = model.eval()(crops, whole(crops), masked=True)
+    return out
 
 
 def _score(logits: Tensor | None) -> Tensor:
