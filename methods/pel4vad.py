@@ -27,7 +27,7 @@ from .layers.clip import renamed
 from .layers.convolution import TimeConv
 from .layers.dropout import dropout
 from .layers.graphs import by_rows
-from .layers.time import topk_mean, valid_mask
+from .layers.time import bag_mean, unit_roots, valid_mask
 
 
 class PEL4VADConfig(MethodConfig):
@@ -97,10 +97,7 @@ class ContextAttention(nn.Module):
 
         mixed = by_rows(rows, *x.shape[:2])
         if self.config.time_norm:
-            # Of the signed roots, whose slope at 0 is infinite: the gradient of an exact 0 is 0 instead.
-            nonzero = mixed != 0
-            root = torch.where(nonzero, mixed, torch.ones_like(mixed)).abs().sqrt() * mixed.sign()
-            mixed = F.normalize(root * valid[:, :, None], dim=1)
+            mixed = unit_roots(mixed, valid)
         mapped: Tensor = self.o(mixed)
         return mapped
 
@@ -217,10 +214,7 @@ class PEL4VAD(Method):
     ) -> dict[str, Tensor]:
         """Return the loss terms, weighted; `background` and `foreground` `[B, V]` are each video's prompts."""
         c = self.config
-        # k is 1 in normal videos.
-        top = topk_mean(out.scores, batch.lengths, c.topk_divisor)
-        highest = out.scores.masked_fill(~valid_mask(batch.lengths, out.scores.shape[1]), -torch.inf).amax(dim=1)
-        bags = torch.where(batch.abnormal > 0, top, highest)
+        bags = bag_mean(out.scores, batch.lengths, batch.abnormal, c.topk_divisor)
         logits, ids = self.prompt_logits(out, classes, background, foreground)
         return {
             "bags": F.binary_cross_entropy(bags, batch.abnormal),

@@ -6,6 +6,7 @@ Axes: B videos or windows, T snippets, D channels, C classes.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -32,3 +33,30 @@ def topk_mean(values: Tensor, lengths: Tensor, divisor: int = 16) -> Tensor:
     chosen = valid_mask(counts, top.shape[1])[:, :, None]
     means = torch.where(chosen, top, torch.zeros_like(top)).sum(dim=1) / counts[:, None]
     return means.reshape(values.shape[:1] + values.shape[2:])
+
+
+def bag_mean(values: Tensor, lengths: Tensor, abnormal: Tensor, divisor: int = 16) -> Tensor:
+    """Return `topk_mean` of abnormal videos (`abnormal` `[B]`, 1 or 0), the largest value alone of normal ones.
+
+    Args:
+        values: `[B, T]` or `[B, T, C]` (each class by itself).
+        lengths: valid snippets `[B]`, at least 1; later ones are ignored.
+
+    Returns:
+        `[B]` or `[B, C]`.
+    """
+    beyond, is_abnormal = ~valid_mask(lengths, values.shape[1]), abnormal > 0
+    if values.ndim == 3:
+        beyond, is_abnormal = beyond[:, :, None], is_abnormal[:, None]
+    highest = values.masked_fill(beyond, -torch.inf).amax(dim=1)
+    return torch.where(is_abnormal, topk_mean(values, lengths, divisor), highest)
+
+
+def unit_roots(x: Tensor, valid: Tensor) -> Tensor:
+    """Return the signed square roots of `[B, T, D]`, divided by their L2 norm along time, channel by channel.
+
+    What is not `valid` `[B, T]` (bool) becomes 0. A root's slope at 0 is infinite: the gradient of an exact 0 is 0.
+    """
+    nonzero = x != 0
+    root = torch.where(nonzero, x, torch.ones_like(x)).abs().sqrt() * x.sign()
+    return F.normalize(root * valid[:, :, None], dim=1)

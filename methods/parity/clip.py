@@ -79,17 +79,22 @@ def multi_hot(labels: Sequence[str], prompts: Sequence[str], xd: bool) -> Tensor
     return rows
 
 
-def frame_metrics(
-    scores: Sequence[NDArray[np.float64]], lengths: Sequence[int], segments: Sequence[Sequence[Sequence[int]]]
-) -> list[float]:
-    """Return AUC and AP of each of `scores` (snippets of all videos in a row); `segments` are frames [start, end)."""
+def frame_truth(lengths: Sequence[int], segments: Sequence[Sequence[Sequence[int]]]) -> NDArray[np.int64]:
+    """Return the labels of all videos' frames in a row; `segments` are positive frames [start, end) of each."""
     truth = []
     for length, positive in zip(lengths, segments, strict=True):
         frames = np.zeros(length * SNIPPET, dtype=np.int64)
         for start, end in positive:
             frames[int(start) : int(end)] = 1
         truth.append(frames)
-    labels = np.concatenate(truth)
+    return np.concatenate(truth)
+
+
+def frame_metrics(
+    scores: Sequence[NDArray[np.float64]], lengths: Sequence[int], segments: Sequence[Sequence[Sequence[int]]]
+) -> list[float]:
+    """Return AUC and AP of each of `scores` (snippets of all videos in a row); `segments` are frames [start, end)."""
+    labels = frame_truth(lengths, segments)
     metrics: list[float] = []
     for values in scores:
         repeated = np.repeat(values, SNIPPET)
