@@ -142,6 +142,8 @@ class URDMU(Method):
         "uncertainty": {"sampled": "none", "kl_weight": 0.0},
         "distance loss": {"distance_weight": 0.0},
     }
+    # What the official code calls its transformer.
+    official_blocks: ClassVar[str] = "selfatt"
     config: URDMUConfig
 
     def __init__(self, config: URDMUConfig, task: Task) -> None:
@@ -204,11 +206,11 @@ class URDMU(Method):
         """
         n = batch.normal
         return {
-            "classification": _cross_entropy(self._best(out.scores), batch.abnormal),
-            "abnormal_in_abnormal": _cross_entropy(self._best(out.abnormality[n:]), 1.0),
-            "abnormal_in_normal": _cross_entropy(self._best(1 - out.normality[n:]), 1.0),
-            "normal_in_normal": _cross_entropy(out.normality[:n], 1.0),
-            "normal_in_abnormal": _cross_entropy(out.abnormality[:n], 0.0),
+            "classification": cross_entropy(self.best(out.scores), batch.abnormal),
+            "abnormal_in_abnormal": cross_entropy(self.best(out.abnormality[n:]), 1.0),
+            "abnormal_in_normal": cross_entropy(self.best(1 - out.normality[n:]), 1.0),
+            "normal_in_normal": cross_entropy(out.normality[:n], 1.0),
+            "normal_in_abnormal": cross_entropy(out.abnormality[:n], 0.0),
             "triplet": self._triplet(out, n),
             "kl": self._kl(out),
             "distance": self._distance(out, n),
@@ -237,7 +239,7 @@ class URDMU(Method):
         )
         return F.relu(self.config.distance_margin - long + short).mean()
 
-    def _best(self, values: Tensor) -> Tensor:
+    def best(self, values: Tensor) -> Tensor:
         """Mean `[B]` of the largest values `[B, T]` of each video."""
         return values.topk(self._count(values), dim=1).values.mean(dim=1)
 
@@ -271,7 +273,7 @@ class URDMU(Method):
     def official_sizes(cls, state: Mapping[str, Tensor]) -> tuple[int, dict[str, Any]]:
         """Widths, depth and memory sizes; the number of heads does not show in the shapes."""
         plain = {key.removeprefix("module."): value for key, value in state.items()}
-        dim, sizes = encoder_sizes(plain)
+        dim, sizes = encoder_sizes(plain, cls.official_blocks)
         return dim, sizes | {
             "abnormal_memory": plain["Amemory.memory_block"].shape[0],
             "normal_memory": plain["Nmemory.memory_block"].shape[0],
@@ -280,7 +282,7 @@ class URDMU(Method):
 
     def official_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Rename an official checkpoint's keys."""
-        return renamed(state, encoder_names(self.config.layers) | _OFFICIAL)
+        return renamed(state, encoder_names(self.config.layers, self.official_blocks) | _OFFICIAL)
 
 
 _OFFICIAL = {
@@ -292,7 +294,8 @@ _OFFICIAL = {
 }
 
 
-def _cross_entropy(probabilities: Tensor, target: Tensor | float) -> Tensor:
+def cross_entropy(probabilities: Tensor, target: Tensor | float) -> Tensor:
+    """Return the mean binary cross-entropy of probabilities against a target of their shape, or one for all."""
     return F.binary_cross_entropy(probabilities, torch.as_tensor(target).to(probabilities).expand_as(probabilities))
 
 

@@ -48,7 +48,7 @@ class Subject:
         with setting_errors(cls, "--set", overrides):
             config = cls.configure(card.settings_family, preset, overrides)
         tower = load_text_tower(text_tower) if cls.card.needs_text else None
-        task = Task(card.name, card.class_names, card.prompts, dim, tower, audio_dim)
+        task = Task(card.name, card.class_names, card.prompts, dim, tower, audio_dim, glances=True)
         cls.check(task)
         self.card, self.device, self.dim = card, device, dim
         self.tower = tower.name if tower else ""
@@ -96,7 +96,8 @@ class Subject:
         sampling = dataclasses.replace(contract.sampling(self.method), epochs=steps, steps_per_epoch=1)
         split = self._training_split(sampling.batch)
         self.method.prepare(training_videos(split, np.arange(len(split.items))))
-        batches = Batches(split, np.arange(len(split.items)), sampling, 0, self.card.name)
+        clicks = self.method.card.track == "glance"
+        batches = Batches(split, np.arange(len(split.items)), sampling, 0, self.card.name, clicks=clicks)
         records = train(self.method, batches, Selector("last", contract.looks(self.method), None, ""), self.device)
         self.method.eval()
         return [float(record["seconds"]) for record in records]
@@ -114,4 +115,5 @@ class Subject:
         rows *= np.float32(NORM / self.dim**0.5)
         labels = [0 if index % 2 == 0 else 1 + index // 2 % (classes - 1) for index in range(count)]
         items = tuple(Item(f"v{i}", 0, TRAINING_SNIPPETS, (label,)) for i, label in enumerate(labels))
-        return Split(items, np.arange(count) * TRAINING_SNIPPETS, rows, 1.0, classes)
+        clicked = {f"v{i}": (TRAINING_SNIPPETS / 2,) for i, label in enumerate(labels) if label}
+        return Split(items, np.arange(count) * TRAINING_SNIPPETS, rows, 1.0, classes, clicked)

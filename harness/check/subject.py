@@ -77,7 +77,8 @@ class Subject:
     def task(self, width: int) -> Task:
         """Three classes on features of this width, half of it the sound where the method works with that."""
         sound = width // 2 if self.cls.card.track == "audio-visual" else 0
-        return Task(NAME, ("Normal", "Fire", "Fall"), ("normal", "fire", "a person falling"), width, self._tower, sound)
+        prompts = "normal", "fire", "a person falling"
+        return Task(NAME, ("Normal", "Fire", "Fall"), prompts, width, self._tower, sound, glances=True)
 
     def _runs_on(self, width: int) -> bool:
         try:
@@ -116,7 +117,8 @@ class Subject:
         """Batches of the method's own sampling, one per epoch, so that schedules of either interval move on."""
         sampling = dataclasses.replace(contract.sampling(method), epochs=steps, steps_per_epoch=1)
         split = _training_split(method.task.dim, crops=2 if sampling.crops == "together" else 1)
-        return Batches(split, np.arange(len(split.items)), sampling, seed, NAME)
+        clicks = self.cls.card.track == "glance"
+        return Batches(split, np.arange(len(split.items)), sampling, seed, NAME, clicks=clicks)
 
     def terms(self, method: Method, batch: Batch) -> dict[str, Tensor]:
         """Loss terms of one batch."""
@@ -172,7 +174,7 @@ def _features(generator: np.random.Generator, snippets: int, width: int) -> NDAr
 
 
 def _training_split(width: int, crops: int = 1) -> Split:
-    """The training videos; the middle of an abnormal one is shifted by its class."""
+    """The training videos; the middle of an abnormal one is shifted by its class, and clicked."""
     generator = np.random.default_rng(0)
     items, rows = [], []
     for number, (snippets, label) in enumerate(VIDEOS):
@@ -182,4 +184,5 @@ def _training_split(width: int, crops: int = 1) -> Split:
             items.append(Item(f"v{number}", crop, snippets, (label,)))
             rows.append(features)
     starts = np.cumsum([0, *(item.snippets for item in items)], dtype=np.int64)[:-1]
-    return Split(tuple(items), starts, np.concatenate(rows), 1.0, 3)
+    clicked = {f"v{number}": (snippets // 3 + 0.5,) for number, (snippets, label) in enumerate(VIDEOS) if label}
+    return Split(tuple(items), starts, np.concatenate(rows), 1.0, 3, clicked)

@@ -6,6 +6,7 @@
 <bank>/{train,test}.json     items: video, crop, number of snippets, labels (training only)
 <bank>/truth.json            ground truth of the test split, for the scorer only
 <bank>/truth@NAME.json       the same by another protocol of the card
+<bank>/glances.json          frames that were clicked in the training videos, by video, where the data set has any
 <bank>/videos.json           facts of the video files, where features were extracted from them here
 <bank>/import.txt            what the import said, line by line, where it said anything
 
@@ -40,7 +41,7 @@ SPLITS: tuple[SplitName, ...] = ("train", "test")
 FORMAT = 2
 _READABLE = (1, FORMAT)
 AGAIN = "import the data set again (`harness data import`)"
-REMARKS, FACTS = "import.txt", "videos.json"
+REMARKS, FACTS, GLANCES = "import.txt", "videos.json", "glances.json"
 _Count = Annotated[int, Field(ge=0, le=1 << 40)]
 
 
@@ -73,13 +74,15 @@ class _Info(BaseModel):
 
 
 _ITEMS = TypeAdapter(tuple[Item, ...])
+_CLICKS = TypeAdapter(dict[str, tuple[_Count, ...]])
 
 
 @dataclass(frozen=True)
 class Split:
     """One split, or a part of one: items and the memory-mapped features `[N, D]` that hold their snippets.
 
-    Item i is features[starts[i] : starts[i] + items[i].snippets].
+    Item i is features[starts[i] : starts[i] + items[i].snippets]. `glances` are the places that were clicked in each
+    training video, in order, in snippets from its start; None where the data set has none, and in the test split.
     """
 
     items: tuple[Item, ...]
@@ -87,6 +90,7 @@ class Split:
     features: NDArray[np.floating[Any]]
     scale: float
     classes: int
+    glances: Mapping[str, tuple[float, ...]] | None = None
 
     @cached_property
     def offsets(self) -> NDArray[np.int64]:
@@ -112,7 +116,7 @@ class Split:
     def subset(self, mask: NDArray[np.bool_]) -> Split:
         """The items where `mask` `[items]` holds, on the same memory-mapped features."""
         items = tuple(item for item, keep in zip(self.items, mask, strict=True) if keep)
-        return Split(items, self.starts[mask], self.features, self.scale, self.classes)
+        return Split(items, self.starts[mask], self.features, self.scale, self.classes, self.glances)
 
 
 class Bank:
@@ -160,9 +164,28 @@ class Bank:
 
     @property
     def content_hash(self) -> str:
-        """Hash of features, index and ground truth; it goes into every run."""
+        """Hash of features, index and ground truth; it goes into every run. Glances have one of their own."""
         whole = str(self.info["hash"])
         return whole if self._truth == "truth.json" else digest(whole, self.info["files"][self._truth])
+
+    @property
+    def glances_hash(self) -> str:
+        """Hash of the glances, which goes into the runs that learn from them; "" where there are none."""
+        return str(self.info["files"].get(GLANCES, ""))
+
+    @property
+    def glances(self) -> Mapping[str, tuple[int, ...]]:
+        """Frames that were clicked in each training video, in order; empty where there are none.
+
+        Raises:
+            UserError: the file of them is missing or damaged.
+        """
+        if not self.glances_hash:
+            return {}
+        try:
+            return _CLICKS.validate_json(self._unchanged(GLANCES).read_bytes())
+        except ValidationError as error:
+            raise self._damaged(GLANCES, error.errors()[0]["msg"]) from error
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -203,7 +226,11 @@ class Bank:
         if features.shape != expected:
             raise self._damaged(array.name, f"shape {features.shape}, expected {expected}")
         starts = np.cumsum([0, *(item.snippets for item in items)], dtype=np.int64)[:-1]
-        return Split(items, starts, features, card.scale, len(self.card.classes))
+        glances: dict[str, tuple[float, ...]] | None = None
+        if name == "train" and self.glances_hash:
+            stride = self.card.alignment.stride
+            glances = {video: tuple(frame / stride for frame in frames) for video, frames in self.glances.items()}
+        return Split(items, starts, features, card.scale, len(self.card.classes), glances)
 
     def truth(self) -> GroundTruth:
         """Return the ground truth of the test split, for the scorer; raises HarnessError where a run is computed."""

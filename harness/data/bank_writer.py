@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from harness.data.bank import FACTS, FORMAT, REMARKS, SPLITS, Item, SplitName, content_files
+from harness.data.bank import FACTS, FORMAT, GLANCES, REMARKS, SPLITS, Item, SplitName, content_files
 from harness.data.card import DatasetCard
 from harness.data.shares import Share
 from harness.io.atomic import write_json, write_text
@@ -66,12 +66,14 @@ class BankWriter:
         shares: Mapping[SplitName, Share] | None = None,
         remarks: Sequence[str] = (),
         facts: Mapping[str, Any] | None = None,
+        glances: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         """Write index, ground truth and description.
 
         `origin` says where the features came from, `variants` are ground truths by other protocols of the card, and
         `missing` says why others could not be built. `shares` are those of an incomplete data set; `remarks` are
         lines that are kept as text, `facts` what is known of the video files that features were extracted from.
+        `glances` are frames clicked in training videos, None where the data set has none.
         """
         for split, items in self._items.items():
             self._streams[split].seek(0)
@@ -89,7 +91,11 @@ class BankWriter:
             write_text(self._directory / REMARKS, "".join(f"{printable(line)}\n" for line in remarks))
         if facts:
             write_json(self._directory / FACTS, dict(facts))
-        told = ("card.yaml", *([REMARKS] if remarks else []), *([FACTS] if facts else []))
+        if glances is not None:
+            write_json(self._directory / GLANCES, {video: list(frames) for video, frames in glances.items()})
+        # No part of the bank's hash: what sees no glances keeps its results when they come.
+        kept = {REMARKS: remarks, FACTS: facts, GLANCES: glances is not None}
+        told = ("card.yaml", *(name for name, there in kept.items() if there))
         files = {name: file_digest(self._directory / name) for name in (*content_files(), *others, *told)}
         # A whole bank says nothing of shares, as earlier ones.
         partial = {split: share.model_dump(mode="json") for split, share in (shares or {}).items()}

@@ -15,6 +15,7 @@ from harness.data.card_parts import (
     ClassCard,
     FeatureCard,
     FrameRule,
+    GlanceCard,
     Name,
     Part,
     ProtocolCard,
@@ -26,9 +27,9 @@ from harness.errors import UserError
 from harness.io.digests import digest
 from harness.records.alignment import Alignment
 
-# Fields that change no result, so that they are no part of a card's hash.
-# Base classes enter the runs that are trained on them alone.
-PROSE = {"title", "preset", "licence", "source", "notes", "name_label", "fps", "base_classes"}
+# Fields that change no result, so that they are no part of a card's hash. Base classes enter the runs that are trained
+# on them alone, and glances those that see them by a hash of their own.
+PROSE = {"title", "preset", "licence", "source", "notes", "name_label", "fps", "base_classes", "glances"}
 # Fields that came after the first results: unset, they are no part of it either.
 _LATER = {"lists", "names", "stacked", "text", "audio", "audio_dim", "rule", "variants", "extraction"}
 
@@ -41,8 +42,9 @@ class DatasetCard(Part):
     `features` may be left out where they are made from videos (`harness data import --videos`).
     `alignment: {kind: segments}` and the protocol rules "exact", "padded" and "whole" need it, unless the annotations
     say how many frames a video has. `fps`: frames per second of its videos, for what is counted in seconds or hours (0:
-    not known). `licence` and `source`: on what terms and where the data are had, if it is to be said. `base_classes`:
-    the abnormal classes that a training with an open vocabulary sees; the others are novel.
+    not known). `base_classes`: the abnormal classes that a training with an open vocabulary sees; the others are novel.
+    `glances`: clicks in the training videos, which methods of the track "glance" learn from. `licence` and `source`: on
+    what terms and where the data are had, if it is to be said.
     """
 
     name: Name
@@ -58,6 +60,7 @@ class DatasetCard(Part):
     frame_counts: str = ""
     fps: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 0
     annotations: AnnotationCard | None = None
+    glances: GlanceCard | None = None
     features: dict[Name, FeatureCard] = {}
     protocol: ProtocolCard = ProtocolCard()
     licence: str = ""
@@ -91,6 +94,8 @@ class DatasetCard(Part):
             raise ValueError(f"alignment.stride is {self.alignment.stride}, at least 1 is expected")
         if stray := sorted(set(self.base_classes) - set(self.class_names[1:])):
             raise ValueError(f"base_classes names {stray[0]!r}, which is not an abnormal class of the card")
+        if self.glances and self.alignment.kind != "stride":
+            raise ValueError("glances are frames, which need a stride (field alignment) to be found in features")
         return self
 
     @property

@@ -64,6 +64,15 @@ class AnnotationCard(Part):
     interval: Interval = "half-open"
 
 
+class GlanceCard(Part):
+    """Glances of the training videos: a csv file with the header `video-id,glance` and a row for every click.
+
+    A click is a frame of the video, counted from 0. Without the file the data set is imported without glances.
+    """
+
+    path: str
+
+
 class FeatureCard(Part):
     """One feature set. `scale` multiplies every feature when it is read; `crop_suffix`: names end in `__k`.
 

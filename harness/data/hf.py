@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.data.bank import REMARKS, SPLITS, Bank, Item, SplitName, bank_path
+from harness.data.bank import GLANCES, REMARKS, SPLITS, Bank, Item, SplitName, bank_path
 from harness.data.bank_writer import BankWriter
 from harness.data.card import DatasetCard, read_card
 from harness.data.lists import read_text
@@ -68,8 +68,9 @@ def export_bank(bank: Bank, directory: Path) -> None:
         datasets.DatasetDict(parts).save_to_disk(str(target.absolute()))
         for name in (*_SIDE_FILES, *(f"truth@{variant}.json" for variant in bank.variants)):
             shutil.copyfile(bank.path / name, target / name)
-        if (bank.path / REMARKS).exists():
-            shutil.copyfile(bank.path / REMARKS, target / REMARKS)
+        for name in (REMARKS, GLANCES):
+            if (bank.path / name).exists():
+                shutil.copyfile(bank.path / name, target / name)
         write_manifest(target)
 
 
@@ -127,10 +128,14 @@ def import_exported(
                 truth = GroundTruth.load(directory / "truth.json")
                 shares = {split: Share.model_validate(share) for split, share in info.get("partial", {}).items()}
                 remarks = read_text(directory / REMARKS) if (directory / REMARKS).exists() else ()
-                writer.finish(truth, excluded, info["origin"], variants, info.get("variants"), shares, remarks)
+                glances = read_json(directory / GLANCES) if GLANCES in info["files"] else None
+                writer.finish(
+                    truth, excluded, info["origin"], variants, info.get("variants"), shares, remarks, glances=glances
+                )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"{directory}: not what `harness data export` writes ({error}); export it again") from error
-        if Bank(target).content_hash != info.get("hash"):
+        written = Bank(target)
+        if (written.content_hash, written.glances_hash) != (info.get("hash"), info["files"].get(GLANCES, "")):
             raise UserError(f"{directory}: the content changed since it was exported; export it again")
     bank = Bank(path)
     bank.seal()

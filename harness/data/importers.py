@@ -13,6 +13,7 @@ from harness.data.bank import SPLITS, Bank, Item, SplitName, bank_path
 from harness.data.bank_writer import BankWriter
 from harness.data.card import DatasetCard
 from harness.data.extracted import extracted_facts
+from harness.data.glances import read_glances
 from harness.data.ground_truth import Count, Tested, build_truth, extracted_counts, frame_counts, unannotated
 from harness.data.lists import find_input
 from harness.data.shares import Share, label, lines, share_of
@@ -91,10 +92,12 @@ def import_features(
         known = card if "test" not in shares or shares["test"].whole else card.without_totals
         truth, odd = build_truth(known, tested, annotations, unscored)
         variants, reasons = _variants(known, root, labels, tested, unscored)
-        plain = [*annotations.warnings, *_rounded(copy.rounded)]
+        glances = read_glances(card, root, listed["train"].labels, copy.snippets)
+        plain = [*annotations.warnings, *_rounded(copy.rounded), *(glances.warnings if glances else ())]
         remarks = [*plain, *odd.lines, *_remarks(excluded, lacks, shares)]
         facts = extracted_facts(extracted, copy.snippets) if extracted else None
-        writer.finish(truth, excluded, f"{root.name}, {copy.total} files", variants, reasons, shares, remarks, facts)
+        origin, clicks = f"{root.name}, {copy.total} files", glances.of if glances else None
+        writer.finish(truth, excluded, origin, variants, reasons, shares, remarks, facts, clicks)
     bank = Bank(path)
     bank.seal()
     lacking = {split: tuple(each) for split, each in lacks.items()}

@@ -56,6 +56,7 @@ def generate(card: DatasetCard, name: str) -> Bank:
         if (bank.info["card_hash"], bank.info["origin"], bank.info["format"]) == (card.digest_of(name), origin, FORMAT):
             return bank
     truth: dict[str, VideoTruth] = {}
+    glances: dict[str, tuple[int, ...]] = {}
     with replacing_directory(path) as directory, BankWriter(directory, card, name) as writer:
         world = _World(card)  # after the directory, which may be one that cannot be
         sound = Sound(len(card.classes), spec.audio_dim, SEED) if spec.audio_dim else None
@@ -67,13 +68,21 @@ def generate(card: DatasetCard, name: str) -> Bank:
                 writer.add(split, Item(video, 0, len(features), labels if split == "train" else ()), features)
                 if split == "test":
                     truth[video] = VideoTruth(frames, labels, events)
+                elif events:
+                    glances[video] = _glances(video, events)
         ground = GroundTruth(
             card.name, card.class_names, card.alignment, truth, card.protocol.primary, card.protocol.map
         )
-        writer.finish(ground, {}, origin)
+        writer.finish(ground, {}, origin, glances=glances)
     bank = Bank(path, again=again)
     bank.seal()
     return bank
+
+
+def _glances(video: str, events: tuple[Event, ...]) -> tuple[int, ...]:
+    """A random frame of each event, from a generator that the features do not draw from."""
+    rng = np.random.default_rng([SEED, 2, *video.encode()])
+    return tuple(sorted({int(rng.integers(event.start, event.end)) for event in events}))
 
 
 class _World:

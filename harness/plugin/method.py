@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Task:
     """What a method may know about a data set: class names (normal first), prompts, width D, text tower.
 
-    The last `audio_dim` of the D channels are of the sound.
+    The last `audio_dim` of the D channels are of the sound. `glances`: its training videos come with clicks.
     """
 
     dataset: str
@@ -35,6 +35,7 @@ class Task:
     dim: int
     text: TextTower | None = None
     audio_dim: int = 0
+    glances: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Batch:
     features `[B, T, D]` float32, zero beyond `lengths` `[B]` (valid snippets); labels `[B, K]` multi-hot, column 0
     is normal. In pairs sampling the first `normal` rows are normal videos and the rest abnormal ones.
     Where `Sampling.crops` is "together", a video is `crops` adjacent rows, and all counts are rows.
+    `clicks` `[B, T]` float is 1 where an annotator clicked on an event, for methods of the track "glance" alone.
     """
 
     features: Tensor
@@ -51,6 +53,7 @@ class Batch:
     labels: Tensor
     normal: int = 0
     crops: int = 1
+    clicks: Tensor | None = None
 
     @property
     def abnormal(self) -> Tensor:
@@ -195,6 +198,12 @@ class Method(nn.Module):
         if cls.card.track == "audio-visual" and not task.audio_dim:
             raise Unsupported(
                 f"{cls.card.name} needs features of sound beside those of pictures; {task.dataset} is run without them"
+            )
+        if cls.card.track == "glance" and not task.glances:
+            raise Unsupported(
+                f"{cls.card.name} needs glances, clicked frames of abnormal training videos; {task.dataset} has none"
+                " (`glances: {path: FILE.csv}` in its card names a file with the header video-id,glance under --root; "
+                "import the set again then)"
             )
 
     def sampling(self) -> Sampling:

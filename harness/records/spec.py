@@ -15,7 +15,7 @@ Precision = Literal["fp32", "tf32", "bf16"]
 # Fields that follow from others or from the method.
 _LABELS = {"ablation", "track"}
 _LATER = (
-    *("checkpoint", "precision", "compiled", "fused", "partial", "capability", "nudge"),
+    *("checkpoint", "precision", "compiled", "fused", "partial", "capability", "nudge", "glances"),
     *("vocabulary", "trained_on", "source", "reading"),
 )
 
@@ -29,7 +29,8 @@ class RunSpec(Record):
     torch.compile. `fused`: an earlier version was asked for the fused steps of Adam that all methods take now.
     `ablation` names the part of the method that `config` switches off, "" for the whole method; it is a label of the
     config, no part of the identity. `partial` says what was there of an incomplete data set, such as "184 of 1,610
-    training videos", "" if all of it.
+    training videos", "" if all of it. `glances` is the hash of the clicks that a method of the track "glance" learned
+    from, "" for all others.
     `capability` (ATEN_CPU_CAPABILITY of its process) and `nudge` (which draw of noise its starting weights were given)
     make a variant of a run, see `harness.runs.stability`; a run has "" and 0.
 
@@ -63,6 +64,7 @@ class RunSpec(Record):
     partial: str = ""
     capability: str = ""
     nudge: int = 0
+    glances: str = ""
     vocabulary: tuple[str, ...] = ()
     trained_on: str = ""
     source: str = ""

@@ -114,13 +114,13 @@ def settle(threads: int, compiled: bool = False) -> None:
 
 def task_of(bank: Bank, text: TextTower | None) -> Task:
     """Return what a method may know about a bank's data set."""
-    return task_on(bank.card, bank.features_name, text)
+    return task_on(bank.card, bank.features_name, text, bool(bank.glances_hash))
 
 
-def task_on(card: DatasetCard, features: str, text: TextTower | None) -> Task:
-    """Return what a method may know about a data set with one of its feature sets."""
+def task_on(card: DatasetCard, features: str, text: TextTower | None, glances: bool) -> Task:
+    """Return what a method may know about a data set with one of its feature sets; `glances`: it has clicks."""
     spec = card.features[features]
-    return Task(card.name, card.class_names, card.prompts, spec.dim, text, spec.audio_dim)
+    return Task(card.name, card.class_names, card.prompts, spec.dim, text, spec.audio_dim, glances)
 
 
 def build_method(trial: Trial) -> Method:
@@ -225,9 +225,9 @@ def _selector(trial: Trial, method: Method, judge: Judge) -> tuple[Selector, Bat
         evaluation, criterion = _video_auc(trial, held_out), "validation video_auc"
     elif spec.selection in ("oracle", "paper"):
         evaluation, criterion = _test_metric(trial, judge), f"test {trial.bank.card.protocol.primary}"
-    batches = Batches(
-        training, items, contract.sampling(method), spec.seed, spec.dataset, trial.workspace / "fitted.f32"
-    )
+    sampling, scratch = contract.sampling(method), trial.workspace / "fitted.f32"
+    clicks = method.card.track == "glance"
+    batches = Batches(training, items, sampling, spec.seed, spec.dataset, scratch, clicks)
     return Selector(spec.selection, contract.looks(method), evaluation, criterion), batches
 
 

@@ -250,15 +250,15 @@ def _configure(
 
 def _check_fits(cls: type[Method], bank: Bank, text: TextTower | None) -> None:
     """Raise Unsupported, naming the feature sets of the card that would do, if a method cannot run on a bank."""
-    if error := _misfit(cls, bank.card, bank.features_name, text):
-        fits = [name for name in bank.card.features if _misfit(cls, bank.card, name, text) is None]
+    if error := _misfit(cls, bank, bank.features_name, text):
+        fits = [name for name in bank.card.features if _misfit(cls, bank, name, text) is None]
         hint = f"; --features {' or '.join(fits)} would fit" if fits else ""
         raise Unsupported(f"{error}{hint}") from error
 
 
-def _misfit(cls: type[Method], card: DatasetCard, features: str, text: TextTower | None) -> Unsupported | None:
+def _misfit(cls: type[Method], bank: Bank, features: str, text: TextTower | None) -> Unsupported | None:
     try:
-        contract.check(cls, task_on(card, features, text))
+        contract.check(cls, task_on(bank.card, features, text, bool(bank.glances_hash)))
     except Unsupported as error:
         return error
     return None

@@ -42,7 +42,7 @@ SPARE = 50_000_000
 
 def spec_of(name: str, config: MethodConfig, bank: Bank, text: TextTower | None, **rest: Any) -> RunSpec:
     """Return the spec of a run of method `name`; `rest` are the fields that do not follow from the others."""
-    card, features = bank.card, bank.card.features[bank.features_name]
+    card, features, cls = bank.card, bank.card.features[bank.features_name], method_class(name)
     return RunSpec(
         method=name,
         config=config.model_dump(mode="json"),
@@ -54,9 +54,9 @@ def spec_of(name: str, config: MethodConfig, bank: Bank, text: TextTower | None,
         text_tower=text.name if text else "",
         protocol=card.protocol_of(bank.features_name),
         partial=bank.partial,
-        code=code_hash(cls := method_class(name)),
+        code=code_hash(cls),
         track=cls.card.track,
-        **rest,
+        **{"glances": bank.glances_hash if cls.card.track == "glance" else "", **rest},
     )
 
 

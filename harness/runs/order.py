@@ -91,6 +91,8 @@ def job_of(order: Order, bank: Bank) -> Job:
     config = cls.Config(**spec.config)
     named = ("preset", "seed", "selection", "device", "precision", "compiled", "ablation", "threads")
     rest = {name: getattr(spec, name) for name in (*named, *_ASKED)}
+    if order.source is not None:
+        rest["glances"] = spec.glances  # of the training, not of this data set
     here = spec_of(spec.method, config, bank, text, **rest)
     if here.identity != spec.identity:
         others = [name for name in RunSpec.model_fields if getattr(here, name) != getattr(spec, name)]

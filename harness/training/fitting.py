@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,19 @@ def draw_stretches(
     starts = np.arange(pieces) * share + generator.integers(max(share + 1 - tail, 1), size=pieces)
     rows: NDArray[np.float32] = features[(starts[:, None] + np.arange(stretch)).ravel() % len(features)]
     return rows
+
+
+def place_clicks(glances: Sequence[float], snippets: int, segments: int) -> NDArray[np.float32]:
+    """Return 1 at the clicked ones of S segments `[S]` of a video of n `snippets`, else 0.
+
+    `glances` are places in snippets, in order (GlanceVAD, arXiv 2403.06154, in its code's order of operations). A click
+    beyond the end is one on the last segment; a video whose first click is frame 0 counts as one without, as published.
+    """
+    placed = np.zeros(segments, dtype=np.float32)
+    if glances and glances[0] > 0:
+        for place in glances:
+            placed[min(int(place / snippets * segments), segments - 1)] = 1
+    return placed
 
 
 def fit_length(features: NDArray[np.float32], sampling: Sampling) -> tuple[NDArray[np.float32], int]:

@@ -107,5 +107,5 @@ def training_videos(split: Split, items: NDArray[np.int64]) -> Iterator[Training
 
 
 def _to(batch: Batch, device: str) -> Batch:
-    moved = {name: getattr(batch, name).to(device) for name in ("features", "lengths", "labels")}
-    return dataclasses.replace(batch, **moved)
+    held = {name: getattr(batch, name) for name in ("features", "lengths", "labels", "clicks")}
+    return dataclasses.replace(batch, **{name: each.to(device) for name, each in held.items() if each is not None})

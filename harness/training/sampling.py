@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from harness.data.bank import Split
-from harness.errors import UserError
+from harness.errors import BrokenMethod, UserError
 from harness.plugin.method import Batch, Sampling, TrainingPlan
-from harness.training.fitting import FittedVideos, draw_stretches
+from harness.training.fitting import FittedVideos, draw_stretches, place_clicks
 from harness.training.seeds import derive
 
 
@@ -25,6 +25,7 @@ class Batches:
 
     So a resumed training needs no generator state, and every method meets the same shuffles at the same seed. `scratch`
     is a file that may hold what was fitted once; without it, more than fits in memory is fitted anew each time.
+    `clicks`: the batches say where the training videos were clicked, which is for methods of the track "glance" alone.
     """
 
     split: Split
@@ -33,11 +34,14 @@ class Batches:
     seed: int
     dataset: str
     scratch: Path | None = None
+    clicks: bool = False
 
     def __post_init__(self) -> None:
         for name, members in self._lists.items():
             if not len(members):
                 raise UserError(f"dataset {self.dataset}: the training split has no {name} videos")
+        if self.clicks and self.sampling.fit not in ("pool", "pool-or-pad"):
+            raise BrokenMethod(f"clicks are found in pooled videos, not where Sampling.fit is {self.sampling.fit!r}")
 
     @cached_property
     def _lists(self) -> dict[str, NDArray[np.int64]]:
@@ -115,7 +119,19 @@ class Batches:
             labels=torch.from_numpy(self.split.labels[items]),
             normal=normal,
             crops=drawn.shape[1],
+            clicks=self._clicks(items),
         )
+
+    def _clicks(self, items: NDArray[np.int64]) -> torch.Tensor | None:
+        """Where the items were clicked, `[B, T]`; None for methods that are not to know, and where nobody clicked."""
+        glances, length = self.split.glances, self.sampling.length
+        if not self.clicks or glances is None:
+            return None
+        placed = np.zeros((len(items), length), dtype=np.float32)
+        for row, item in zip(placed, (self.split.items[index] for index in items.tolist()), strict=True):
+            rows = length if self.sampling.fit == "pool" else min(item.snippets, length)
+            row[:rows] = place_clicks(glances.get(item.video, ()), item.snippets, rows)
+        return torch.from_numpy(placed)
 
     def _stretched(self, item: int, generator: np.random.Generator) -> tuple[NDArray[np.float32], int]:
         length = self.sampling.length

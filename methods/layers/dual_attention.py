@@ -105,11 +105,14 @@ class DualEncoder(nn.Module):
         return x
 
 
-def encoder_names(layers: int) -> dict[str, str]:
-    """Return the official prefixes of an encoder's keys and ours, of a model that calls it `encoder`."""
+def encoder_names(layers: int, blocks: str = "selfatt") -> dict[str, str]:
+    """Return the official prefixes of an encoder's keys and ours, of a model that calls it `encoder`.
+
+    `blocks` is the official name of its transformer.
+    """
     names = {"embedding.conv_1.0.": "encoder.embed."}
     for i in range(layers):
-        theirs, ours = f"selfatt.layers.{i}.", f"encoder.blocks.{i}."
+        theirs, ours = f"{blocks}.layers.{i}.", f"encoder.blocks.{i}."
         names |= {
             f"{theirs}0.norm.": f"{ours}norm_1.",
             f"{theirs}0.fn.to_qkv.": f"{ours}attention.project.",
@@ -120,12 +123,12 @@ def encoder_names(layers: int) -> dict[str, str]:
     return names
 
 
-def encoder_sizes(state: Mapping[str, Tensor]) -> tuple[int, dict[str, Any]]:
+def encoder_sizes(state: Mapping[str, Tensor], blocks: str = "selfatt") -> tuple[int, dict[str, Any]]:
     """Return the feature width D and the config values of the encoder in an official state; heads do not show."""
     hidden, dim, _ = state["embedding.conv_1.0.weight"].shape
     return dim, {
         "hidden": hidden,
-        "layers": depth(state, "selfatt.layers."),
-        "attention_width": state["selfatt.layers.0.0.fn.to_qkv.weight"].shape[0] // 4,
-        "feedforward": state["selfatt.layers.0.1.fn.net.0.weight"].shape[0],
+        "layers": depth(state, f"{blocks}.layers."),
+        "attention_width": state[f"{blocks}.layers.0.0.fn.to_qkv.weight"].shape[0] // 4,
+        "feedforward": state[f"{blocks}.layers.0.1.fn.net.0.weight"].shape[0],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,19 +17,24 @@ FIRST = 3
 
 
 def six_steps(
-    model: Method, batch: Callable[[int], Batch], columns: Callable[[Terms], Sequence[Any]], moved: Sequence[str]
+    model: Method,
+    batch: Callable[[int], Batch],
+    columns: Callable[[Terms], Sequence[Any]],
+    moved: Sequence[str],
+    drawn: Callable[[int], contextlib.AbstractContextManager[Any]] = lambda step: contextlib.nullcontext(),
 ) -> dict[str, Any]:
     """Train through the steps of a case on one batch each; return `terms_first3`, `terms_later` and `moved`.
 
     `batch` gives the batch of a step (from 0), `columns` a row of the case's terms, unweighted but for the total, from
-    our weighted ones; `moved` are the official names of the parameters whose change is stored. The model is left in
-    eval mode.
+    our weighted ones; `moved` are the official names of the parameters whose change is stored. In the context of
+    `drawn` the method meets the case's random draws. The model is left in eval mode.
     """
     steps = 2 * FIRST
     schedules = model.train().schedules(TrainingPlan(1, steps, (steps, steps)))
     start, rows = Start(model), []
     for step in range(steps):
-        terms = backward(model, schedules, batch(step), step + 1)
+        with drawn(step):
+            terms = backward(model, schedules, batch(step), step + 1)
         total = torch.stack(list(terms.values())).sum()
         rows.append([float(value) for value in (*columns(terms), total)])
         update(schedules)

@@ -36,7 +36,7 @@ LOSSES = {
 }
 
 
-def _given(noise: NDArray[np.float32]) -> contextlib.AbstractContextManager[Any]:
+def given(noise: NDArray[np.float32]) -> contextlib.AbstractContextManager[Any]:
     """Let the method sample with this noise `[N, T, H]` instead of its own."""
     return patch("torch.randn_like", lambda x: torch.from_numpy(noise))
 
@@ -76,7 +76,7 @@ def _loss(case: Case) -> Computed:
     model.train()
     batch = pooled_pairs(case, model.config.segments)
     normal = batch.normal
-    with _given(case.draw("epsilon")):
+    with given(case.draw("epsilon")):
         with torch.no_grad():
             out = model(batch.features, batch.lengths, normal)
             terms = model.terms(out, batch)
@@ -109,7 +109,7 @@ def _train(case: Case) -> Computed:
         lambda step: halves(case, f"x.step{step}"),
         lambda terms: {theirs: terms[ours] / weights[ours] for theirs, ours in LOSSES.items()},
         test,
-        lambda step: _given(case.draw(f"epsilon.step{step}")),
+        lambda step: given(case.draw(f"epsilon.step{step}")),
     )
 
 
