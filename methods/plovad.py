@@ -16,7 +16,7 @@ Here k is that of an abnormal video for all (`video_logits`), and what is predic
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -83,14 +83,29 @@ class PLOVADConfig(MethodConfig):
 
 
 class Head(nn.Module):
-    """The weights of one attention head: D to W channels, a similarity of pairs, and a convolution beside it."""
+    """One head of graph attention, D to W channels, and a convolution beside it."""
 
-    def __init__(self, dim: int, width: int) -> None:
+    def __init__(self, dim: int, width: int, config: PLOVADConfig) -> None:
         super().__init__()
+        self.config = config
         gain = math.sqrt(2)
         self.weight = nn.Parameter(nn.init.xavier_uniform_(torch.empty(dim, width), gain))
         self.pair = nn.Parameter(nn.init.xavier_uniform_(torch.empty(2 * width, 1), gain))
         self.residual = TimeConv(dim, width, kernel_size=5, padding=2)
+
+    def forward(self, x: Tensor, valid: Tensor, related: Callable[[int, int], Tensor]) -> Tensor:
+        """Map `[B, T, D]` to `[B, T, W]`; `related` gives rows `[B, R, T]` (bool) of who looks at whom."""
+        values = x @ self.weight
+        ours, theirs = self.pair.chunk(2)
+        looking, seen = values @ ours, (values @ theirs).transpose(1, 2)
+
+        def rows(start: int, stop: int) -> Tensor:
+            similar = F.leaky_relu(looking[:, start:stop] + seen, self.config.negative_slope)
+            similar = similar.masked_fill(~related(start, stop), _UNRELATED).masked_fill(~valid[:, None], -torch.inf)
+            return dropout(similar.softmax(dim=2), self.config.dropout, self.training) @ values
+
+        mixed: Tensor = F.elu(by_rows(rows, *x.shape[:2])) + self.residual(x)
+        return mixed
 
 
 class TemporalModule(nn.Module):
@@ -100,41 +115,27 @@ class TemporalModule(nn.Module):
         super().__init__()
         self.config = config
         width = dim // config.heads
-        self.heads = nn.ModuleList(Head(dim, width) for _ in range(config.heads))
+        self.heads = nn.ModuleList(Head(dim, width, config) for _ in range(config.heads))
         self.out = nn.Linear(config.heads * width, dim)
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         """Map `[B, T, D]` to `[B, T, D]`; what is not `valid` `[B, T]` (bool) changes no valid snippet."""
         x = x * valid[:, :, None]
-        mixed = torch.cat([head.residual(x) for head in self.heads], dim=2)
-        mixed = F.elu(self._attended(x, valid)) + mixed
+        loud = self.loudest(x, valid)
+
+        def related(start: int, stop: int) -> Tensor:
+            places = torch.arange(x.shape[1], device=x.device, dtype=x.dtype)
+            steps = places[start:stop, None] - places
+            near = (self.config.kernel_slope * steps.square() - self.config.kernel_bias).abs() < _UNDERFLOW
+            return near & (loud[:, start:stop, None] | loud[:, None])
+
+        mixed = torch.cat([head(x, valid, related) for head in self.heads], dim=2)
         mapped: Tensor = self.norm(x + self.out(unit_roots(mixed, valid)))
         return mapped
 
-    def _attended(self, x: Tensor, valid: Tensor) -> Tensor:
-        """What each head's attention makes of the snippets, `[B, T, heads * W]`."""
-        c = self.config
-        values = torch.stack([x @ head.weight for head in self.heads], dim=1)  # [B, heads, T, W]
-        ours, theirs = torch.stack([head.pair for head in self.heads]).chunk(2, dim=1)
-        looking, seen = values @ ours, values @ theirs  # [B, heads, T, 1]
-        loud = self._loudest(x, valid)
-
-        def rows(start: int, stop: int) -> Tensor:
-            places = torch.arange(x.shape[1], device=x.device, dtype=x.dtype)
-            steps = places[start:stop, None] - places
-            near = (c.kernel_slope * steps.square() - c.kernel_bias).abs() < _UNDERFLOW
-            related = near & (loud[:, start:stop, None] | loud[:, None])
-            similar = F.leaky_relu(looking[:, :, start:stop] + seen.transpose(2, 3), c.negative_slope)
-            similar = similar.masked_fill(~related[:, None], _UNRELATED)
-            similar = similar.masked_fill(~valid[:, None, None], -torch.inf)
-            weights = dropout(similar.softmax(dim=3), c.dropout, self.training)
-            return (weights @ values).transpose(1, 2).flatten(2)
-
-        return by_rows(rows, *x.shape[:2])
-
-    def _loudest(self, x: Tensor, valid: Tensor) -> Tensor:
-        """Which snippets `[B, T]` are the video's share with the largest L2 norms; ties as torch.topk has them."""
+    def loudest(self, x: Tensor, valid: Tensor) -> Tensor:
+        """Return which snippets `[B, T]` are the share with the largest L2 norms; ties as torch.topk has them."""
         counts = (self.config.loud_share * valid.sum(dim=1).double()).long()
         order = x.norm(dim=2).masked_fill(~valid, -1).topk(int(counts.max()), dim=1).indices
         return torch.zeros_like(valid).scatter(1, order, valid_mask(counts, order.shape[1]))
@@ -281,7 +282,7 @@ class PLOVAD(Method):
 
 def _names(heads: int) -> dict[str, str]:
     """Official prefixes of keys and ours."""
-    names = {}
+    names: dict[str, str] = {}
     for i in range(heads):
         theirs, ours = f"TM.self_attn.attention_{i}.", f"temporal.heads.{i}."
         names |= {f"{theirs}a": f"{ours}pair", theirs: ours}

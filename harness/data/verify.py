@@ -69,6 +69,7 @@ def describe(bank: Bank) -> dict[str, Any]:
         "path": str(bank.path),
         "origin": bank.info["origin"],
         "partial": bank.partial,
+        "glances": sum(map(len, bank.glances.values())),
         "frame_rule": bank.card.frame_rule,
         "variants": {name: name in bank.variants for name in bank.card.protocol.variants},
         "splits": splits,

@@ -181,16 +181,17 @@ def _train(case: Case) -> dict[str, Any]:
 
     def batch(step: int) -> Batch:
         glances = case.values["glances"][step]
-        names = [[f"step{step}_{kind}{i}" for i in range(len(glances))] for kind in ("normal", "abnormal")]
-        return _batch(case, model, *names, glances)
+        normal, abnormal = ([f"step{step}_{kind}{i}" for i in range(len(glances))] for kind in ("normal", "abnormal"))
+        return _batch(case, model, normal, abnormal, glances)
 
     def noted(out: Forward, batch: Batch) -> dict[str, Tensor]:
         """The terms as they are before their weights, one of which is 0, and how far events would grow."""
         assert batch.clicks is not None
         n = batch.normal
         counts.append(mined(batch.clicks[n:], out.scores[n:].detach(), model.config.mining_share).sum(dim=1).tolist())
-        unweighted.update(plain(out, batch))
-        return dict(unweighted)
+        terms = plain(out, batch)
+        unweighted.update({name: term.detach() for name, term in terms.items()})
+        return terms
 
     with patch.object(model, "terms", noted):
         outputs = six_steps(

@@ -72,7 +72,9 @@ def _eval(case: Case) -> dict[str, Any]:
     model = _model(case)[0].eval()
     labels = torch.tensor(case.values["class_ids"])
     outputs: dict[str, Any] = {}
-    parts, learned, described = [], [], []
+    parts = []
+    learned: list[Tensor] = []
+    described: list[Tensor] = []
     for i, label in enumerate(labels):
         x = torch.from_numpy(case.draw(f"video{i}"))[None]
         out = model(x, _rows(x))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
 import pytest
 import torch
 
-from harness.errors import UserError
+from harness.errors import BrokenMethod, UserError
 from harness.plugin import Sampling
-from harness.training.fitting import draw_stretches, fit_length, pool_segments
+from harness.training.fitting import draw_stretches, fit_length, place_clicks, pool_segments
 from harness.training.sampling import Batches
 from harness.training.validation import validation_items
 from tests.tiny import split
@@ -155,3 +156,51 @@ def test_lists_can_keep_their_order_and_the_longer_one_can_set_the_epoch() -> No
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     longer = Batches(source, np.arange(7), Sampling("pairs", 1, 4, 1, epoch="longer"), seed=0, dataset="d")
     assert longer.plan.steps_per_epoch == max(longer.plan.list_batches) > min(longer.plan.list_batches)
+
+
+def test_clicks_are_placed_in_the_official_order_of_operations() -> None:
+    for length, segments in itertools.product((1, 7, 58, 199, 333, 999), (32, 200)):
+        frames = range(1, 16 * length, max(1, length // 3))
+        for frame in frames:
+            placed = place_clicks((frame / 16,), length, segments)
+            assert placed.nonzero()[0].tolist() == [int((frame / 16) / length * segments)]
+    # Another order, another segment.
+    differing = [
+        (n, p) for n in range(1, 400) for p in range(16 * n) if int(p / 16 / n * 200) != int(p * 200 / (16 * n))
+    ]
+    n, p = differing[0]
+    assert place_clicks((p / 16,), n, 200).argmax() == int(p / 16 / n * 200)
+
+
+def test_clicks_beyond_the_end_and_at_the_start() -> None:
+    assert place_clicks((5.0, 12.0), 10, 4).tolist() == [0, 0, 1, 1]
+    assert place_clicks((0.0, 5.0), 10, 4).tolist() == [0, 0, 0, 0]
+    assert place_clicks((0.5,), 10, 4).tolist() == [1, 0, 0, 0]
+    assert place_clicks((), 10, 4).tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(("fit", "rows"), [("pool", 8), ("pool-or-pad", 4)])
+def test_clicks_lie_where_their_snippets_went(fit: str, rows: int) -> None:
+    sampling = Sampling("pairs", 2, 8, 1, fit=fit, restart="never")  # type: ignore[arg-type]
+    clicked = dataclasses.replace(split([4, 4, 4, 16]), glances={"v01": (1.5,), "v03": (1.5, 15.9)})
+    (batch,) = Batches(clicked, np.arange(4), sampling, 0, "d", clicks=True).epoch(0)
+    assert batch.clicks is not None
+    expected = torch.zeros(4, 8)
+    expected[2, int(1.5 / 4 * rows)] = expected[3, 0] = expected[3, 7] = 1
+    assert torch.equal(batch.clicks, expected)
+
+
+def test_nobody_gets_clicks_who_did_not_ask_or_where_there_are_none() -> None:
+    sampling = Sampling("pairs", 2, 8, 1)
+    clicked = dataclasses.replace(split([4, 4, 4, 16]), glances={"v01": (1.5,)})
+    assert all(batch.clicks is None for batch in Batches(clicked, np.arange(4), sampling, 0, "d").epoch(0))
+    plain = Batches(split([4, 4, 4, 16]), np.arange(4), sampling, 0, "d", clicks=True)
+    assert all(batch.clicks is None for batch in plain.epoch(0))
+    # A part of the split, such as that of the rule val, keeps the clicks of its videos.
+    assert clicked.subset(np.array([False, True, True, False])).glances == {"v01": (1.5,)}
+
+
+@pytest.mark.parametrize("fit", ["pick-or-pad", "stretches"])
+def test_clicks_need_pooled_videos(fit: str) -> None:
+    with pytest.raises(BrokenMethod, match=f"not where Sampling.fit is '{fit}'"):
+        Batches(split([4, 4]), np.arange(2), Sampling("pairs", 1, 8, 1, fit=fit), 0, "d", clicks=True)  # type: ignore[arg-type]

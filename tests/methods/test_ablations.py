@@ -27,7 +27,9 @@ def _trained(cls: type[Method], part: str) -> tuple[dict[str, torch.Tensor], int
     labels = torch.eye(3)[[0, 0, 1, 2]]
     # Videos of different scales: what is selected over the batch then differs from what is selected in each video.
     features = torch.randn(4, length, task.dim) * torch.tensor([1.0, 1.0, 0.3, 3.0])[:, None, None]
-    batch = Batch(features, torch.full((4,), length), labels, normal=2)
+    clicks = torch.zeros(4, length)
+    clicks[2:, length // 2] = 1
+    batch = Batch(features, torch.full((4,), length), labels, normal=2, clicks=clicks)
     videos = zip(batch.features, labels, strict=True)
     method.prepare(TrainingVideo(features, label) for features, label in videos)
     method.train()
@@ -40,8 +42,8 @@ def _trained(cls: type[Method], part: str) -> tuple[dict[str, torch.Tensor], int
 @pytest.mark.parametrize(("name", "part"), PARTS, ids=[f"{name} without {part}" for name, part in PARTS])
 def test_part_switches_off(name: str, part: str) -> None:
     cls = method_class(name)
-    if part == "smoothing":
-        pytest.skip("acts at test only")
+    if part in (late := {"smoothing": "at test", "mining": "at a later step"}):
+        pytest.skip(f"acts {late[part]} only")
     whole, parameters = _trained(cls, "")
     less, fewer = _trained(cls, part)
     same = set(whole) == set(less) and all(torch.equal(whole[term], less[term]) for term in whole)

@@ -17,7 +17,7 @@ from torch import Tensor
 from harness.errors import Unsupported, UserError
 from harness.methods.layers import graphs
 from harness.methods.layers.clip import unit
-from harness.methods.plovad import PLOVAD, PLOVADConfig
+from harness.methods.plovad import PLOVAD, PLOVADConfig, TemporalModule
 from harness.plugin import Batch, Size, Task, TrainingPlan
 from harness.registry import setting_errors
 from harness.text.loading import load_text_tower
@@ -55,12 +55,22 @@ def _all(features: Tensor) -> Tensor:
     return torch.ones(features.shape[:2], dtype=torch.bool)
 
 
+def _attended(model: TemporalModule, x: Tensor) -> Tensor:
+    """What the heads' attention alone makes of videos `[B, T, D]`, without what lies behind and beside it."""
+    kept: list[Tensor] = []
+    for head in model.heads:
+        for parameter in head.residual.parameters():
+            parameter.data.zero_()
+        head.register_forward_hook(lambda module, arguments, found: kept.append(found))
+    model(x, _all(x))
+    return torch.cat(kept, dim=2)
+
+
 @pytest.mark.parametrize(("settings", "reach"), [({}, 13), ({"kernel_slope": 2.0, "kernel_bias": 0.0}, 7)])
 def test_snippets_look_as_far_as_the_kernel_is_above_underflow(settings: dict[str, Any], reach: int) -> None:
     model = _model(loud_share=1.0, **settings).temporal
     x = torch.randn(1, 60, 512, requires_grad=True)
-    attended = model._attended(x, _all(x))
-    (gradient,) = torch.autograd.grad(attended[0, 30].sum(), x)
+    (gradient,) = torch.autograd.grad(_attended(model, x)[0, 30].sum(), x)
     seen = (gradient[0].abs().sum(dim=1) > 0).nonzero().flatten().tolist()
     assert seen == list(range(30 - reach, 30 + reach + 1))
     steps = torch.arange(60, dtype=torch.float32)
@@ -74,12 +84,12 @@ def test_only_the_loudest_meet_and_a_lonely_snippet_looks_at_all_alike() -> None
     x[0, [0, 10, 20, 30, 31, 59]] *= 5  # 6 of 60
     x.requires_grad_()
     values = torch.cat([x[0] @ head.weight for head in model.heads], dim=1)
-    attended = model._attended(x, _all(x))[0]
+    attended = _attended(model, x)[0]
     # Within 13 of row 5 are two loud ones, and itself it compares with them; row 10 is loud; 45 is 14 from the nearest.
     for row, expected in {5: [0, 5, 10], 10: list(range(24)), 45: list(range(60))}.items():
         (gradient,) = torch.autograd.grad(attended[row].sum(), x, retain_graph=True)
         assert (gradient[0].abs().sum(dim=1) > 0).nonzero().flatten().tolist() == expected
-    torch.testing.assert_close(attended[45], values.mean(dim=0))
+    torch.testing.assert_close(attended[45], torch.nn.functional.elu(values.mean(dim=0)))
 
 
 def test_a_video_scores_the_same_alone_and_beside_longer_ones() -> None:
@@ -112,17 +122,17 @@ def test_ties_among_padded_rows_fall_as_torch_has_them() -> None:
     x[:, 8:] = 0
     expected = torch.zeros(40, dtype=torch.bool)
     expected[x.norm(dim=2)[0].topk(20).indices] = True
-    loud = model._loudest(x, _all(x))[0]
+    loud = model.loudest(x, _all(x))[0]
     assert torch.equal(loud, expected)
     assert loud[:8].all()
     # At test there is no padding among them.
-    assert model._loudest(x, torch.arange(40)[None] < 8)[0].nonzero().flatten().max() < 8
+    assert model.loudest(x, torch.arange(40)[None] < 8)[0].nonzero().flatten().max() < 8
 
 
 def test_as_many_are_loud_as_pythons_own_product_says() -> None:
     lengths = torch.arange(1, 201)
     valid = torch.arange(200) < lengths[:, None]
-    counts = _model().temporal._loudest(torch.randn(200, 200, 4), valid).sum(dim=1)
+    counts = _model().temporal.loudest(torch.randn(200, 200, 4), valid).sum(dim=1)
     assert counts.tolist() == [int(0.55 * length) for length in range(1, 201)]
 
 
