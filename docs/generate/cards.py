@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from generate import tables
 from harness.data.card import DatasetCard
-from harness.data.card_parts import AnnotationCard, ClassCard, FeatureCard, ProtocolCard, SplitCard, VariantCard
+from harness.data.card_parts import (
+    AnnotationCard,
+    ClassCard,
+    FeatureCard,
+    GlanceCard,
+    ProtocolCard,
+    SplitCard,
+    VariantCard,
+)
 from harness.paths import cards_dir
 from harness.records.alignment import Alignment
 
@@ -14,6 +22,7 @@ _PARTS = {
     "A split": SplitCard,
     "Alignment": Alignment,
     "Annotations": AnnotationCard,
+    "Glances": GlanceCard,
     "A feature set": FeatureCard,
     "Protocol": ProtocolCard,
     "A variant of the protocol": VariantCard,

@@ -170,6 +170,8 @@ def show_bank(description: Row) -> None:
     tell(f"frames of a test video: {description['frame_rule']}; other protocols: {', '.join(variants) or 'none'}")
     if description["extraction"]:
         tell(f"extracted: {description['extraction']}")
+    if description["glances"]:
+        tell(f"glances: {description['glances']:,} clicks in the training videos")
 
 
 def show_parity(results: Sequence[CaseResult]) -> None:

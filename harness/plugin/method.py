@@ -1,8 +1,8 @@
 """The contract of a method.
 
 A method is one file: a `MethodCard`, a typed `MethodConfig`, and a `Method` (a torch module). It sees features
-and video-level labels, never files, MLflow, frame labels or the test set. Register it through the entry-point
-group `harness.methods`.
+and video-level labels, of the track "glance" also clicks, never files, MLflow, frame labels or the test set. Register
+it through the entry-point group `harness.methods`.
 """
 
 from __future__ import annotations
