@@ -212,6 +212,9 @@ def test_a_run_of_it_knows_the_clicks_and_no_other_run_does(demo: Bank, tmp_path
     )
     assert glance.glances == demo.glances_hash != ""
     assert weak.glances == ""
+    # Weights from elsewhere are tested, which takes no click.
+    given = {**_REST, "selection": "given"}
+    assert spec_of("glancevad", GlanceVAD.configure("", "fast", {}), demo, None, **given).glances == ""
     assert glance.feature_hash == weak.feature_hash
     assert glance.identity != glance.model_copy(update={"glances": "others"}).identity
     assert task_of(demo, None).glances
