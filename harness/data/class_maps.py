@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -14,6 +15,7 @@ from pydantic import Field
 
 from harness.data.card import DatasetCard
 from harness.data.card_parts import Part
+from harness.io.digests import digest
 from harness.paths import maps_dir
 from harness.records.predictions import Predictions
 
@@ -49,6 +51,14 @@ def shared_classes(trained: DatasetCard, tested: DatasetCard) -> Mapping[str, st
         if known.sets == pair[::-1]:
             return {theirs: ours for ours, theirs in known.classes.items()}
     return None
+
+
+def translation(trained: DatasetCard, tested: DatasetCard) -> str:
+    """Return in words how classes are translated, so that results by different maps are told apart."""
+    shared = shared_classes(trained, tested)
+    if shared is None:
+        return f"classes of {trained.name} not translated"
+    return f"{len(shared)} classes of {trained.name} by map #{digest(json.dumps(dict(shared), sort_keys=True))[:8]}"
 
 
 def translated(predictions: Predictions, trained: DatasetCard, tested: DatasetCard) -> Predictions:

@@ -22,7 +22,6 @@ import torch
 
 from harness.data.bank import Bank, Split
 from harness.data.card import DatasetCard
-from harness.data.class_maps import translated
 from harness.errors import UserError
 from harness.metrics.frame import roc_auc
 from harness.metrics.protocol import primary
@@ -40,8 +39,6 @@ from harness.training.sampling import Batches
 from harness.training.seeds import derive
 from harness.training.selection import Evaluate, Selector
 from harness.training.validation import validation_items
-from harness.weights.checkpoints import load
-from harness.weights.readers import read_weights
 
 if TYPE_CHECKING:
     from harness.text.tower import TextTower
@@ -159,22 +156,6 @@ def compute_trial(trial: Trial, method: Method, judge: Judge, log: Callable[[str
         selected = selector.finish(method, steps=records[-1]["step"] if records else 0)
         tested = measure(method, trial.bank, spec.device)
     return Outcome(records, seconds, selector.history, selected, tested)
-
-
-def retest_trial(trial: Trial, method: Method, progress: Tick) -> Outcome:
-    """Predict the test set with the weights of a run that trained, in the classes of the test set.
-
-    Raises:
-        HarnessError: a score is NaN, infinite or of the wrong shape.
-        UserError: the weights cannot be read or do not fit.
-    """
-    spec = trial.spec
-    if trial.weights is not None:
-        load(method, read_weights(trial.weights), str(trial.weights))
-    with arithmetic(method, spec.device, spec.precision):
-        tested = measure(method, trial.bank, spec.device, progress, causal=spec.reading == "causal")
-    predictions = translated(tested.predictions, trial.trained_on, trial.bank.card)
-    return Outcome([], 0.0, [], None, Tested(predictions, tested.seconds))
 
 
 def measure(

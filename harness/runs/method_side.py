@@ -25,7 +25,8 @@ from harness.records.predictions import Predictions
 from harness.records.result import Selection
 from harness.records.spec import RunSpec
 from harness.registry import method_class
-from harness.runs.computation import Judge, Tick, Trial, build_method, compute_trial, retest_trial
+from harness.runs.computation import Judge, Tick, Trial, build_method, compute_trial
+from harness.runs.retesting import retest_trial
 from harness.text.tower import TextTower
 from harness.training.fitting import scratch_bytes
 from harness.weights.checkpoints import Header, save_checkpoint
@@ -53,11 +54,10 @@ def spec_of(name: str, config: MethodConfig, bank: Bank, text: TextTower | None,
         feature_hash=bank.content_hash,
         scale=features.scale,
         text_tower=text.name if text else "",
-        protocol=card.protocol_of(bank.features_name),
         partial=bank.partial,
         code=code_hash(cls),
         track=cls.card.track,
-        **{"glances": bank.glances_hash if clicked else "", **rest},
+        **{"protocol": card.protocol_of(bank.features_name), "glances": bank.glances_hash if clicked else "", **rest},
     )
 
 

@@ -92,7 +92,8 @@ def job_of(order: Order, bank: Bank) -> Job:
     named = ("preset", "seed", "selection", "device", "precision", "compiled", "ablation", "threads")
     rest = {name: getattr(spec, name) for name in (*named, *_ASKED)}
     if order.source is not None:
-        rest["glances"] = spec.glances  # of the training, not of this data set
+        # Clicks are those of the training, and the protocol says how its classes are translated.
+        rest |= {"glances": spec.glances, "protocol": spec.protocol}
     here = spec_of(spec.method, config, bank, text, **rest)
     if here.identity != spec.identity:
         others = [name for name in RunSpec.model_fields if getattr(here, name) != getattr(spec, name)]

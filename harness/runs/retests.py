@@ -8,6 +8,7 @@ from typing import Any
 from harness.data.bank import Bank
 from harness.data.card import DatasetCard
 from harness.data.cards import find_card, open_bank
+from harness.data.class_maps import translation
 from harness.errors import UserError
 from harness.runs.order import Order
 
@@ -30,7 +31,7 @@ def retests(order: Order, banks: Sequence[tuple[str, Bank]], causal: bool) -> It
                     "features": name,
                     "feature_hash": bank.content_hash,
                     "scale": card.features[name].scale,
-                    "protocol": card.protocol_of(name),
+                    "protocol": f"{card.protocol_of(name)}; {translation(find_card(order.dataset), card)}",
                     "partial": bank.partial,
                 }
             yield Order(order.spec.model_copy(update=changed), place, order.text_tower, order.out, order.fresh, order)

@@ -16,7 +16,7 @@ HARNESS = {
     *("data", "data.bank", "data.card", "data.card_parts", "data.shares"),
     *("plugin.card", "plugin.config", "plugin.contract", "plugin.method", "runs", "runs.computation"),
     *("text", "text.embedded", "text.loading", "text.tower"),
-    *("records", "records.alignment", "records.label_access", "records.predictions", "records.truth"),
+    *("records", "records.alignment", "records.label_access", "records.predictions", "records.track", "records.truth"),
     *("training", "training.arithmetic", "training.averaging", "training.fitting", "training.loop", "training.predict"),
     *("training.resume", "training.sampling", "training.seeds", "training.selection", "training.steps"),
     "training.validation",
