@@ -5,11 +5,13 @@ and drifts there; normal videos have unusual but harmless moments; an event take
 its class's direction (from the seeded text tower, mixed with that of similar classes) with a salience, length and ramp
 of its own. What the methods look for is there and can be learned in a minute: few normal modes, events apart from
 them, texts that fit. A set so hard that a short training ends anywhere would show rounding instead of the pipeline.
+The sets `demo-b` and `demo-c` are other places: some of their classes look as in `demo`, others are their own.
 A feature set with sound has the same pictures, and behind them what is heard (`harness.data.synthetic_sound`).
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,12 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.bank import FORMAT, Bank, Item, bank_path
+from harness.data.bank import FORMAT, SPLITS, Bank, Item, SplitName, bank_path
 from harness.data.bank_writer import BankWriter
-from harness.data.card import DatasetCard
+from harness.data.card import DatasetCard, read_card
 from harness.data.synthetic_sound import Sound
 from harness.io.atomic import replacing_directory
 from harness.io.digests import digest, file_digest
+from harness.paths import cards_dir
 from harness.records.truth import Event, GroundTruth, VideoTruth
 from harness.text.loading import load_text_tower
 
@@ -38,9 +41,11 @@ SIMILAR = (
     ("Shooting", "Robbery", "Explosion"),
 )
 ABNORMAL_PER_CLASS = {"train": 6, "test": 3}
-NORMAL = {"train": 80, "test": 40}
+HOME = "demo"
 
 Array = NDArray[np.float64]
+# Name, labels, features [T, D], frames, events.
+_Video = tuple[str, tuple[int, ...], NDArray[np.float16], int, tuple[Event, ...]]
 
 
 def generate(card: DatasetCard, name: str) -> Bank:
@@ -58,9 +63,9 @@ def generate(card: DatasetCard, name: str) -> Bank:
     truth: dict[str, VideoTruth] = {}
     glances: dict[str, tuple[int, ...]] = {}
     with replacing_directory(path) as directory, BankWriter(directory, card, name) as writer:
-        world = _World(card)  # after the directory, which may be one that cannot be
+        world = _world(card)  # after the directory, which may be one that cannot be
         sound = Sound(len(card.classes), spec.audio_dim, SEED) if spec.audio_dim else None
-        for split in ("train", "test"):
+        for split in SPLITS:
             for video, labels, features, frames, events in world.videos(split):
                 if sound is not None:
                     rows = sound.rows(video, len(features), events, card.alignment.stride)
@@ -85,24 +90,25 @@ def _glances(video: str, events: tuple[Event, ...]) -> tuple[int, ...]:
     return tuple(sorted({int(rng.integers(event.start, event.end)) for event in events}))
 
 
+def _world(card: DatasetCard) -> _World:
+    if card.name == HOME:
+        return _World(card)
+    return _Elsewhere(card, _World(read_card(cards_dir() / f"{HOME}.yaml")))
+
+
 class _World:
     """Everything the videos share: directions of classes, scenes and harmless moments."""
 
     def __init__(self, card: DatasetCard) -> None:
-        import torch
-
-        self.card = card
-        with torch.no_grad():
-            text = load_text_tower(None).encode(list(card.prompts)).double().numpy()
-        # Rounded, so that the last bits of one machine's matrix products do not reach the data.
-        text = np.round(_unit(text), 3)
+        self.card, self.seed = card, [SEED]
+        text = _texts(card)
         self.common = _unit(text.mean(axis=0))
         own = _unit(text - text.mean(axis=0))
         index = {name: i for i, name in enumerate(card.class_names)}
         rng = np.random.default_rng(SEED)
         dim = text.shape[1]
         # What an event looks like: a commotion that all share, its group's look, the word's direction, its own rest.
-        commotion = _unit(rng.standard_normal(dim))
+        self.commotion = commotion = _unit(rng.standard_normal(dim))
         looks = 0.4 * commotion + 0.5 * own + 0.3 * _unit(rng.standard_normal(own.shape))
         for group in SIMILAR:
             looks[[index[name] for name in group]] += 0.35 * _unit(rng.standard_normal(dim))
@@ -116,12 +122,14 @@ class _World:
             + 0.3 * commotion
         )
 
-    def videos(self, split: str) -> Iterator[tuple[str, tuple[int, ...], NDArray[np.float16], int, tuple[Event, ...]]]:
+    def videos(self, split: SplitName) -> Iterator[_Video]:
         """Yield (name, labels, features [T, D], frames, events) of every video of a split."""
         for label, class_name in enumerate(self.card.class_names):
-            count = ABNORMAL_PER_CLASS[split] if label else NORMAL[split]
+            count = ABNORMAL_PER_CLASS[split]
+            if not label:
+                count = self.card.splits[split].videos - count * (len(self.card.classes) - 1)
             for number in range(count):
-                rng = np.random.default_rng([SEED, 0 if split == "train" else 1, label, number])
+                rng = np.random.default_rng([*self.seed, 0 if split == "train" else 1, label, number])
                 features, frames, events = self._video(rng, label)
                 yield f"{class_name}{number:03d}_{split}", (label,), features, frames, events
 
@@ -157,6 +165,41 @@ class _World:
         directions = _unit(rng.standard_normal((4, self.scenes.shape[1])))
         path: Array = 0.5 * scene + drift @ directions
         return path
+
+
+class _Elsewhere(_World):
+    """Another place: other scenes, harmless moments and idea of normal; classes that the demo set has look as there."""
+
+    def __init__(self, card: DatasetCard, home: _World) -> None:
+        self.card, self.seed = card, [SEED, zlib.crc32(card.name.encode())]
+        rng = np.random.default_rng(self.seed)
+        own, dim = _texts(card), len(home.commotion)
+        own = _unit(own - own.mean(axis=0))
+        looks = 0.4 * home.commotion + 0.5 * own + 0.3 * _unit(rng.standard_normal(own.shape))
+        for label, name in enumerate(card.class_names):
+            if name in home.card.class_names:
+                looks[label] = home.looks[home.card.class_names.index(name)]
+        self.commotion, self.looks = home.commotion, _unit(looks)
+        # Other cameras: a shift that all snippets share.
+        self.common = _unit(home.common + 0.6 * _unit(rng.standard_normal(dim)))
+        self.normal = _unit(home.normal + 0.6 * _unit(rng.standard_normal(dim)))
+        self.scenes = _unit(rng.standard_normal((SCENES, dim)))
+        self.harmless = _unit(
+            _unit(rng.standard_normal((HARMLESS, dim)))
+            + 0.4 * self.looks[rng.integers(1, len(self.looks), HARMLESS)]
+            + 0.3 * self.commotion
+        )
+
+
+def _texts(card: DatasetCard) -> Array:
+    """Return the seeded text tower's embeddings of a card's prompts, of unit norm `[K, D]`."""
+    import torch
+
+    with torch.no_grad():
+        text = load_text_tower(None).encode(list(card.prompts)).double().numpy()
+    # Rounded, so that the last bits of one machine's matrix products do not reach the data.
+    rounded: Array = np.round(_unit(text), 3)
+    return rounded
 
 
 def _ramp(rng: np.random.Generator, length: int, fraction: float) -> Array:
