@@ -205,8 +205,8 @@ class DSANet(Method):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "fast": {
-            **{"visual_length": 32, "decoder_depth": 1, "batch": 8, "epochs": 6, "steps_per_epoch": 8},
-            **{"lr": 2e-4, "warmup_steps": 16, "average_last": 0.25, "refiner_warmup": 10, "look_every": None},
+            **{"visual_length": 32, "decoder_depth": 1, "batch": 8, "epochs": 9, "steps_per_epoch": 8},
+            **{"lr": 2e-4, "warmup_steps": 24, "average_last": 0.25, "refiner_warmup": 10, "look_every": None},
         },
     }
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
