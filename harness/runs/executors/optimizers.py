@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
 
 import torch
@@ -12,12 +12,13 @@ import torch
 _INSTEAD = "__dynamo_disable"
 
 
+@cache
 def without_compiler() -> None:
     """Let this process's optimizers call their own methods directly.
 
     Torch hides these from its compiler, and imports that to do so. It has nothing to hide from where an optimizer is
     made, stepped, saved or loaded by code that is not compiled, as our training loop is. Where torch keeps this
-    otherwise, all is as it was.
+    otherwise, all is as it was. A second call does nothing: what a process does to itself must not look like a run's.
     """
     for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
         hidden = getattr(getattr(torch.optim.Optimizer, name, None), "__wrapped__", None)
