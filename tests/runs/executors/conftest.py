@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from harness import registry
 from harness.data.bank import Bank
@@ -40,11 +41,14 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     install(place)
     monkeypatch.setenv("PYTHONPATH", f"{place}{os.pathsep}{ROOT}")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # runs planned in this process are those that its children plan
     monkeypatch.syspath_prepend(str(place))
     registry._entries.cache_clear()
     registry.method_class.cache_clear()
     code_identity._hash_of.cache_clear()
     yield place
+    torch.set_num_threads(threads)
     for name in ("faulty_method", "hostile_method"):
         sys.modules.pop(name, None)
     registry._entries.cache_clear()

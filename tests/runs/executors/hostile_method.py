@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,7 +46,7 @@ class Unspeakable(Exception):
 
 
 class Hostile(Method):
-    """One linear layer; in training and in predict it does what `deed` says."""
+    """One linear layer; in training and in predict it does what `deed` says, or each of several joined by +."""
 
     card = MethodCard(name="hostile", title="Hostile", family="mil")
     Config = HostileConfig
@@ -62,17 +64,21 @@ class Hostile(Method):
         return [Schedule(Adam(self.parameters(), lr=0.01))]
 
     def training_loss(self, batch: Batch) -> dict[str, Tensor]:
-        deed = getattr(self, f"train_{self.config.deed.replace('-', '_')}", None)
-        if deed is not None:
+        for deed in self._deeds("train"):
             deed()
         scores = self.score(batch.features).squeeze(-1).sigmoid().amax(dim=1)
         return {"bce": nn.functional.binary_cross_entropy(scores.float(), batch.abnormal.float())}
 
     def predict(self, features: Tensor, lengths: Tensor) -> Prediction:
-        deed = getattr(self, f"predict_{self.config.deed.replace('-', '_')}", None)
         scores = self.score(features).squeeze(-1).sigmoid()
-        found = deed(features, scores) if deed is not None else None
-        return Prediction(scores if found is None else found)
+        for deed in self._deeds("predict"):
+            found = deed(features, scores)
+            scores = scores if found is None else found
+        return Prediction(scores)
+
+    def _deeds(self, when: str) -> list[Callable[..., Any]]:
+        names = (f"{when}_{deed.replace('-', '_')}" for deed in self.config.deed.split("+"))
+        return [getattr(self, name) for name in names if hasattr(self, name)]
 
     # Cheating.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import random
 import re
@@ -18,17 +17,11 @@ import pytest
 from harness.tracking.tracker import Tracker
 
 Command = Callable[..., "subprocess.Popen[str]"]
+Run = Callable[..., tuple[int, dict, str]]
 # HARNESS_SCALE=1 kills a hundred times over 40 runs, which takes half an hour.
 SCALE = bool(os.environ.get("HARNESS_SCALE"))
 MATRIX = (
-    *(
-        "--methods",
-        "faulty,deepmil,linear-probe",
-        "--seeds",
-        ",".join(map(str, range(8 if SCALE else 1))),
-        "--jobs",
-        "2",
-    ),
+    *("--methods", "faulty,deepmil,linear-probe", "--seeds", ",".join(map(str, range(8 if SCALE else 1)))),
     *("--set", "faulty.pause=0.05", "--sweep", "faulty.epochs=3,6,9", "--set", "deepmil.epochs=3"),
 )
 # The longest time before a kill is about what the matrix takes, so that most kills meet work.
@@ -42,18 +35,19 @@ UNBORN = re.compile(
 
 
 @pytest.mark.slow
-def test_killed_at_random(command: Command, tmp_path: Path) -> None:
+def test_killed_at_random(command: Command, run: Run, tmp_path: Path) -> None:
     rng = random.Random(0)
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    stdout, stderr = command(whole, *MATRIX).communicate(timeout=900)
-    expected = {run["id"]: run for run in json.loads(stdout)["runs"]}
-    assert {run["status"] for run in expected.values()} == {"ok"}, stderr
+    code, document, stderr = run(whole, *MATRIX, "--executor", "inline")
+    assert code == 0, stderr
+    expected = {each["id"]: each for each in document["runs"]}
+    assert {each["status"] for each in expected.values()} == {"ok"}
     killed = 0
     while killed < KILLS:
         # Later starts find more finished; the last ones would only kill idle time.
         if killed % 10 == 9:
             _forget(cut)
-        process = command(cut, *MATRIX)
+        process = command(cut, *MATRIX, "--jobs", "2")
         deadline = time.monotonic() + rng.uniform(1, LONGEST)
         while time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.02)
@@ -67,18 +61,17 @@ def test_killed_at_random(command: Command, tmp_path: Path) -> None:
             stderr = UNBORN.sub("", stderr)
         assert "Traceback" not in stderr, stderr
         assert not [pid for pid in victims if _alive(pid)], "workers go with their parent"
-    process = command(cut, *MATRIX)
-    stdout, stderr = process.communicate(timeout=900)
-    found = {run["id"]: run for run in json.loads(stdout)["runs"]}
-    assert process.returncode == 0, stderr
+    code, document, stderr = run(cut, *MATRIX, "--jobs", "2")
+    found = {each["id"]: each for each in document["runs"]}
+    assert code == 0, stderr
     assert found.keys() == expected.keys()
-    for name, run in found.items():
+    for name, each in found.items():
         for file in ("predictions.npz", "checkpoint.safetensors", "truth.json"):
-            one, two = Path(run["directory"]) / file, Path(expected[name]["directory"]) / file
+            one, two = Path(each["directory"]) / file, Path(expected[name]["directory"]) / file
             assert one.exists() == two.exists()
             assert not one.exists() or one.read_bytes() == two.read_bytes(), one
     tracker = Tracker(None, cut)
-    assert sorted(run.result.id for run in tracker.runs()) == sorted(expected)
+    assert sorted(each.result.id for each in tracker.runs()) == sorted(expected)
     assert tracker.failures() == []
     left = {path.name for path in cut.iterdir() if not path.name.startswith((".", "mlflow.db"))}
     assert left == {*expected, "mlartifacts", "report"}

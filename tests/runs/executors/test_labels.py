@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import time
 from collections.abc import Callable
@@ -70,7 +69,7 @@ def test_a_process_that_was_changed_is_replaced(
     run: Run, plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ("--methods", "deepmil,linear-probe", *SHORT, "--seeds", "0,1")
-    code, clean, _ = run(tmp_path / "clean", *arguments)
+    code, clean, _ = run(tmp_path / "clean", *arguments, "--executor", "inline")
     assert code == 0
     (plugin / "sitecustomize.py").write_text(STAIN)
     code, stained, _ = run(tmp_path / "stained", *arguments)
@@ -115,11 +114,11 @@ def test_only_rules_that_look_are_answered(demo: Bank, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_killed_between_computing_and_publishing(command: Command, tmp_path: Path) -> None:
+def test_killed_between_computing_and_publishing(command: Command, run: Run, tmp_path: Path) -> None:
     """What waits for its score is neither a run yet nor in the way of the next attempt."""
     arguments = ("--methods", "faulty", "--set", "faulty.pause=0.05", "--set", "faulty.epochs=3")
-    stdout, stderr = command(tmp_path / "whole", *arguments).communicate(timeout=200)
-    (whole,) = json.loads(stdout)["runs"]
+    _, document, _ = run(tmp_path / "whole", *arguments, "--executor", "inline")
+    (whole,) = document["runs"]
     process = command(tmp_path / "cut", *arguments)
     deadline = time.monotonic() + 100
     pattern = ".work/faulty*/computed/predictions.npz"
@@ -129,8 +128,8 @@ def test_killed_between_computing_and_publishing(command: Command, tmp_path: Pat
     process.communicate()
     left = [path for path in (tmp_path / "cut").glob("faulty*") if not (path / "run.json").exists()]
     assert left == []
-    stdout, stderr = command(tmp_path / "cut", *arguments).communicate(timeout=200)
-    (again,) = json.loads(stdout)["runs"]
+    _, document, stderr = run(tmp_path / "cut", *arguments)
+    (again,) = document["runs"]
     assert again["status"] in ("ok", "skipped"), stderr
     for name in ("predictions.npz", "checkpoint.safetensors", "truth.json"):
         assert (Path(again["directory"]) / name).read_bytes() == (Path(whole["directory"]) / name).read_bytes()
