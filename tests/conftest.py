@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import os
 import signal
 import sqlite3
 import subprocess
@@ -18,6 +20,13 @@ from harness.tracking import client
 from harness.tracking import empty_store as empty_stores
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+# Several test processes share the cores, where threads would only wait for each other; torch is not imported yet.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Hundreds of thousands of objects stay to the end: torch's, MLflow's. Looking at them again and again takes a tenth of
+# the time.
+gc.set_threshold(50_000, 20, 50)
 
 
 def pytest_configure(config: pytest.Config) -> None:
