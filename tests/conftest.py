@@ -21,9 +21,11 @@ from harness.tracking import empty_store as empty_stores
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
-# Several test processes share the cores, where threads would only wait for each other; torch is not imported yet.
+# Several test processes share the cores, where threads would only wait for each other; those of the few tests that want
+# two wait asleep, not in a loop. Torch, which reads this, is not imported yet.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # Hundreds of thousands of objects stay to the end: torch's, MLflow's. Looking at them again and again takes a tenth of
 # the time.
 gc.set_threshold(50_000, 20, 50)

@@ -56,7 +56,7 @@ def test_other_features_are_of_another_kind() -> None:
 def test_how_published_features_were_made_is_found_out(
     extracted: Callable[..., Report], tower: ImageTower, tmp_path: Path
 ) -> None:
-    path = film(tmp_path / "v.mp4", frames=40, size=(96, 64))
+    path = film(tmp_path / "v.mp4", frames=24, size=(96, 64))
     protocol, setup = find_protocol("vadclip-centre-crop"), Setup(tower)
     said = {
         "vadclip-centre-crop": "they were made so: as vadclip-centre-crop makes them",
