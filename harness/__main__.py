@@ -11,8 +11,8 @@ from harness.cli.ending import ending
 def main() -> None:
     """Run the command line and exit, see `harness.cli.app.main`."""
     with ending("--debug" in sys.argv):
-        # Imports make hundreds of thousands of objects that stay. Looking through them all again and again, as Python does
-        # by its own numbers, takes a sixth of the time of a short `harness run`.
+        # Imports make hundreds of thousands of objects that stay. Looking through them all again and again, as Python
+        # does by its own numbers, takes a sixth of the time of a short `harness run`.
         gc.set_threshold(10_000, 10, 10)
         from harness.cli.app import main as command
 
