@@ -17,7 +17,7 @@ from harness.training.predict import predict
 from tests.tiny import Tiny, TinyConfig, split, task
 
 ALIGNMENT = Alignment(kind="stride", stride=16)
-SEEN = 5
+SEEN = 3
 
 
 def changed(videos: Split, after: int) -> Split:
@@ -36,7 +36,7 @@ def test_the_future_changes_no_score_of_the_past(name: str) -> None:
     method = subject.build()
     if not subject.by_gradient:
         subject.learn(method, steps=1)
-    videos = split([9, 7], dim=subject.widths[0])
+    videos = split([6, 4], dim=subject.widths[0])
     one, other = (predict(method, each, ALIGNMENT, causal=True)[0] for each in (videos, changed(videos, SEEN)))
     for index, item in enumerate(videos.items):
         before, after = one.scores[one.rows(index)], other.scores[other.rows(index)]
