@@ -42,6 +42,7 @@ def run(
     tests: Words = (),
     causal: bool = False,
     open_vocabulary: bool = False,
+    disturbances: Words = (),
 ) -> Leaderboard:
     """Train, evaluate, track and publish every combination, as `harness run` does, and return its leaderboards.
 
@@ -65,6 +66,7 @@ def run(
         tests: other data sets on which each training is tested besides its own.
         causal: test also as if the videos were being recorded, each snippet from what has been seen until it.
         open_vocabulary: train on the base classes of the data set alone.
+        disturbances: "label-noise 0.2", "feature-noise 0.5", ...: each beside the undisturbed run, see `harness study`.
 
     Raises:
         UserError: a name, setting or value is wrong; the text names it.
@@ -84,6 +86,7 @@ def run(
         "tests": _words(tests),
         "causal": causal,
         "open_vocabulary": open_vocabulary,
+        "disturbances": _words(disturbances),
     }
     matrix = matrix_of("run", fields)
     planned = plan(matrix, execution.out, threads_of_a_run(jobs), fresh=rerun)

@@ -36,6 +36,10 @@ def run(
         bool,
         typer.Option("--open-vocabulary", help="Train on the data set's base classes alone; novel ones are scored."),
     ] = False,
+    disturbances: Annotated[
+        str | None,
+        typer.Option(help="Also with a disturbed training or test: 'label-noise 0.2', ...; see `harness study`."),
+    ] = None,
     features: Annotated[
         str | None, typer.Option(help="Feature sets of the cards, comma-separated; default: each card's first.")
     ] = None,
@@ -139,6 +143,7 @@ def run(
             tests=tuple(options.words("--test", test)) if test is not None else (),
             causal=causal,
             open_vocabulary=open_vocabulary,
+            disturbances=tuple(options.words("--disturbances", disturbances)) if disturbances is not None else (),
         )
     variants: Variants = options.one_of("--stability-grid", grid, ("full", "quick"))
     execution = Execution(
@@ -164,7 +169,7 @@ def run(
 # Parameters of `run` that say what is run, not how.
 _MATRIX = (
     *("methods", "dataset", "features", "seeds", "selection", "set_", "sweep", "preset", "ablations", "device"),
-    *("precision", "compiled", "text_tower", "train", "test", "causal", "open_vocabulary"),
+    *("precision", "compiled", "text_tower", "train", "test", "causal", "open_vocabulary", "disturbances"),
 )
 
 

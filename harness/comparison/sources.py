@@ -26,6 +26,8 @@ _WEIGHTS = (".safetensors", ".pt", ".pth", ".pkl", ".ckpt", ".bin", ".tar")
 # What the seeds of one side share; what follows from the data set may differ where one data set is named.
 _SETTING = ("method", "config", "preset", "selection", "text_tower", "scale", "checkpoint", "features", "feature_hash")
 _DATA = ("dataset", "dataset_hash", "protocol")
+# What a harder question asks; of a method that is named, the runs of the usual one are meant.
+_ASKED = ("vocabulary", "trained_on", "reading", "disturbance")
 # Which option of the command chooses among runs that differ in a field, and the field whose value it takes.
 _OPTIONS = {name: name for name in ("preset", "selection", "features")} | dict.fromkeys(_DATA, "dataset")
 
@@ -135,6 +137,7 @@ def _runs_of(word: str, request: CompareRequest) -> list[Source]:
         fits = card is None or result.dataset.partition("@")[0] == card.base_name
         fits &= request.features in (None, result.features) and request.selection in (None, result.selection)
         fits &= request.preset in (None, result.spec.preset if result.spec else "")
+        fits &= not any(getattr(result.spec, field, "") for field in _ASKED)
         if result.method != name or result.status != "ok" or not fits:
             continue
         key = (_setting(result, request), result.seed)
@@ -218,7 +221,7 @@ def _setting(result: RunResult, request: CompareRequest) -> str:
 
 
 def _shared(request: CompareRequest) -> tuple[str, ...]:
-    return _SETTING if request.card else (*_SETTING, *_DATA)
+    return (*_SETTING, *_ASKED) if request.card else (*_SETTING, *_ASKED, *_DATA)
 
 
 def _differing(results: Sequence[RunResult], request: CompareRequest) -> list[str]:

@@ -16,7 +16,7 @@ Whatever of it is opened is what was imported: small files are hashed each time,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -116,7 +116,7 @@ class Split:
     def subset(self, mask: NDArray[np.bool_]) -> Split:
         """The items where `mask` `[items]` holds, on the same memory-mapped features."""
         items = tuple(item for item, keep in zip(self.items, mask, strict=True) if keep)
-        return Split(items, self.starts[mask], self.features, self.scale, self.classes, self.glances)
+        return replace(self, items=items, starts=self.starts[mask])
 
 
 class Bank:

@@ -17,6 +17,7 @@ class Matrix(Record):
 
     `tests` are data sets on which each training is tested besides its own; with `causal` the test is also made as if
     the videos were being recorded. With `open_vocabulary` trainings see the base classes of their data set alone.
+    `disturbances` such as "label-noise 0.2" are each done beside the undisturbed run, one at a time.
     """
 
     methods: tuple[str, ...]
@@ -35,3 +36,4 @@ class Matrix(Record):
     tests: tuple[str, ...] = ()
     causal: bool = False
     open_vocabulary: bool = False
+    disturbances: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ Precision = Literal["fp32", "tf32", "bf16"]
 _LABELS = {"ablation", "track"}
 _LATER = (
     *("checkpoint", "precision", "compiled", "fused", "partial", "capability", "nudge", "glances"),
-    *("vocabulary", "trained_on", "source", "reading"),
+    *("vocabulary", "trained_on", "source", "reading", "disturbance"),
 )
 
 
@@ -37,7 +37,8 @@ class RunSpec(Record):
     A run may be asked a harder question. `vocabulary` lists the abnormal classes that its training saw, the base
     classes of an open vocabulary; () where it saw all. `source` is the identity of the run whose weights are tested
     again, "" for a run that trains, and `trained_on` the data set of that training, "" where it is this one. `reading`
-    "causal" scores each snippet from what has been seen until it. `track` is that of the method's card, a label like
+    "causal" scores each snippet from what has been seen until it. `disturbance` is what its training or its test was
+    made worse by, such as "label-noise 0.2", "" for nothing. `track` is that of the method's card, a label like
     `ablation`.
     """
 
@@ -69,6 +70,7 @@ class RunSpec(Record):
     trained_on: str = ""
     source: str = ""
     reading: Literal["", "causal"] = ""
+    disturbance: str = ""
     track: Track = "weak"
 
     @property
@@ -101,4 +103,5 @@ class RunSpec(Record):
         """Readable and unique: `method-dataset-sSEED-selection-hash`."""
         data = f"{self.trained_on}-to-{self.dataset}" if self.trained_on not in ("", self.dataset) else self.dataset
         data += "-open" * bool(self.vocabulary) + "-causal" * (self.reading == "causal")
+        data += f"-{self.disturbance.replace(' ', '-')}" * bool(self.disturbance)
         return f"{self.method}-{data}-s{self.seed}-{self.selection}-{self.identity[:10]}"

@@ -32,6 +32,7 @@ from harness.records.result import Selection
 from harness.records.spec import RunSpec
 from harness.records.truth import GroundTruth
 from harness.training.arithmetic import arithmetic
+from harness.training.disturbances import disturbed_test, disturbed_training
 from harness.training.loop import train, training_videos
 from harness.training.predict import predict
 from harness.training.resume import EpochRecord
@@ -69,13 +70,23 @@ class Trial:
 
     @cached_property
     def training(self) -> Split:
-        """The training split: of an open vocabulary, normal videos and those whose one class is a base class."""
-        split, base = self.bank.split("train"), self.spec.vocabulary
-        if not base:
-            return split
-        known = {self.bank.card.class_names.index(name) for name in base}
-        seen = [not any(item.labels) or (len(item.labels) == 1 and item.labels[0] in known) for item in split.items]
-        return split.subset(np.array(seen, dtype=bool))
+        """The training split, disturbed as the spec says.
+
+        Of an open vocabulary, normal videos and those whose one class is a base class.
+        """
+        split, spec, names = self.bank.split("train"), self.spec, self.bank.card.class_names
+        known = [names.index(name) for name in spec.vocabulary or names[1:]]
+        if spec.vocabulary:
+            seen = [not any(item.labels) or (len(item.labels) == 1 and item.labels[0] in known) for item in split.items]
+            split = split.subset(np.array(seen, dtype=bool))
+        return disturbed_training(split, spec.disturbance, spec.seed, spec.dataset, known)
+
+    @cached_property
+    def testing(self) -> Split:
+        """The test split, disturbed as the spec says."""
+        features = self.bank.card.features[self.bank.features_name]
+        spec, split = self.spec, self.bank.split("test")
+        return disturbed_test(split, spec.disturbance, spec.seed, spec.dataset, features.audio_dim)
 
 
 @dataclass(frozen=True)
@@ -159,10 +170,16 @@ def compute_trial(trial: Trial, method: Method, judge: Judge, log: Callable[[str
 
 
 def measure(
-    method: Method, bank: Bank, device: str, progress: Tick = lambda done, total: None, causal: bool = False
+    method: Method,
+    bank: Bank,
+    device: str,
+    progress: Tick = lambda done, total: None,
+    causal: bool = False,
+    split: Split | None = None,
 ) -> Tested:
-    """Predict the test split; with `causal` each snippet from what has been seen of its video until then."""
-    return Tested(*predict(method.to(device), bank.split("test"), bank.card.alignment, device, progress, causal))
+    """Predict the test split, or `split` in its place; with `causal` each snippet from what its video showed so far."""
+    tested = split or bank.split("test")
+    return Tested(*predict(method.to(device), tested, bank.card.alignment, device, progress, causal))
 
 
 def judge_by(truth: GroundTruth) -> Judge:

@@ -43,6 +43,6 @@ class Estimates:
 
 
 def _keys(spec: RunSpec) -> tuple[tuple[str, ...], ...]:
-    place = (spec.method, spec.dataset, spec.features, spec.device)
+    place = (spec.method, spec.dataset, spec.features, spec.device, "test" if spec.source else "training")
     config = repr(sorted(spec.config.items()))
     return (*place, spec.selection, config), (*place, spec.selection, spec.preset), (*place, spec.preset)

@@ -21,6 +21,7 @@ from harness.plugin import contract
 from harness.plugin.contract import blamed
 from harness.plugin.method import Method, MethodConfig
 from harness.printable import shortened
+from harness.records.disturbance import Disturbance, disturbance_of
 from harness.records.request import Matrix
 from harness.records.result import RunResult
 from harness.registry import broken_methods, check_preset, method_class, resolve, setting_errors
@@ -29,6 +30,7 @@ from harness.runs.method_side import spec_of
 from harness.runs.order import Order, planned_tower
 from harness.runs.retests import matching_bank, retests
 from harness.text.tower import TextTower
+from harness.training.disturbances import fitting
 
 # A seed is part of the name of a run's directory.
 LAST_SEED = 2**63 - 1
@@ -70,7 +72,7 @@ def read_matrix(path: Path) -> Matrix:
         raise UserError(f"{path}: not a readable YAML file ({' '.join(str(error).split())[:200]})") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected fields such as methods, datasets and seeds")
-    for name in ("methods", "datasets", "features", "seeds", "selection", "tests"):
+    for name in ("methods", "datasets", "features", "seeds", "selection", "tests", "disturbances"):
         if name in content and not isinstance(content[name], list):
             content[name] = [content[name]]
     return matrix_of(str(path), content)
@@ -102,6 +104,7 @@ def plan(matrix: Matrix, out: Path, threads: int, fresh: bool = False) -> Plan:
     """
     _check_seeds(matrix)
     named, words = resolve(",".join(matrix.methods))
+    disturbances = [disturbance_of(text) for text in matrix.disturbances]
     settings = {key: _by_method(key, getattr(matrix, key), named) for key in ("set", "sweep")}
     orders: list[Order] = []
     again: list[Order] = []
@@ -125,6 +128,8 @@ def plan(matrix: Matrix, out: Path, threads: int, fresh: bool = False) -> Plan:
             vocabulary = _base_classes(card) if matrix.open_vocabulary else ()
             tests = [(_place(name), matching_bank(bank, name)) for name in dict.fromkeys(matrix.tests)]
             tests = [(where, other) for where, other in tests if other.card.name != card.name]
+            trained = _fitting(disturbances, "training", [bank])
+            tested = _fitting(disturbances, "test", [bank, *(other for _, other in tests)])
             for _, other in tests:
                 if shared_classes(card, other.card) is None:
                     notes[f"{card.name} to {other.card.name}: no map of their classes, so no class-wise metrics"] = None
@@ -160,15 +165,23 @@ def plan(matrix: Matrix, out: Path, threads: int, fresh: bool = False) -> Plan:
                         continue
                     seen.add(first.identity)
                     for seed, rule in itertools.product(matrix.seeds, dict.fromkeys(matrix.selection)):
-                        spec = first.model_copy(update={"seed": seed, "selection": rule})
-                        orders.append(Order(spec, place, matrix.text_tower, out, fresh))
-                        again += retests(orders[-1], tests, matrix.causal)
+                        for disturbance in ("", *trained):
+                            changed = {"seed": seed, "selection": rule, "disturbance": disturbance}
+                            spec = first.model_copy(update=changed)
+                            orders.append(Order(spec, place, matrix.text_tower, out, fresh))
+                            again += retests(orders[-1], tests, matrix.causal, () if disturbance else tested)
     return Plan(tuple(orders), tuple(refused.values()), tuple(left_out), tuple(notes), tuple(again))
 
 
 def _place(dataset: str) -> str:
     """Where a card is, in words that mean the same in every directory."""
     return str(Path(dataset).absolute()) if dataset.endswith((".yaml", ".yml")) else dataset
+
+
+def _fitting(wanted: list[Disturbance], part: str, banks: list[Bank]) -> list[str]:
+    """The disturbances of one part of a run, as specs have them, without those that leave everything as it is."""
+    found = [fitting(each, bank) for bank in banks for each in wanted if each.kind.part == part]
+    return list(dict.fromkeys(filter(None, found)))
 
 
 def _base_classes(card: DatasetCard) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from harness.text.planned import PlannedTower
 from harness.text.tower import TextTower
 
 # Fields of a spec that say of what kind a run is.
-_ASKED = ("capability", "nudge", "vocabulary", "trained_on", "source", "reading")
+_ASKED = ("capability", "nudge", "vocabulary", "trained_on", "source", "reading", "disturbance")
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,6 @@ def retest_trial(trial: Trial, method: Method, progress: Tick) -> Outcome:
     if trial.weights is not None:
         load(method, read_weights(trial.weights), str(trial.weights))
     with arithmetic(method, spec.device, spec.precision):
-        tested = measure(method, trial.bank, spec.device, progress, causal=spec.reading == "causal")
+        tested = measure(method, trial.bank, spec.device, progress, spec.reading == "causal", trial.testing)
     predictions = translated(tested.predictions, trial.trained_on, trial.bank.card)
     return Outcome([], 0.0, [], None, Tested(predictions, tested.seconds))

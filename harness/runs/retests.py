@@ -1,7 +1,8 @@
-"""Harder questions to a trained run: its weights on other data sets, and scored causally, without training again."""
+"""Harder questions to a trained run without training again: on other data sets, causally, with a disturbed test."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,15 +14,21 @@ from harness.errors import UserError
 from harness.runs.order import Order
 
 
-def retests(order: Order, banks: Sequence[tuple[str, Bank]], causal: bool) -> Iterator[Order]:
-    """Yield the orders that test what `order` trains: on each of `banks` (with where its card is), and causally.
+def retests(
+    order: Order, banks: Sequence[tuple[str, Bank]], causal: bool, disturbances: Sequence[str] = ()
+) -> Iterator[Order]:
+    """Yield the orders that test what `order` trains: on each of `banks` (with where its card is), and its own set.
 
-    With `causal` the order's own test set is among them, and each of the others is tested twice.
+    Each test set is tested as it is and with each of `disturbances` in place of the training's own, with `causal` also
+    causally; only the order's own test is not repeated.
     """
     places: list[tuple[str, Bank | None]] = [(order.dataset, None), *banks]
+    own = order.spec.disturbance
     for place, bank in places:
-        for reading in ("", "causal")[bank is None : 1 + causal]:
-            changed: dict[str, Any] = {"source": order.spec.identity, "reading": reading}
+        for disturbance, reading in itertools.product((own, *disturbances), ("", "causal")[: 1 + causal]):
+            changed: dict[str, Any] = {"source": order.spec.identity, "reading": reading, "disturbance": disturbance}
+            if bank is None and (disturbance, reading) == (own, ""):
+                continue
             if bank is not None:
                 card, name = bank.card, bank.features_name
                 changed |= {

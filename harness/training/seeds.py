@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Literal
 
-Axis = Literal["init", "sampling", "dropout", "noise", "validation"]
+Axis = Literal["init", "sampling", "dropout", "noise", "validation", "disturbance"]
 
 
 def derive(seed: int, dataset: str, axis: Axis, *parts: int | str) -> int:

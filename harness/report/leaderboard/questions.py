@@ -1,4 +1,4 @@
-"""What a board asks of its methods: which supervision, trained where, of which classes, and read how."""
+"""What a board asks of its methods: which supervision, trained where, of which classes, read and disturbed how."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from harness.tracking.tracker import TrackedRun
 @dataclass(frozen=True, order=True)
 class Question:
     """The question of one board. `trained_on` is another data set, "" for its own; `base` are the classes of the
-    training, () for all; `part` is that of the test videos which is scored, "" for all.
+    training, () for all; `part` is that of the test videos which is scored, "" for all. `disturbance` is
+    what made the training or the test worse, "" for nothing.
     """
 
     track: Track = "weak"
@@ -24,6 +25,7 @@ class Question:
     reading: Literal["", "causal"] = ""
     base: tuple[str, ...] = ()
     part: Part | Literal[""] = ""
+    disturbance: str = ""
 
     @property
     def short(self) -> str:
@@ -31,7 +33,7 @@ class Question:
         said: list[str] = [self.track] if self.track != "weak" else []
         said += [f"from-{self.trained_on}"] if self.trained_on else []
         said += ["-".join(filter(None, ("open", self.part)))] if self.base else []
-        return "-".join([*said, *([self.reading] if self.reading else [])])
+        return "-".join(filter(None, [*said, self.reading, self.disturbance.replace(" ", "-")]))
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -43,6 +45,8 @@ class Question:
             said.append("open vocabulary, " + (f"{self.part} classes" if self.part else "all classes"))
         if self.reading:
             said.append("causal")
+        if self.disturbance:
+            said.append(self.disturbance)
         return tuple(said)
 
     def truth(self, truth: GroundTruth) -> GroundTruth:
@@ -63,7 +67,7 @@ class Question:
 
 def questions(spec: RunSpec) -> Iterator[Question]:
     """Yield the questions that a run answers: one, or three of an open vocabulary (all, base and novel classes)."""
-    asked = Question(spec.track, spec.trained_on, spec.reading, spec.vocabulary)
+    asked = Question(spec.track, spec.trained_on, spec.reading, spec.vocabulary, disturbance=spec.disturbance)
     yield asked
     if spec.vocabulary:
         for part in PARTS:

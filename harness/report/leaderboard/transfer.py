@@ -10,6 +10,7 @@ from harness.errors import HarnessError
 from harness.records.truth import GroundTruth
 from harness.report.figures import signed
 from harness.report.leaderboard.board import Board, Row, Transfer, Transfers
+from harness.report.leaderboard.questions import Question
 from harness.report.leaderboard.uncertainty import Artifact, Resamples
 
 TRANSFERS_WORDS = (
@@ -25,7 +26,7 @@ def transfers(boards: Sequence[Board], artifact: Artifact, cache: Path | None) -
     """
     cells: list[Transfer] = []
     ranks: dict[str, list[int]] = {}
-    moved = [board for board in boards if board.asked.trained_on and not board.asked.reading]
+    moved = [board for board in boards if board.asked.trained_on and not board.asked.reading + board.asked.disturbance]
     for board in moved:
         at_home = [other for other in boards if _at_home(other, board)]
         for row in (row for row in board.rows if row.honest and board.primary in row.metrics):
@@ -41,8 +42,7 @@ def _at_home(board: Board, moved: Board) -> bool:
     """Whether its rows were trained on the data set on which those of `moved` are tested."""
     same = ("dataset", "features", "feature_hash", "dataset_hash", "excluded", "partial")
     there = all(getattr(board, name) == getattr(moved, name) for name in same)
-    asked = board.asked
-    return there and not (asked.trained_on or asked.reading or asked.base) and asked.track == moved.asked.track
+    return there and board.asked == Question(track=moved.asked.track)
 
 
 def _cell(board: Board, row: Row, at_home: Sequence[Board], artifact: Artifact, cache: Path | None) -> Transfer:

@@ -24,6 +24,7 @@ def command(board: Board, row: Row, seeds: Sequence[int]) -> str:
     words += ["--test", board.dataset] if asked.trained_on else []
     words += ["--open-vocabulary"] if asked.base else []
     words += ["--causal"] if asked.reading else []
+    words += ["--disturbances", asked.disturbance] if asked.disturbance else []
     if row.checkpoint:
         words = ["harness", "eval", f"CHECKPOINT-{row.checkpoint[:12]}", *words]
     else:
