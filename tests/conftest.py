@@ -128,7 +128,7 @@ def harness(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 
     def call(*arguments: str) -> tuple[int, str, str]:
         # In this process, where tests can replace parts; what workers do has tests of its own.
-        if arguments[:1] == ("run",) and "--executor" not in arguments:
+        if arguments[:1] in (("run",), ("study",)) and "--executor" not in arguments:
             arguments = (*arguments, "--executor", "inline")
         monkeypatch.setattr("sys.argv", ["harness", *arguments])
         capsys.readouterr()

@@ -21,6 +21,7 @@ from harness.cli import extract as cli_extract
 from harness.cli import methods as cli_methods
 from harness.cli import run as cli_run
 from harness.cli import score as cli_score
+from harness.cli import study as cli_study
 from harness.cli import submission as cli_submission
 from harness.cli.data import app as data_app
 from harness.cli.ending import INTERRUPTED, ending
@@ -47,6 +48,7 @@ app.command("detect")(cli_detect.detect)
 app.command("demo-video")(cli_demo_video.demo_video)
 app.command("predict")(cli_detect.predict)
 app.command("score")(cli_score.score)
+app.command("study")(cli_study.study)
 app.command("submit")(cli_submission.submit)
 app.command("verify-submission")(cli_submission.verify_submission)
 app.command("check-method")(cli_methods.check_method)

@@ -82,7 +82,8 @@ def disturbed_training(split: Split, disturbance: str, seed: int, dataset: str, 
         return split.subset(np.array([item.video in taken for item in split.items], dtype=bool))
     drawn = dict(zip(sorted(labels), generator.choice(classes, size=len(labels)).tolist(), strict=True))
     flipped = {video: (0,) if any(labels[video]) else (drawn[video],) for video in taken}
-    return replace(split, items=tuple(replace(item, labels=flipped.get(item.video, item.labels)) for item in split.items))
+    items = [replace(item, labels=flipped.get(item.video, item.labels)) for item in split.items]
+    return replace(split, items=tuple(items))
 
 
 def disturbed_test(split: Split, disturbance: str, seed: int, dataset: str, audio_dim: int) -> Split:
@@ -125,9 +126,7 @@ def _normal(stream: int, snippets: int, dim: int) -> Rows:
     return np.random.default_rng(stream).standard_normal((snippets, dim), dtype=np.float32)
 
 
-def _silence(
-    split: Split, level: float, seed: int, dataset: str, audio_dim: int
-) -> Callable[[Item, int, Rows], Rows]:
+def _silence(split: Split, level: float, seed: int, dataset: str, audio_dim: int) -> Callable[[Item, int, Rows], Rows]:
     generator = np.random.default_rng(derive(seed, dataset, "disturbance", "dropped-audio"))
     silent = set(_share(sorted(_by_video(split)), level, generator))
 
