@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import Json
+from harness.cli import options
+from harness.cli.options import Json, Out, TrackingUri
 from harness.errors import UserError
 
 if TYPE_CHECKING:
-    from harness.scoring.score import Score
+    from harness.records.result import RunResult
+    from harness.runs.imported_scores import ImportRequest
+    from harness.scoring.score import Score, ScoringRequest
 
 
 def score(
@@ -53,6 +56,17 @@ def score(
         typer.Option(help="Also alarms at the threshold that keeps this rate on normal videos, may be repeated."),
     ] = None,
     iou: Annotated[float, typer.Option(help="Overlap with an alarm at which an event counts as found.")] = 0.5,
+    as_: Annotated[
+        str | None, typer.Option("--as", help="Also record the scores as a run of this method, with a board row.")
+    ] = None,
+    track: Annotated[
+        str | None, typer.Option(help="With --as: weak, glance, audio-visual, zero-shot or training-free.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="With --as: where the scores are from, an address or text.")
+    ] = None,
+    out: Out = Path("runs"),
+    tracking_uri: TrackingUri = None,
     json: Json = False,
 ) -> None:
     """Score any prediction file: against a data set (imported, or by its annotation files), or by its own labels."""
@@ -80,13 +94,45 @@ def score(
         rates=tuple(false_alarms_per_hour or ()),
         iou=iou,
     )
+    named = _named(request, as_, track, source, out)
     result = score_file(request)
     for line in result.warnings:
         say(f"warning: {line}")
+    run = _recorded(named, tracking_uri) if named else None
     if json:
-        print_json(_document(file, dataset, result))
+        print_json({**_document(file, dataset, result), **({"run": run.model_dump(mode="json")} if run else {})})
     else:
         _show(file, dataset, result)
+
+
+def _named(
+    request: ScoringRequest, name: str | None, track: str | None, source: str | None, out: Path
+) -> ImportRequest | None:
+    """What is to be recorded; None where nothing is."""
+    from harness.records.track import TRACKS
+    from harness.runs.imported_scores import ImportRequest
+
+    if name is None:
+        for option, value in (("--track", track), ("--source", source)):
+            if value is not None:
+                raise UserError(f"{option}: belongs to scores that are recorded; name their method with --as")
+        return None
+    if request.dataset is None:
+        raise UserError("--as: a run is of a data set; name it with --dataset")
+    if track is None:
+        raise UserError(f"--as: say with --track what the method works with: {', '.join(TRACKS)}")
+    return ImportRequest(request, name, options.one_of("--track", track, tuple(TRACKS)), source or "", out)
+
+
+def _recorded(request: ImportRequest, tracking_uri: str | None) -> RunResult:
+    from harness.console import say
+    from harness.runs.imported_scores import record_scores
+    from harness.tracking.tracker import Tracker
+
+    result = record_scores(request)
+    Tracker(tracking_uri, request.out).record(Path(result.directory))
+    say(f"recorded as {result.id}; `harness report --out {request.out}` shows it")
+    return result
 
 
 def _document(file: Path, dataset: str | None, result: Score) -> dict[str, object]:

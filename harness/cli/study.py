@@ -19,8 +19,8 @@ def study(
     name: Annotated[
         str,
         typer.Argument(
-            help="label-noise or fewer-videos (each level is a training); feature-noise, missing-crops or dropped-audio "
-            "(the test alone is disturbed, of the same weights).",
+            help="label-noise or fewer-videos (each level is a training); feature-noise, missing-crops or "
+            "dropped-audio (the test alone is disturbed, of the same weights).",
             show_default=False,
         ),
     ],

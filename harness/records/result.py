@@ -7,7 +7,7 @@ from typing import Any, Literal
 from harness.records.model import Record
 from harness.records.spec import RunSpec, SelectionRule
 
-Origin = Literal["trained", "checkpoint", "inference-only"]
+Origin = Literal["trained", "checkpoint", "inference-only", "imported"]
 Status = Literal["ok", "failed", "skipped"]
 
 
@@ -47,9 +47,9 @@ class RunResult(Record):
     """One finished or failed run; the content of `run.json`. Metric values are fractions in [0, 1].
 
     `origin` says whether the weights were trained here, or come from a checkpoint, there of a method that can be
-    trained or of one that cannot. `log` is the end of the log of a failed run. `undefined` names the metrics that are
-    not in `metrics` because the test set leaves them undefined; `cautions` say what makes the others doubtful. `files`
-    are the SHA-256 of the files beside `run.json`, by name.
+    trained or of one that cannot, or whether the scores are those of another program. `log` is the end of the log of a
+    failed run. `undefined` names the metrics that are not in `metrics` because the test set leaves them undefined;
+    `cautions` say what makes the others doubtful. `files` are the SHA-256 of the files beside `run.json`, by name.
     """
 
     id: str

@@ -69,9 +69,11 @@ def signed(difference: float | None) -> str:
 
 
 def chosen(selection: str, origin: str) -> str:
-    """Return how a row's weights came about: the selection rule, or that they were given."""
+    """Return how a row's weights came about: the selection rule, or that they, or scores of others, were given."""
     if selection != "given":
         return selection
+    if origin == "imported":
+        return "imported scores"
     return "given weights, inference only" if origin == "inference-only" else "given weights"
 
 

@@ -48,7 +48,8 @@ class Row:
     `family` is "mil", "clip" or "floor", "" for a method that is not installed here. `rank` counts from 1; rows that
     cannot be told apart share it. Rows of one seed have none, nor those that chose their weights on the test set.
     `origin` says whether the weights were trained here ("trained") or given: "checkpoint", or "inference-only" where
-    the method's training was never published. `checkpoint` is the hash of given weights.
+    the method's training was never published; "imported" are scores of another program. `checkpoint` is the hash of
+    given weights.
     Metrics are fractions. `oracle_gap` is what choosing the weights on the test set gains in the primary metric.
     `stability` is how far rounding alone moves the frame AUC at one seed, the worst of the row's seeds; None where it
     was not measured.

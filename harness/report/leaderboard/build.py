@@ -208,6 +208,8 @@ def _cautions(rows: list[Row], siblings: list[_Key]) -> list[str]:
         )
     if names := ", ".join(dict.fromkeys(row.method for row in rows if row.unchecked)):
         found.append(f"Unchecked: {names}. Not known to have passed `harness check-method` with the code of its rows.")
+    if names := ", ".join(dict.fromkeys(row.title for row in rows if row.origin == "imported")):
+        found.append(f"Imported scores: {names}. How they came about is known from their source alone.")
     if any(row.checkpoint for row in rows):
         found.append("Given weights come from checkpoints: what they saw and how they were chosen is not known here.")
     if any(len(row.code) > 1 for row in rows):

@@ -58,7 +58,8 @@ def row_of(chosen: list[Member], gap: float | None, spread: Mapping[str, Estimat
         code=tuple(sorted({each.code for _, each in chosen})),
         provenance={k: tuple(sorted({result.provenance.get(k, "") for result in results})) for k in sorted(facts)},
         members=tuple(run for run, _ in chosen),
-        unchecked=any(map(unchecked, results)),
+        # There is no code of ours to check behind scores of others.
+        unchecked=results[-1].origin != "imported" and any(map(unchecked, results)),
     )
 
 

@@ -96,7 +96,7 @@ def _origin(row: Row) -> str:
     if row.origin == "trained":
         steps = [run.result.selected.steps for run in row.members if run.result.selected]
         return "trained from scratch" if any(steps) else "no training steps"
-    return "converted checkpoint" if row.origin == "checkpoint" else "inference only"
+    return {"checkpoint": "converted checkpoint", "imported": "imported scores"}.get(row.origin, "inference only")
 
 
 def _whole(badge: str) -> bool:

@@ -16,7 +16,7 @@ _SEEDED = "seeded-"
 def command(board: Board, row: Row, seeds: Sequence[int]) -> str:
     """Return the shell command for the row's runs with these seeds, on data imported as on this board.
 
-    Weights that were given are named by hash: whoever has the file puts its path there.
+    Weights and scores that were given are named by hash: whoever has the file puts its path there.
     """
     spec = row.members[-1].result.spec
     asked = board.asked
@@ -25,6 +25,9 @@ def command(board: Board, row: Row, seeds: Sequence[int]) -> str:
     words += ["--open-vocabulary"] if asked.base else []
     words += ["--causal"] if asked.reading else []
     words += ["--disturbances", asked.disturbance] if asked.disturbance else []
+    if row.origin == "imported":
+        scores = f"SCORES-{row.config.get('scores', '')[:12]}"
+        return shlex.join(["harness", "score", scores, *words, "--as", row.method, "--track", asked.track])
     if row.checkpoint:
         words = ["harness", "eval", f"CHECKPOINT-{row.checkpoint[:12]}", *words]
     else:
