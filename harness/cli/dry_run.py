@@ -23,20 +23,19 @@ class Outlook:
         self._finished = {path.name for path in run_directories(orders[0].out)} if orders else set()
         # An id takes a hash; most orders are known by the words before it to be new.
         self._begun = {name.rpartition("-")[0] for name in self._finished}
-        self._seconds: dict[tuple[int, str], float | None] = {}
+        self._seconds: dict[tuple[int, str, str, bool], float | None] = {}
 
     def finished(self, order: Order) -> bool:
         """Whether a run need not be computed."""
-        spec = order.spec
-        words = f"{spec.method}-{spec.dataset}-s{spec.seed}-{spec.selection}"
-        return not order.fresh and words in self._begun and order.run in self._finished
+        return not order.fresh and order.spec.words in self._begun and order.run in self._finished
 
     def seconds(self, order: Order) -> float | None:
         """How long the run takes; None if no earlier one tells."""
         if self._estimates is None or not self._finished:
             return None
         # Orders of one config share the object, see `matrix.plan`.
-        key = (id(order.spec.config), order.spec.selection)
+        spec = order.spec
+        key = (id(spec.config), spec.selection, spec.dataset, bool(spec.source))
         if key not in self._seconds:
             self._seconds[key] = self._estimates.seconds(order.spec)
         return self._seconds[key]

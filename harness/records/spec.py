@@ -101,7 +101,12 @@ class RunSpec(Record):
     @property
     def run_id(self) -> str:
         """Readable and unique: `method-dataset-sSEED-selection-hash`."""
+        return f"{self.words}-{self.identity[:10]}"
+
+    @property
+    def words(self) -> str:
+        """The run id without its hash, which takes longer to make."""
         data = f"{self.trained_on}-to-{self.dataset}" if self.trained_on not in ("", self.dataset) else self.dataset
         data += "-open" * bool(self.vocabulary) + "-causal" * (self.reading == "causal")
         data += f"-{self.disturbance.replace(' ', '-')}" * bool(self.disturbance)
-        return f"{self.method}-{data}-s{self.seed}-{self.selection}-{self.identity[:10]}"
+        return f"{self.method}-{data}-s{self.seed}-{self.selection}"

@@ -31,18 +31,14 @@ def in_snippets(
     for index, video in enumerate(found.videos):
         rows, length = found.rows(index), frames[video]
         edges = found.alignment.edges(rows.stop - rows.start, length)
-        values = _columns(found)[rows]
-        by_frame = np.repeat(values, np.diff(edges), axis=0)
-        by_frame = np.concatenate([by_frame, np.repeat(values[-1:], length - len(by_frame), axis=0)])
+        own = _columns(found)[rows]
+        by_frame = np.repeat(own, np.diff(edges), axis=0)
+        by_frame = np.concatenate([by_frame, np.repeat(own[-1:], length - len(by_frame), axis=0)])
         parts.append(_means(by_frame, alignment.edges(snippets[video], length)))
-    values = np.concatenate(parts).astype(np.float32)
-    return replace(
-        found,
-        offsets=np.cumsum([0, *counts], dtype=np.int64),
-        alignment=alignment,
-        scores=values[:, 0],
-        class_probs=None if found.class_probs is None else values[:, 1:],
-    )
+    values: NDArray[np.float32] = np.concatenate(parts).astype(np.float32)
+    probs = None if found.class_probs is None else values[:, 1:]
+    offsets = np.cumsum([0, *counts], dtype=np.int64)
+    return Predictions(found.videos, offsets, values[:, 0], alignment, found.classes, probs)
 
 
 def _columns(found: Predictions) -> NDArray[np.float64]:
@@ -56,4 +52,5 @@ def _means(values: NDArray[np.float64], edges: NDArray[np.int64]) -> NDArray[np.
     sums = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
     lengths = np.diff(edges)[:, None]
     means = (sums[edges[1:]] - sums[edges[:-1]]) / np.maximum(lengths, 1)
-    return np.where(lengths > 0, means, values[-1])
+    found: NDArray[np.float64] = np.where(lengths > 0, means, values[-1])
+    return found

@@ -122,3 +122,12 @@ def test_studies_that_cannot_be(harness: Call, tmp_path: Path) -> None:
         assert (code, stdout) == (2, "")
         assert stderr.splitlines()[-1].startswith(f"error: {said}")
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.usefixtures("left")
+def test_a_dry_run_knows_what_is_finished(harness: Call, tmp_path: Path) -> None:
+    asked = ("run", *METHOD, "--disturbances", "feature-noise 1", "--out", str(tmp_path / "runs"))
+    assert harness(*asked, "--no-report")[0] == 0
+    code, stdout, stderr = harness(*asked, "--dry-run", "--json")
+    assert code == 0, stderr
+    assert [run["status"] for run in json.loads(stdout)["runs"]] == ["finished"] * 2
