@@ -109,14 +109,14 @@ def _named(
     request: ScoringRequest, name: str | None, track: str | None, source: str | None, out: Path
 ) -> ImportRequest | None:
     """What is to be recorded; None where nothing is."""
-    from harness.records.track import TRACKS
-    from harness.runs.imported_scores import ImportRequest
-
     if name is None:
         for option, value in (("--track", track), ("--source", source)):
             if value is not None:
                 raise UserError(f"{option}: belongs to scores that are recorded; name their method with --as")
         return None
+    from harness.records.track import TRACKS
+    from harness.runs.imported_scores import ImportRequest
+
     if request.dataset is None:
         raise UserError("--as: a run is of a data set; name it with --dataset")
     if track is None:

@@ -7,7 +7,7 @@ lower level disturbs, a higher one disturbs too.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -32,7 +32,7 @@ class ChangedSplit(Split):
     write to.
     """
 
-    change: Callable[[Item, int, Rows], Rows]
+    change: Callable[[Item, int, Rows], Rows] = field(kw_only=True)
 
     def item_features(self, index: int, start: int = 0, stop: int | None = None) -> Rows:
         """As `Split.item_features`, changed."""
@@ -104,7 +104,7 @@ def disturbed_test(split: Split, disturbance: str, seed: int, dataset: str, audi
         if wanted.name == "feature-noise"
         else _silence(split, wanted.level, seed, dataset, audio_dim)
     )
-    return ChangedSplit(split.items, split.starts, split.features, split.scale, split.classes, change)
+    return ChangedSplit(split.items, split.starts, split.features, split.scale, split.classes, change=change)
 
 
 def _noise(split: Split, level: float, seed: int, dataset: str) -> Callable[[Item, int, Rows], Rows]:

@@ -16,10 +16,18 @@ HARNESS = {
     *("data", "data.bank", "data.card", "data.card_parts", "data.shares"),
     *("plugin.card", "plugin.config", "plugin.contract", "plugin.method", "runs", "runs.computation"),
     *("text", "text.embedded", "text.loading", "text.tower"),
-    *("records", "records.alignment", "records.label_access", "records.predictions", "records.track", "records.truth"),
+    *(
+        "records",
+        "records.alignment",
+        "records.label_access",
+        "records.disturbance",
+        "records.predictions",
+        "records.track",
+        "records.truth",
+    ),
     *("training", "training.arithmetic", "training.averaging", "training.fitting", "training.loop", "training.predict"),
     *("training.resume", "training.sampling", "training.seeds", "training.selection", "training.steps"),
-    "training.validation",
+    *("training.validation", "training.disturbances"),
     *("metrics.alarms", "metrics.frame", "metrics.protocol", "metrics.segments"),
 }
 METHODS = {

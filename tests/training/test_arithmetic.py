@@ -89,7 +89,8 @@ def test_every_method_learns_in_bf16_about_what_it_learns_in_fp32(name: str) -> 
         with arithmetic(method, "cpu", precision):
             losses[precision] = subject.learn(method, steps=1)[0]["loss"]
             method.eval()
-            prediction = method.predict(torch.randn(2, method.reading().window or 20, 512), torch.tensor([20, 9]))
+            features = torch.randn(2, method.reading().window or 20, subject.widths[0])
+            prediction = method.predict(features, torch.tensor([20, 9]))
         assert prediction.scores.isfinite().all()
     assert losses["bf16"] != losses["fp32"]
     assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.1)
