@@ -131,3 +131,37 @@ def test_a_dry_run_knows_what_is_finished(harness: Call, tmp_path: Path) -> None
     code, stdout, stderr = harness(*asked, "--dry-run", "--json")
     assert code == 0, stderr
     assert [run["status"] for run in json.loads(stdout)["runs"]] == ["finished"] * 2
+
+
+@pytest.fixture
+def heard(tmp_path: Path, harness: Call) -> None:
+    """A data set with three crops and two channels of sound."""
+    made = tree(tmp_path / "h", "heard", 1, stacked=True, crops=3, audio="__sound", audio_dim=2)
+    random = np.random.default_rng(0)
+    for path in sorted(made.root.glob("*.npy")):
+        rows = np.load(path)
+        crops = rows[:, None, :6] + random.standard_normal((12, 3, 6))
+        made.array(path.name, crops.astype(np.float32))
+        made.array(f"{path.stem}__sound.npy", rows[:, 6:])
+    code, _, stderr = harness("data", "import", made.write_card(), "--root", str(made.root))
+    assert code == 0, stderr
+
+
+@pytest.mark.usefixtures("heard")
+@pytest.mark.parametrize(
+    ("name", "levels", "found"),
+    [("missing-crops", (), [3, 2, 1]), ("dropped-audio", ("--levels", "0.5,1"), [0, 0.5, 1])],
+)
+def test_crops_and_sound(name: str, levels: tuple[str, ...], found: list[float], harness: Call, tmp_path: Path) -> None:
+    asked = ("study", name, "--methods", "deepmil", "--dataset", "heard", *SHORT, "--seeds", "0", *levels)
+    code, stdout, stderr = harness(*asked, "--out", str(tmp_path / "runs"), "--json")
+    assert code == 0, stderr
+    document = json.loads(stdout)
+    (curve,) = document["curves"]
+    assert [point["level"] for point in curve["points"]] == found
+    assert [run["spec"]["source"] == "" for run in document["runs"]] == [True, False, False]
+    scores = [open_run(Path(run["directory"])).predictions() for run in document["runs"]]
+    for other in scores[1:]:
+        assert other.videos == scores[0].videos
+        assert other.offsets.tolist() == scores[0].offsets.tolist()
+        assert not np.array_equal(other.scores, scores[0].scores)
