@@ -26,9 +26,9 @@ _LABELS = {
     "early_found": "Events found",
     "early_delay_seconds": "Delay (s)",
 }
-_MAIN = (
-    *tuple(_LABELS)[:5],
-    # What a harder question is asked for.
+_MAIN = ("frame_auc", "frame_ap", "abnormal_auc", "video_auc", "map_avg")
+# What a harder question is asked for; it takes the place of localisation and of whole videos.
+_ASKED = (
     *("base_frame_auc", "novel_frame_auc", "harmonic_frame_auc", "causal_loss", "early_before_half"),
     "early_delay_seconds",
 )
@@ -46,9 +46,11 @@ def ordered(metrics: Collection[str]) -> tuple[str, ...]:
     return tuple(name for name in _LABELS if name in metrics) + tuple(sorted(set(metrics) - set(_LABELS)))
 
 
-def is_main(metric: str) -> bool:
-    """Whether a metric belongs to the narrow form of a table."""
-    return metric in _MAIN
+def main_metrics(metrics: Collection[str]) -> tuple[str, ...]:
+    """Return which of a board's metrics belong to the narrow form of its table, in the order of tables."""
+    asked = [name for name in _ASKED if name in metrics]
+    main = [name for name in _MAIN if not asked or name not in ("abnormal_auc", "video_auc")]
+    return tuple(name for name in (*main, *asked) if name in metrics)
 
 
 def percent(value: float | None, decimals: int = 2) -> str:

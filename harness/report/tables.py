@@ -6,7 +6,7 @@ import csv
 import io
 from typing import Any
 
-from harness.report.figures import amount, chosen, count, duration, is_main, label, percent
+from harness.report.figures import amount, chosen, count, duration, label, main_metrics, percent
 from harness.report.leaderboard.board import Board, Figure, Leaderboard, Row, Transfers
 from harness.report.leaderboard.open_pairs import settled
 from harness.report.leaderboard.transfer import TRANSFERS_WORDS, drop
@@ -64,7 +64,7 @@ def latex(leaderboard: Leaderboard) -> str:
 
 
 def _tex_table(board: Board) -> str:
-    shown = [name for name in board.metrics if is_main(name) or name == board.primary]
+    shown = [name for name in board.metrics if name in (*main_metrics(board.metrics), board.primary)]
     order = {name: _best_two(board, name) for name in shown}
     references = [row.published.get(board.primary) for row in board.rows]
     lines = [["Method", "Selection", "Seeds", *(tex_text(label(name)) for name in shown), "Published"]]
@@ -169,7 +169,7 @@ def comma_separated(leaderboard: Leaderboard) -> str:
 
 
 def _cells(board: Board) -> tuple[list[str], list[list[str]]]:
-    shown = [name for name in board.metrics if is_main(name) or name == board.primary]
+    shown = [name for name in board.metrics if name in (*main_metrics(board.metrics), board.primary)]
     head = ["Method", "Rank", "Selection", "Preset", "Text tower", "Seeds", *map(label, shown)]
     head += ["Rounding", "Oracle gap", "Published", "Parameters", "Training", "Frames/s", "Fidelity"]
     return head, [_row(board, row, shown) for row in board.rows]

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from harness.console import Screen
 from harness.printable import shortened
-from harness.report.figures import amount, chosen, count, label, percent
+from harness.report.figures import amount, chosen, count, label, main_metrics, percent
 from harness.report.leaderboard.board import Board, Figure, Row, Transfers
 from harness.report.leaderboard.open_pairs import settled
 from harness.report.leaderboard.transfer import TRANSFERS_WORDS, drop
@@ -23,9 +23,6 @@ _SHORT = {
     "abnormal_auc": "abn.\nAUC",
     "video_auc": "video\nAUC",
     "map_avg": "mAP",
-}
-# Of boards with a harder question, in place of the metrics of localisation and of whole videos.
-_ASKED = {
     "base_frame_auc": "base\nAUC",
     "novel_frame_auc": "novel\nAUC",
     "harmonic_frame_auc": "harm.\nAUC",
@@ -44,11 +41,7 @@ def print_leaderboard(boards: Sequence[Board], console: Screen) -> None:
         table.add_column("select", max_width=9)
         table.add_column("preset")
         table.add_column("n", justify="right")
-        asked = {name: text for name, text in _ASKED.items() if name in board.metrics}
-        headings = {name: text for name, text in _SHORT.items() if name in board.metrics}
-        if asked:
-            headings = {name: text for name, text in headings.items() if name not in ("abnormal_auc", "video_auc")}
-        shown = headings | asked
+        shown = {name: _SHORT[name] for name in main_metrics(board.metrics)}
         for name, heading in shown.items():
             table.add_column(heading + (" *" if name == board.primary else ""), justify="right", no_wrap=True)
         measured = any(row.stability is not None for row in board.rows)

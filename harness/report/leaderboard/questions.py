@@ -49,6 +49,10 @@ class Question:
             said.append(self.disturbance)
         return tuple(said)
 
+    def of(self, dataset: str) -> str:
+        """Return in words where it was trained and tested, and what is asked."""
+        return ", ".join([f"{self.trained_on} → {dataset}" if self.trained_on else dataset, *self.words])
+
     def truth(self, truth: GroundTruth) -> GroundTruth:
         """Return the ground truth of the test videos that are scored."""
         if not self.base:

@@ -19,7 +19,7 @@ from harness.version import __version__
 
 STYLES = ("uPlot.min.css", "report.css", "site.css")
 
-_FIGURES = ("amount", "percent", "signed", "count", "duration", "label", "is_main")
+_FIGURES = ("amount", "percent", "signed", "count", "duration", "label", "main_metrics")
 
 
 def environment(formats: Sequence[str]) -> Any:
@@ -95,7 +95,8 @@ def _origin(row: Row) -> str:
     """Where a row's weights come from, in words."""
     if row.origin == "trained":
         steps = [run.result.selected.steps for run in row.members if run.result.selected]
-        return "trained from scratch" if any(steps) else "no training steps"
+        again = any(run.result.spec is not None and run.result.spec.source for run in row.members)
+        return "trained once, tested again" if again else "trained from scratch" if any(steps) else "no training steps"
     return {"checkpoint": "converted checkpoint", "imported": "imported scores"}.get(row.origin, "inference only")
 
 
