@@ -41,9 +41,10 @@ def test_start(
     benchmark: BenchmarkFixture, say: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run with nothing to do, one tiny run with its report, and each further one in the same command."""
+    if benchmark.disabled:
+        pytest.skip("a benchmark")
     monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "home"))
-    rounds, further = (ROUNDS, FURTHER) if benchmark.enabled else (1, 1)
-    counter = iter(range(2 * rounds))
+    counter = iter(range(2 * ROUNDS))
 
     def fresh(seeds: int) -> Cost:
         numbers = ",".join(map(str, range(seeds)))
@@ -59,16 +60,13 @@ def test_start(
     def once() -> None:
         measured["torch"].append(cost(sys.executable, "-c", "import torch"))
         measured["finished"].append(harness(*finished))
-        if benchmark.enabled:  # else this only shows that it works
-            measured["one"].append(fresh(1))
-            measured["many"].append(fresh(1 + further))
+        measured["one"].append(fresh(1))
+        measured["many"].append(fresh(1 + FURTHER))
 
-    benchmark.pedantic(once, rounds=rounds, warmup_rounds=0)
-    if not benchmark.enabled:
-        return
+    benchmark.pedantic(once, rounds=ROUNDS, warmup_rounds=0)
     for kind in Cost._fields:
         seconds = {name: statistics.median(getattr(one, kind) for one in costs) for name, costs in measured.items()}
-        torch, each = seconds["torch"], (seconds["many"] - seconds["one"]) / further
+        torch, each = seconds["torch"], (seconds["many"] - seconds["one"]) / FURTHER
         lines = (
             ("a finished run", seconds["finished"], FINISHED),
             ("one training-free run with its report", seconds["one"], FIRST),

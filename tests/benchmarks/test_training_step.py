@@ -31,6 +31,8 @@ PADDING = [name for name in TRAINED if name in ("dsanet", "vadclip", "hlnet", "p
 )
 def test_training_step(benchmark: BenchmarkFixture, say: Callable[[str], None], name: str, lengths: str) -> None:
     """8 normal and 8 abnormal videos, all of full length or, where a method pads, with UCF-Crime's own lengths."""
+    if benchmark.disabled and lengths == "full" and name in PADDING:
+        pytest.skip("a benchmark")  # with UCF-Crime's lengths, both compute what full ones ask for, and more
     scale = size(benchmark)
     plain, ours = both(name, scale.layers)
     drawn = batch(ours, scale.videos, full=lengths == "full")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from harness.check import CHECKS, check_method, run_checks
 from harness.check.state import left_behind
 from harness.errors import UserError
-from harness.plugin import Batch, Method, MethodCard, Prediction, Sampling, Schedule, Task, TrainingPlan
+from harness.plugin import Batch, Method, MethodCard, Prediction, Reading, Sampling, Schedule, Task, TrainingPlan
 from tests.tiny import Tiny, TinyConfig, task
 
 SHORT = {"snippets": 5_000, "memory": 1 << 30}
@@ -107,6 +107,17 @@ class OpenSum(Sound):
     def predict(self, features: Tensor, lengths: Tensor) -> Prediction:
         scores = super().predict(features, lengths).scores
         return Prediction(scores, torch.stack([1 - scores, scores, scores], dim=2) * 0.9)
+
+
+class LooksAhead(Sound):
+    def reading(self) -> Reading:
+        return Reading(online=True)
+
+    def predict(self, features: Tensor, lengths: Tensor) -> Prediction:
+        inside = torch.arange(features.shape[1])[None] < lengths[:, None]
+        scores = super().predict(features, lengths).scores.masked_fill(~inside, 0)
+        ahead = torch.nn.functional.pad(scores[:, 1:], (0, 1))
+        return Prediction((scores + ahead) / 2)
 
 
 class OneCrashes(Sound):
@@ -268,6 +279,7 @@ FAULTS = {
     "padding leaks into scores": (PaddingLeaks, "batch", "scores of 5 snippets differ"),
     "padding leaks into classes": (PaddingLeaksIntoClasses, "batch", "class_probs of 5 snippets differ"),
     "other rows leak": (RowsLeak, "batch", "scores of 5 snippets differ"),
+    "what follows leaks into scores": (LooksAhead, "online", "once others follow"),
     "a term that is NaN": (NaNTerm, "losses", "loss term .* is not finite"),
     "a parameter without gradient": (NoGradient, "gradients", "no gradient in 5 steps: extra"),
     "a parameter with gradient zero": (ZeroGradient, "gradients", "no gradient in 5 steps: extra"),

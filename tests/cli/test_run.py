@@ -59,11 +59,9 @@ def test_main_job_writes_runs_leaderboard_and_report(harness: Call, tmp_path: Pa
 
 
 @pytest.mark.usefixtures("demo")
-@pytest.mark.parametrize(("method", "settings"), [("deepmil", SHORT), ("dsanet", SMALL)])
-def test_same_seed_same_bytes_other_seed_others(
-    harness: Call, tmp_path: Path, method: str, settings: tuple[str, ...]
-) -> None:
-    arguments = ("--methods", method, *settings)
+def test_same_seed_same_bytes_other_seed_others(harness: Call, tmp_path: Path) -> None:
+    """Of one method; that another's runs have the same bytes is part of how an interrupted one resumes."""
+    arguments = ("--methods", "deepmil", *SHORT)
     one = _run(harness, tmp_path / "one", *arguments, "--seeds", "3,4")["runs"]
     two = _run(harness, tmp_path / "two", *arguments, "--seeds", "3")["runs"]
     for name in ("predictions.npz", "checkpoint.safetensors"):

@@ -196,7 +196,7 @@ def test_wrong_input_is_one_line(harness: Call, tmp_path: Path, demo: Bank) -> N
     assert harness("convert", str(tmp_path / "official.pkl"), "--method", "deepmil", "--out", str(ours))[0] == 0
     demo_set = ("--dataset", "demo", "--out", str(out))
     text = refused(harness, "eval", str(ours), *demo_set)
-    assert text == "error: ours.safetensors is made for 24-d features; demo has 512-d\n"
+    assert text == "error: ours.safetensors is made for 24-d features; demo/synthetic has 512-d\n"
     text = refused(harness, "eval", str(tmp_path / "official.pkl"), *demo_set)
     assert "name the method of official weights with --method" in text
     assert "not of dsanet" in refused(harness, "eval", str(ours), "--method", "dsanet", *demo_set)
