@@ -246,8 +246,9 @@ class DSANet(Method):
         return Forward(text, visual, logits1, logits2, logits3, logits4, rebuilt, gather)
 
     def _pooled_logits(self, visual: Tensor, scores: Tensor, text: Tensor) -> Tensor:
-        # Where all scores are 0 (features of a scale that CLIP never has) this is 0/0: NaN, as published.
-        weights = F.normalize(torch.exp(self.config.pool_sharpness * scores) - 1, p=1, dim=1)
+        # As published, but for rounding: there exp(x) - 1 is 0 for all scores below 6e-8, and 0/0 where a video has no
+        # others. Where all scores are exactly 0 (features of a scale that CLIP never has) this is NaN still.
+        weights = F.normalize(torch.expm1(self.config.pool_sharpness * scores), p=1, dim=1)
         pooled = (weights[:, None] @ visual).squeeze(1)
         return unit(pooled) @ text.T / self.config.align_temperature
 

@@ -129,6 +129,17 @@ def test_feature_scale_that_saturates_is_not_hidden(tower: TextTower) -> None:
     assert model._pooled_logits(visual, 1 - ones, unit(torch.randn(3, 512))).isnan().all()
 
 
+def test_a_video_of_tiny_scores_is_pooled_by_their_shares(tower: TextTower) -> None:
+    """Where exp(x) - 1 rounds to 0 for all of them, it would be 0/0, and a training of normal videos would end there."""
+    model = _model(tower)
+    visual, text = torch.randn(1, 3, 512), unit(torch.randn(3, 512))
+    tiny = torch.tensor([[1e-9, 2e-9, 1e-9]])
+    assert (torch.exp(model.config.pool_sharpness * tiny) == 1).all()
+    pooled = (visual[0] * torch.tensor([0.25, 0.5, 0.25])[:, None]).sum(dim=0)
+    expected = unit(pooled) @ text.T / model.config.align_temperature
+    torch.testing.assert_close(model._pooled_logits(visual, tiny, text)[0], expected, rtol=1e-4, atol=1e-4)
+
+
 def test_optimizers_share_out_the_parameters(tower: TextTower) -> None:
     model = _model(tower)
     main, refiner = model.schedules(TrainingPlan(10, 125, (125, 126)))
