@@ -130,7 +130,7 @@ def test_feature_scale_that_saturates_is_not_hidden(tower: TextTower) -> None:
 
 
 def test_a_video_of_tiny_scores_is_pooled_by_their_shares(tower: TextTower) -> None:
-    """Where exp(x) - 1 rounds to 0 for all of them, it would be 0/0, and a training of normal videos would end there."""
+    """Where exp(x) - 1 rounds to 0 for all of them it would be 0/0, and a training on normal videos would end there."""
     model = _model(tower)
     visual, text = torch.randn(1, 3, 512), unit(torch.randn(3, 512))
     tiny = torch.tensor([[1e-9, 2e-9, 1e-9]])
