@@ -11,6 +11,7 @@ from harness.boards.archive import plain
 from harness.boards.bundle import Entry, truth_hash
 from harness.boards.own import OwnTest, Unverifiable, own_test
 from harness.data.card import DatasetCard
+from harness.data.cards import find_card
 from harness.errors import UserError
 from harness.metrics.protocol import Evaluation
 from harness.records.result import RunResult
@@ -64,9 +65,12 @@ def judge(entry: Entry, card: DatasetCard | None = None, roots: Sequence[Path] =
             reasons.append("its rows stand for other frames than snippets do here (alignment)")
         else:
             try:
-                found = answer(spec, entry.predictions, own.truth, card)
-            except UserError as error:  # such as a data set of its training that is not known here
-                return Judgement(entry, "not verified", (*reasons, str(error)), own.truth, {}, False)
+                if spec.trained_on:
+                    find_card(spec.trained_on)
+            except UserError as error:  # the data set of its training is not known here
+                open_question: Verdict = "rejected" if reasons else "not verified"
+                return Judgement(entry, open_question, (*reasons, str(error)), own.truth, {}, False)
+            found = answer(spec, entry.predictions, own.truth, card)
             metrics = found.metrics
             reasons += differences(entry.result, found, own.truth)
     verdict = "rejected" if reasons else "accepted"

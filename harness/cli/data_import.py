@@ -119,7 +119,7 @@ def import_(
     else:
         show_bank(describe(bank))
         where = f"--dataset {bank.card.name} --features {bank.features_name}"
-        tell(f"next: harness run --methods dsanet,baseline {where}")
+        tell(f"next: harness run --methods baseline,linear-probe {where}")  # which run on features of any width
 
 
 def _extracted(

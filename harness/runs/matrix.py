@@ -28,7 +28,7 @@ from harness.registry import broken_methods, check_preset, method_class, resolve
 from harness.runs.computation import task_on
 from harness.runs.method_side import spec_of
 from harness.runs.order import Order, planned_tower
-from harness.runs.retests import matching_bank, retests
+from harness.runs.retest_orders import matching_bank, retests
 from harness.text.tower import TextTower
 from harness.training.disturbances import fitting
 
