@@ -96,7 +96,7 @@ class Subject:
         sampling = dataclasses.replace(contract.sampling(self.method), epochs=steps, steps_per_epoch=1)
         split = self._training_split(sampling.batch)
         self.method.prepare(training_videos(split, np.arange(len(split.items))))
-        clicks = self.method.card.learns_from_clicks
+        clicks = self.method.card.track == "glance"
         batches = Batches(split, np.arange(len(split.items)), sampling, 0, self.card.name, clicks=clicks)
         records = train(self.method, batches, Selector("last", contract.looks(self.method), None, ""), self.device)
         self.method.eval()

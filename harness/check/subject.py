@@ -117,7 +117,7 @@ class Subject:
         """Batches of the method's own sampling, one per epoch, so that schedules of either interval move on."""
         sampling = dataclasses.replace(contract.sampling(method), epochs=steps, steps_per_epoch=1)
         split = _training_split(method.task.dim, crops=2 if sampling.crops == "together" else 1)
-        clicks = self.cls.card.learns_from_clicks
+        clicks = self.cls.card.track == "glance"
         return Batches(split, np.arange(len(split.items)), sampling, seed, NAME, clicks=clicks)
 
     def terms(self, method: Method, batch: Batch) -> dict[str, Tensor]:

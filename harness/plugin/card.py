@@ -46,11 +46,6 @@ class MethodCard(BaseModel):
     bounded: bool = True
     track: Track = "weak"
 
-    @property
-    def learns_from_clicks(self) -> bool:
-        """Whether its training is given the glances of a data set; no other method's ever is."""
-        return self.track == "glance"
-
 
 def card_in_source(entry: EntryPoint) -> MethodCard | None:
     """Return the card that the class of an entry point states in literals, read from its file without importing it.

@@ -199,7 +199,7 @@ class Method(nn.Module):
             raise Unsupported(
                 f"{cls.card.name} needs features of sound beside those of pictures; {task.dataset} is run without them"
             )
-        if cls.card.learns_from_clicks and not task.glances:
+        if cls.card.track == "glance" and not task.glances:
             raise Unsupported(
                 f"{cls.card.name} needs glances, clicked frames of abnormal training videos; {task.dataset} has none"
                 " (`glances: {path: FILE.csv}` in its card names a file with the header video-id,glance under --root; "

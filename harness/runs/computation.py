@@ -224,7 +224,7 @@ def _selector(trial: Trial, method: Method, judge: Judge) -> tuple[Selector, Bat
     elif spec.selection in ("oracle", "paper"):
         evaluation, criterion = _test_metric(trial, judge), f"test {trial.bank.card.protocol.primary}"
     sampling, scratch = contract.sampling(method), trial.workspace / "fitted.f32"
-    clicks = method.card.learns_from_clicks
+    clicks = method.card.track == "glance"
     batches = Batches(training, items, sampling, spec.seed, spec.dataset, scratch, clicks)
     return Selector(spec.selection, contract.looks(method), evaluation, criterion), batches
 

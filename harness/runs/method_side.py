@@ -44,7 +44,7 @@ SPARE = 50_000_000
 def spec_of(name: str, config: MethodConfig, bank: Bank, text: TextTower | None, **rest: Any) -> RunSpec:
     """Return the spec of a run of method `name`; `rest` are the fields that do not follow from the others."""
     card, features, cls = bank.card, bank.card.features[bank.features_name], method_class(name)
-    clicked = cls.card.learns_from_clicks and rest["selection"] != "given"
+    clicked = cls.card.track == "glance" and rest["selection"] != "given"
     return RunSpec(
         method=name,
         config=config.model_dump(mode="json"),
