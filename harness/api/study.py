@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,8 +14,10 @@ from harness.records.disturbance import KINDS, Disturbance, disturbance_of
 from harness.records.request import Matrix
 from harness.records.result import RunResult
 from harness.report.leaderboard.build import build_leaderboard
+from harness.report.study.command import command
 from harness.report.study.curves import Study, study_of
-from harness.report.study.page import write_page
+from harness.report.study.found import Found
+from harness.report.study.page import address, write_page
 from harness.runs.inputs import check_inputs
 from harness.runs.matrix import Plan, plan
 from harness.tracking.tracker import Tracker, TrackingError
@@ -59,15 +59,16 @@ def study(name: str, levels: tuple[float, ...] | None, matrix: Matrix, execution
     planned = plan(_disturbed(matrix, asked, bank), execution.out, threads_of_a_run(execution.jobs))
     check_inputs(planned.all)
     done = execute(planned, replace(execution, report=False), shown)
-    found, problems, path = None, list(done.problems), execution.out / "study" / f"{name}.html"
+    found, problems, path = None, list(done.problems), None
     try:
         found = _read_back(name, planned, bank, execution)
     except (TrackingError, Damaged) as error:
         problems.append(str(error))
     if found is not None:
-        write_page(path, found, _command(matrix, found))
+        path = execution.out / "study" / address(found.study)
+        write_page(path, found.study, found.command)
     notes = (*planned.left_out, *planned.notes)
-    return Studied(done.results, found, path if found else None, notes, tuple(problems))
+    return Studied(done.results, found and found.study, path, notes, tuple(problems))
 
 
 def _disturbed(matrix: Matrix, asked: list[Disturbance], bank: Bank) -> Matrix:
@@ -76,20 +77,7 @@ def _disturbed(matrix: Matrix, asked: list[Disturbance], bank: Bank) -> Matrix:
     return matrix.model_copy(update={"disturbances": tuple(texts)})
 
 
-def _command(matrix: Matrix, found: Study) -> str:
-    """Return the shell command of a study; levels are those that it has."""
-    levels = sorted({point.level for curve in found.curves for point in curve.points})
-    words = ["harness", "study", found.name, "--methods", ",".join(matrix.methods), "--dataset", matrix.datasets[0]]
-    words += ["--features", found.features, "--seeds", ",".join(map(str, matrix.seeds))]
-    words += ["--levels", ",".join(f"{level:g}" for level in levels)]
-    words += ["--preset", matrix.preset] if matrix.preset else []
-    for method, settings in matrix.set.items():
-        for key, value in settings.items():
-            words += ["--set", f"{method}.{key}={json.dumps(value)}"]
-    return shlex.join(words)
-
-
-def _read_back(name: str, planned: Plan, bank: Bank, execution: Execution) -> Study | None:
+def _read_back(name: str, planned: Plan, bank: Bank, execution: Execution) -> Found | None:
     """The study of what MLflow has of the planned runs; None without any."""
     tracker = Tracker(execution.tracking_uri, execution.out)
     tracker.sync()
@@ -99,4 +87,5 @@ def _read_back(name: str, planned: Plan, bank: Bank, execution: Execution) -> St
         return None
     boards = build_leaderboard(runs, [], tracker.artifact, cache=cache).boards
     none = KINDS[name].none
-    return study_of(name, most_crops(bank) if none is None else none, boards, tracker.artifact, cache)
+    study = study_of(name, most_crops(bank) if none is None else none, boards, tracker.artifact, cache)
+    return Found(study, command(study, [row for board in boards for row in board.rows]), boards)

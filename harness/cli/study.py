@@ -41,7 +41,7 @@ def study(
     tracking_uri: TrackingUri = None,
     json: Json = False,
 ) -> None:
-    """Run methods at growing levels of one disturbance, and write OUT/study/NAME.html: curves, losses, intervals."""
+    """Run methods at growing levels of one disturbance, and write its page to OUT/study: curves, losses, intervals."""
     from harness.api import study as studies
     from harness.api.execution import Execution
     from harness.cli.progress import Live

@@ -22,11 +22,14 @@ from harness.report.site import classes, links, pictures, render
 from harness.report.site.citation import bibtex
 from harness.report.site.reproduce import command
 from harness.report.site.timelines import timelines
+from harness.report.study.found import studies
+from harness.report.study.page import address
+from harness.report.study.page import page as study_page
 
 # Rows that the pictures show before anyone chooses.
 SHOWN = 5
 _ASSETS = ("report.css", "site.css", "theme.js", "table.js", "chart.js", "timeline.js")
-_FOLDERS = ("assets", "data", "boards", "methods", "runs")
+_FOLDERS = ("assets", "data", "boards", "methods", "runs", "studies")
 _VENDOR = ("uPlot.min.css", "uPlot.iife.min.js", "uPlot.LICENSE")
 
 
@@ -133,9 +136,15 @@ def pages(
     shared = {"root": "../", "metrics": ("frame_auc", "frame_ap", "abnormal_auc", "video_auc", "map_avg")}
     for method in methods.values():
         yield links.method(method.name), template.render(method=method, **shared)
+    found = studies(leaderboard.boards, artifact, cache)
+    for each in found:
+        yield f"studies/{address(each.study)}", study_page(each.study, each.command, "../index.html")
+    at = {id(page.board): page for page in boards}
     index = environment.get_template("index.html.j2").render(
         root="",
-        pages=boards,
+        # What a study made worse stands on its page, in the company of what it is compared with.
+        pages=[page for page in boards if not page.board.asked.disturbance],
+        studies=[(each.study, address(each.study), [at[id(board)] for board in each.boards]) for each in found],
         methods=list(methods.values()),
         runs=len({run for page in boards for row in page.board.rows for run in row.runs}),
         transfers=leaderboard.transfers,

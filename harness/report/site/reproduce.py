@@ -34,7 +34,7 @@ def command(board: Board, row: Row, seeds: Sequence[int]) -> str:
         words = ["harness", "run", "--methods", row.method, *words, "--seeds", ",".join(map(str, seeds))]
         words += ["--selection", row.selection]
         words += ["--preset", row.preset] if row.preset else []
-        for key, value in _changed(asked.trained_on or board.dataset, row).items():
+        for key, value in changed(asked.trained_on or board.dataset, row).items():
             words += ["--set", f"{row.method}.{key}={json.dumps(value)}"]
     if row.text_tower and not row.text_tower.startswith(_SEEDED):
         words += ["--text-tower", row.text_tower]
@@ -47,8 +47,8 @@ def command(board: Board, row: Row, seeds: Sequence[int]) -> str:
     return shlex.join(words)
 
 
-def _changed(dataset: str, row: Row) -> dict[str, Any]:
-    """The settings of the row's config that its method, data set and preset do not imply."""
+def changed(dataset: str, row: Row) -> dict[str, Any]:
+    """Return the settings of the row's config that its method, data set and preset do not imply."""
     from harness.data.cards import find_card
     from harness.registry import method_class
 

@@ -95,7 +95,7 @@ def study_of(name: str, undisturbed: float, boards: Sequence[Board], artifact: A
 
 
 def _key(row: Row) -> tuple[str, ...]:
-    return row.method, row.preset, row.config_hash
+    return row.method, row.preset, row.config_hash, row.selection
 
 
 def _level(board: Board, undisturbed: float) -> float:

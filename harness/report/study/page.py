@@ -9,6 +9,7 @@ from harness.paths import report_assets_dir
 from harness.report.figures import label, percent, signed
 from harness.report.leaderboard.board import Figure
 from harness.report.site import render
+from harness.report.site.links import slug
 from harness.report.site.plots import Axis, Plot, Series
 from harness.report.study.curves import Curve, Point, Study
 
@@ -26,14 +27,20 @@ def write_page(path: Path, study: Study, command: str) -> None:
     write_text(path, page(study, command))
 
 
-def page(study: Study, command: str) -> str:
-    """Return the page that `write_page` writes."""
+def address(study: Study) -> str:
+    """Return the name of a study's page: two data sets never share one."""
+    return f"{slug('-'.join((study.name, study.dataset, study.features)))}.html"
+
+
+def page(study: Study, command: str, home_page: str = "") -> str:
+    """Return the page that `write_page` writes; `home_page` is the address of the site that it is a part of."""
     environment, home = render.environment(()), report_assets_dir()
     environment.globals.update(span=span, claims=claims(study))
     text: str = environment.get_template("study.html.j2").render(
         study=study,
         plot=plot(study),
         command=command,
+        home_page=home_page,
         **{name.replace(".", "_"): (home / name).read_text(encoding="utf-8") for name in _ASSETS},
     )
     return text

@@ -57,13 +57,22 @@ def test_a_disturbed_test_asks_the_same_weights(harness: Call, tmp_path: Path) -
     assert curve["points"][2]["loss"]["mean"] > 0.02
     page = Path(found["page"])
     text = page.read_text(encoding="utf-8")
-    assert page == out / "study/feature-noise.html"
+    assert page == out / "study/feature-noise-left-own.html"
     assert "--levels 0,1,20" in text
     assert 'data-name="DeepMIL"' in text
     assert "http://" not in text.replace("http://www.w3.org", "")
     code, stdout, _ = harness("report", "--out", str(out), "--json")
     boards = {board["title"] for board in json.loads(stdout)["leaderboard"]}
     assert boards == {"left · own", "left · own · feature-noise 1", "left · own · feature-noise 20"}
+    # The site has the same page, but for the way back to its overview.
+    own = (out / "report/studies" / page.name).read_text(encoding="utf-8")
+    assert (
+        own.replace('<a class="home" href="../index.html">All boards</a>', '<span class="home">harness study</span>')
+        == text
+    )
+    index = (out / "report/index.html").read_text(encoding="utf-8")
+    assert f'href="studies/{page.name}"' in index
+    assert index.count('<article class="card">') == 1
     noisy = str(runs["feature-noise 20", 0]["directory"])
     code, stdout, stderr = harness("compare", "deepmil", noisy, "--out", str(out), "--json")
     assert code == 0, stderr  # of a method that is named, the undisturbed runs are meant
