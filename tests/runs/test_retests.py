@@ -189,3 +189,17 @@ def test_questions_that_do_not_fit_together(harness: Call) -> None:
     )
     assert code == 2
     assert "--open-vocabulary and --test" in stderr.splitlines()[-1]
+
+
+@pytest.mark.usefixtures("sets")
+def test_a_disturbed_test_goes_with_every_set_and_reading(tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"tests": ("right",), "causal": True, "disturbances": ("feature-noise 1", "label-noise 0.5")}
+    matrix = Matrix(methods=("deepmil",), datasets=("left",), preset="fast", **asked)
+    found = [order.spec for order in plan(matrix, tmp_path, 1).all]
+    questions = [(spec.dataset, spec.reading, spec.disturbance) for spec in found]
+    assert len(set(questions)) == len(questions) == 12
+    trained = {spec.identity: spec.disturbance for spec in found if not spec.source}
+    # Flipped labels are another training, noise another test of the same weights.
+    assert sorted(trained.values()) == ["", "label-noise 0.5"]
+    for spec in (spec for spec in found if spec.source):
+        assert trained[spec.source] == ("label-noise 0.5" if spec.disturbance == "label-noise 0.5" else "")
