@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import torch
 
-from harness.boards import bundle
 from harness.data.bank import Bank, bank_path
 from harness.data.card import read_card
 from harness.data.hf import export_bank, import_exported
@@ -26,10 +25,11 @@ from harness.io.digests import file_digest
 from harness.parity import cases as parity
 from harness.records.predictions import Predictions
 from harness.runs.matrix import read_matrix
+from harness.submissions import bundle
 from harness.training.loop import train
 from harness.weights.readers import read_weights
-from tests.boards.changes import write
 from tests.data.trees import DIM, Tree, ucf_tree
+from tests.submissions.changes import write
 from tests.training.test_loop import _last, _new
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from generate import tables
-from harness.boards.bundle import Manifest, Packed
 from harness.records.history import Epoch, History, Look
 from harness.records.request import Matrix
 from harness.records.result import Cost, RunResult, Selection
 from harness.records.spec import RunSpec
+from harness.submissions.bundle import Manifest, Packed
 
 _RUN = {
     "`run.json`": RunResult,

@@ -1,5 +1,5 @@
-"""Submissions: results packed in one file, verified against the rules and their own predictions.
+"""A public results repository: submissions of many teams under git, verified, ranked and shown as a site.
 
-In come finished runs or a bundle of somebody else's, out go a bundle or a verdict on it. Imports scoring, tracking,
-metrics and data.
+In come submissions and the directory of a repository, out go records, verdicts on pull requests, pages and reruns.
+Imports report, runs and submissions.
 """

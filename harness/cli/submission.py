@@ -11,7 +11,7 @@ from harness.cli.options import Json
 from harness.errors import UserError
 
 if TYPE_CHECKING:
-    from harness.boards.judge import Judgement
+    from harness.submissions.judge import Judgement
 
 
 def submit(
@@ -23,9 +23,9 @@ def submit(
     json: Json = False,
 ) -> None:
     """Pack finished runs into one file that another harness can verify: scores, settings, provenance."""
-    from harness.boards.pack import find_runs, pack
     from harness.console import print_json, tell
     from harness.io.digests import file_digest
+    from harness.submissions.pack import find_runs, pack
 
     if out.suffix != ".zip":
         raise UserError(f"--out {out}: expected a name that ends in .zip")
@@ -55,10 +55,10 @@ def verify_submission(
 
     Exit code 0: every run holds; 1: one does not; 2: the file is no submission, or a run could not be verified here.
     """
-    from harness.boards.bundle import read
-    from harness.boards.judge import judge
     from harness.console import print_json, tell
     from harness.data.cards import find_card
+    from harness.submissions.bundle import read
+    from harness.submissions.judge import judge
 
     card = find_card(dataset) if dataset else None
     judged = [judge(entry, card, root or ()) for entry in read(file)]

@@ -9,9 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlparse
 
-from harness.boards.archive import plain
-from harness.boards.bundle import Entry, read, truth_hash
-from harness.boards.judge import Judgement, judge
 from harness.errors import UserError
 from harness.identity.check_record import FIELD, here
 from harness.identity.code import code_hash
@@ -21,6 +18,9 @@ from harness.parity.record import fidelity
 from harness.records.spec import RunSpec
 from harness.registry import method_class
 from harness.report.leaderboard.uncertainty import Artifact
+from harness.submissions.archive import plain
+from harness.submissions.bundle import Entry, read, truth_hash
+from harness.submissions.judge import Judgement, judge
 from harness.tracking.sqlite import sqlite_file, sqlite_uri
 from harness.tracking.tracker import TrackedRun, Tracker
 

@@ -8,9 +8,6 @@ from pathlib import Path
 import numpy as np
 from safetensors.torch import save_file
 
-from harness.boards import bundle
-from harness.boards.judge import judge
-from harness.boards.pack import pack
 from harness.data.bank import Bank, bank_path
 from harness.data.card import read_card
 from harness.data.cards import find_card
@@ -28,11 +25,14 @@ from harness.runs.checkpoint_loading import load_method
 from harness.runs.estimate import Estimates
 from harness.runs.method_side import spec_of
 from harness.scoring.score import ScoringRequest, score_file
+from harness.submissions import bundle
+from harness.submissions.judge import judge
+from harness.submissions.pack import pack
 from harness.tracking.format import params, points, read_run, tags
 from harness.weights.convert import convert
-from tests.boards.changes import run_of
 from tests.data.trees import Tree, ucf_tree
 from tests.fuzz.signing import sign, sign_manifest, unsign_checkpoint
+from tests.submissions.changes import run_of
 from tests.weights.test_official_checkpoints import official
 
 Paths = list[Path]

@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 import torch
 
-from harness.boards import bundle
 from harness.data.bank import SPLITS, Bank
 from harness.data.hf import export_bank, import_exported
 from harness.errors import HarnessError
 from harness.io.digests import digest
 from harness.records.predictions import Predictions
 from harness.records.run_directory import open_run
+from harness.submissions import bundle
 from harness.text.loading import load_text_tower
 from harness.weights.checkpoints import Header, read_header, save_checkpoint
 from harness.weights.readers import read_weights
-from tests.boards.changes import run_of
 from tests.data.trees import Tree, ucf_tree
 from tests.integrity.flips import survey
+from tests.submissions.changes import run_of
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def test_an_export(bank: Bank, tree: Tree, tmp_path: Path) -> None:
 
 
 def test_a_submission(bank: Bank, tmp_path: Path) -> None:
-    from harness.boards.pack import pack
+    from harness.submissions.pack import pack
 
     path = tmp_path / "s.zip"
     pack([run_of(bank, tmp_path / "runs")], path)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.boards.pack import pack
 from harness.data.bank import Bank, bank_path
 from harness.errors import UserError
 from harness.identity import check_record as checked
@@ -19,9 +18,10 @@ from harness.records.predictions import Predictions
 from harness.records.truth import GroundTruth
 from harness.report.leaderboard.build import build_leaderboard
 from harness.report.sources import Sources, joined
+from harness.submissions.pack import pack
 from harness.tracking.tracker import Tracker
-from tests.boards.changes import contents, edit_json, edit_scores, one_score, rehash, run_of, write
 from tests.data.trees import ucf_tree
+from tests.submissions.changes import contents, edit_json, edit_scores, one_score, rehash, run_of, write
 
 
 @dataclass

@@ -13,7 +13,8 @@ import pytest
 from harness.data.bank import Bank, bank_path
 from harness.io.atomic import write_json
 from harness.io.digests import signed
-from tests.boards.changes import (
+from tests.data.trees import Tree, mask_tree
+from tests.submissions.changes import (
     Harness,
     contents,
     drop_row,
@@ -29,7 +30,6 @@ from tests.boards.changes import (
     verdict,
     write,
 )
-from tests.data.trees import Tree, mask_tree
 
 
 def test_packs_a_method_and_equal_runs_give_equal_bytes(bank: Bank, tmp_path: Path, harness: Harness) -> None:

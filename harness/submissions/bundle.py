@@ -11,14 +11,14 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness.boards.archive import StoredZip, plain
-from harness.boards.arrays import parse_predictions
 from harness.errors import UserError
 from harness.io.digests import digest
 from harness.records.history import History
 from harness.records.predictions import Predictions
 from harness.records.result import RunResult
 from harness.records.truth import GroundTruth
+from harness.submissions.archive import StoredZip, plain
+from harness.submissions.arrays import parse_predictions
 
 FORMAT = 1
 FILES = ("history.json", "predictions.npz", "run.json")

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from harness.boards.archive import StoredZip, plain
 from harness.errors import UserError
 from harness.io.digests import DIGEST
 from harness.io.npz import readable
 from harness.records.alignment import Alignment
 from harness.records.predictions import Predictions
+from harness.submissions.archive import StoredZip, plain
 
 _REQUIRED = {"videos": "U", "offsets": "<i8", "scores": "<f4", "classes": "U", "alignment": "U"}
 # The manifest has the hash of the file; the one inside is for those who have the file alone.

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.data.bank import Bank, bank_path
-from tests.boards.changes import Harness, run_of
 from tests.data.trees import Tree, ucf_tree
+from tests.submissions.changes import Harness, run_of
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.boards.archive import plain
 from harness.data.annotated import AnnotatedSet, read_annotated
 from harness.data.bank import Bank, bank_path
 from harness.data.card import DatasetCard
@@ -19,6 +18,7 @@ from harness.records.predictions import Predictions
 from harness.records.result import RunResult
 from harness.records.truth import GroundTruth
 from harness.scoring.rows import misfits
+from harness.submissions.archive import plain
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from harness.boards.archive import stored
 from harness.data.bank import Bank
 from harness.io.atomic import write_json
 from harness.io.digests import digest
@@ -23,6 +22,7 @@ from harness.records.spec import RunSpec
 from harness.records.truth import GroundTruth
 from harness.registry import method_class
 from harness.runs.method_side import spec_of
+from harness.submissions.archive import stored
 
 Harness = Callable[..., tuple[int, str, str]]
 Files = dict[str, bytes]

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness.boards.archive import plain
-from harness.boards.bundle import Entry, truth_hash
-from harness.boards.own import OwnTest, Unverifiable, own_test
 from harness.data.card import DatasetCard
 from harness.data.cards import find_card
 from harness.errors import UserError
@@ -18,6 +15,9 @@ from harness.records.result import RunResult
 from harness.records.spec import RunSpec
 from harness.records.truth import GroundTruth
 from harness.scoring.answers import answer
+from harness.submissions.archive import plain
+from harness.submissions.bundle import Entry, truth_hash
+from harness.submissions.own import OwnTest, Unverifiable, own_test
 
 Verdict = Literal["accepted", "rejected", "not verified"]
 # Sums in another order, on another machine.

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.boards.archive import StoredZip, stored
-from tests.boards.changes import COST, Files, Harness, contents, edit_scores, name_of, write
+from harness.submissions.archive import StoredZip, stored
+from tests.submissions.changes import COST, Files, Harness, contents, edit_scores, name_of, write
 
 
 def _bomb(files: Files, path: Path) -> None:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.boards.archive import stored
-from harness.boards.bundle import FILES, FORMAT, Manifest, Packed, parse_entry, truth_hash
-from harness.boards.judge import differences
 from harness.data.bank import Bank, bank_path
 from harness.errors import UserError
 from harness.io.atomic import replacing
@@ -16,6 +13,9 @@ from harness.records.result import RunResult
 from harness.records.run_directory import open_run
 from harness.registry import one_method
 from harness.scoring.answers import answer
+from harness.submissions.archive import stored
+from harness.submissions.bundle import FILES, FORMAT, Manifest, Packed, parse_entry, truth_hash
+from harness.submissions.judge import differences
 from harness.tracking.format import read_run
 from harness.version import __version__
 
