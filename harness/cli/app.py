@@ -23,6 +23,7 @@ from harness.cli import run as cli_run
 from harness.cli import score as cli_score
 from harness.cli import study as cli_study
 from harness.cli import submission as cli_submission
+from harness.cli.board import app as board_app
 from harness.cli.data import app as data_app
 from harness.cli.ending import INTERRUPTED, ending
 from harness.cli.options import Json, Out, TrackingUri
@@ -37,6 +38,7 @@ app = Verbs(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app, name="data")
+app.add_typer(board_app, name="board")
 app.command("run")(cli_run.run)
 app.command("bench")(cli_bench.bench)
 app.command("audit")(cli_audit.audit)

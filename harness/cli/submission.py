@@ -20,16 +20,22 @@ def submit(
     ],
     out: Annotated[Path, typer.Option(help="The file to write, .zip.")],
     runs: Annotated[Path, typer.Option(help="Directory of runs.")] = Path("runs"),
+    statement: Annotated[
+        Path | None,
+        typer.Option(help="YAML file: team, method, training data; a results repository asks for it."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Pack finished runs into one file that another harness can verify: scores, settings, provenance."""
     from harness.console import print_json, tell
     from harness.io.digests import file_digest
     from harness.submissions.pack import find_runs, pack
+    from harness.submissions.statement import read_statement
 
     if out.suffix != ".zip":
         raise UserError(f"--out {out}: expected a name that ends in .zip")
-    names = pack(find_runs(run, runs), out)
+    said = read_statement(statement) if statement else None
+    names = pack(find_runs(run, runs), out, said)
     size, sha256 = out.stat().st_size, file_digest(out)
     if json:
         print_json({"file": str(out), "runs": names, "bytes": size, "sha256": sha256})

@@ -81,17 +81,18 @@ def keep(results: Iterable[CaseResult], path: Path) -> None:
     write_json(path, {name: record[name] for name in sorted(record)})
 
 
-def fidelity(method: type[Method]) -> str:
+def fidelity(method: type[Method], own: bool = True) -> str:
     """Return "forward 2/2 · gradients 1/1 · training 2/2": cases passed and run with this very code.
 
-    A stage without cases is left out; where no case was run it is "".
+    A stage without cases is left out; where no case was run it is "". Without `own`, only what ships with the harness
+    counts, which is the same on every machine.
 
     Raises:
         UserError: a record is damaged.
     """
     code = method_hash(method)
     cases: Record = {}
-    for path in (shipped_record(), own_record()):
+    for path in (shipped_record(), own_record()) if own else (shipped_record(),):
         entry = _read(path).get(method.card.name, {})
         if entry.get("code") == code:
             cases |= entry["cases"]

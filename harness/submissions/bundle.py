@@ -19,12 +19,14 @@ from harness.records.result import RunResult
 from harness.records.truth import GroundTruth
 from harness.submissions.archive import StoredZip, plain
 from harness.submissions.arrays import parse_predictions
+from harness.submissions.statement import Statement, parse_statement
 
 FORMAT = 1
 FILES = ("history.json", "predictions.npz", "run.json")
+STATEMENT = "statement.json"
 # Bytes of each file at most.
 _JSON = 16 << 20
-_LIMITS = {"history.json": _JSON, "predictions.npz": 512 << 20, "run.json": _JSON}
+_LIMITS = {"history.json": _JSON, "predictions.npz": 512 << 20, "run.json": _JSON, STATEMENT: 1 << 16}
 _HASH = r"^[0-9a-f]{64}$"
 # A run id is a folder in the file and a page on the site.
 _RUN_ID = re.compile(r"[^/\\\x00-\x1f\x7f:.][^/\\\x00-\x1f\x7f:]{0,250}")
@@ -44,11 +46,16 @@ class Packed(_Part):
 
 
 class Manifest(_Part):
-    """The table of contents; `runs` by run id."""
+    """The table of contents; `runs` by run id. `statement` is the hash of `statement.json`, left out without one."""
 
     format: Literal[1]
     harness: str
     runs: dict[str, Packed]
+    statement: _Hash | None = None
+
+    def to_bytes(self) -> bytes:
+        """Return the content of `manifest.json`; what is not there is not said, as before it could be."""
+        return self.model_dump_json(indent=1, exclude_none=True).encode() + b"\n"
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,39 +73,62 @@ class Entry:
     changed: tuple[str, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Submission:
+    """What a file holds: the runs, by id, and what the team says of them, None where it says nothing."""
+
+    entries: tuple[Entry, ...]
+    statement: Statement | None = None
+
+
 def truth_hash(truth: GroundTruth) -> str:
     """Hash of everything that a ground truth says."""
     return digest(json.dumps(truth.to_dict(), sort_keys=True))
 
 
 def read(path: Path) -> list[Entry]:
-    """Return the runs in a submission, by id.
+    """Return the runs in a submission, by id; raises UserError as `read_submission`."""
+    return list(read_submission(path).entries)
+
+
+def read_submission(path: Path, where: str = "") -> Submission:
+    """Return what a submission holds; `where` names it in errors, "" for its path.
 
     Raises:
         UserError: the file cannot be read as a submission; a run that is readable but false is no error here.
     """
     try:
         with path.open("rb") as stream:
-            return _entries(StoredZip(stream, str(path)), str(path))
+            return _submission(StoredZip(stream, where or str(path)), where or str(path))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def _entries(archive: StoredZip, where: str) -> list[Entry]:
-    content = _json(archive.read("manifest.json", _JSON), f"{where}: manifest.json")
+def _submission(archive: StoredZip, where: str) -> Submission:
+    content = parse_json(archive.read("manifest.json", _JSON), f"{where}: manifest.json")
     if isinstance(content, dict) and content.get("format", FORMAT) != FORMAT:
         raise UserError(f"{where}: a submission of format {plain(str(content['format']))}; this harness reads {FORMAT}")
     manifest = _model(Manifest, content, f"{where}: manifest.json")
     if not manifest.runs:
         raise UserError(f"{where}: manifest.json names no run")
     expected = {"manifest.json", *(f"runs/{name}/{file}" for name in manifest.runs for file in FILES)}
+    expected |= {STATEMENT} if manifest.statement else set()
     if unknown := sorted(set(archive.names) - expected):
         raise UserError(f"{where}: unknown entry {plain(unknown[0])!r}")
     entries = []
     for name, packed in sorted(manifest.runs.items()):
         data = {file: archive.read(f"runs/{name}/{file}", _LIMITS[file]) for file in FILES}
         entries.append(parse_entry(name, data, packed, f"{where}: run {plain(name)}"))
-    return entries
+    return Submission(tuple(entries), _statement(archive, manifest, where))
+
+
+def _statement(archive: StoredZip, manifest: Manifest, where: str) -> Statement | None:
+    if manifest.statement is None:
+        return None
+    data = archive.read(STATEMENT, _LIMITS[STATEMENT])
+    if digest(data) != manifest.statement:
+        raise UserError(f"{where}: {STATEMENT} was changed: its hash is not the one in the manifest")
+    return parse_statement(parse_json(data, f"{where}: {STATEMENT}"), f"{where}: {STATEMENT}")
 
 
 def parse_entry(name: str, data: Mapping[str, bytes], packed: Packed, where: str) -> Entry:
@@ -111,13 +141,13 @@ def parse_entry(name: str, data: Mapping[str, bytes], packed: Packed, where: str
         raise UserError(f"{where}: {plain(name)!r} is no run id")
     if set(packed.files) != set(FILES):
         raise UserError(f"{where}: expected the hashes of {', '.join(FILES)}")
-    result = _model(RunResult, _json(data["run.json"], f"{where}, run.json"), f"{where}, run.json")
+    result = _model(RunResult, parse_json(data["run.json"], f"{where}, run.json"), f"{where}, run.json")
     # A text such as "nan" is taken as a number too.
-    _json(json.dumps(result.model_dump()).encode(), f"{where}, run.json")
+    parse_json(json.dumps(result.model_dump()).encode(), f"{where}, run.json")
     for field, value in (result.cost.model_dump() if result.cost else {}).items():
         if not 0 <= value <= 1e18:
             raise UserError(f"{where}, run.json: field cost.{field}: {value:g} is no such figure")
-    history = _json(data["history.json"], f"{where}, history.json")
+    history = parse_json(data["history.json"], f"{where}, history.json")
     return Entry(
         id=name,
         result=result,
@@ -128,7 +158,13 @@ def parse_entry(name: str, data: Mapping[str, bytes], packed: Packed, where: str
     )
 
 
-def _json(data: bytes, where: str) -> Any:
+def parse_json(data: bytes, where: str) -> Any:
+    """Return a stranger's JSON document.
+
+    Raises:
+        UserError: it is none, says a field twice, is nested deeper than 50, or has numbers that JSON has not.
+    """
+
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len({key for key, _ in pairs}) != len(pairs):
             raise ValueError("a field is there twice")

@@ -42,17 +42,20 @@ class Judgement:
     features: bool
 
 
-def judge(entry: Entry, card: DatasetCard | None = None, roots: Sequence[Path] = ()) -> Judgement:
+def judge(
+    entry: Entry, card: DatasetCard | None = None, roots: Sequence[Path] = (), imported: bool = True
+) -> Judgement:
     """Return whether a run of a submission holds; `card` is the data set it must be of, None: the one it names.
 
-    Annotation files in one of `roots` are the ground truth where the run's features have not been imported.
+    Annotation files in one of `roots` are the ground truth where the run's features have not been imported, or where
+    what was `imported` is not to count.
     """
     changed = [f"{name} was changed: its hash is not the one in the manifest" for name in entry.changed]
     false, spec = list(_inconsistent(entry, card)), entry.result.spec
     if false or spec is None:
         return Judgement(entry, "rejected", (*changed, *false), None, {}, False)
     try:
-        own = own_test(entry.result, entry.predictions, card, roots)
+        own = own_test(entry.result, entry.predictions, card, roots, imported)
     except Unverifiable as error:
         verdict: Verdict = "rejected" if changed else "not verified"
         return Judgement(entry, verdict, (*changed, str(error)), None, {}, False)

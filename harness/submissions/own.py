@@ -40,11 +40,16 @@ class Unverifiable(UserError):
 
 
 def own_test(
-    result: RunResult, predictions: Predictions, card: DatasetCard | None = None, roots: Sequence[Path] = ()
+    result: RunResult,
+    predictions: Predictions,
+    card: DatasetCard | None = None,
+    roots: Sequence[Path] = (),
+    imported: bool = True,
 ) -> OwnTest:
     """Return this harness's test set for a submitted run; `card` counts in place of the one of the run's data set.
 
-    Annotation files in one of `roots` count where the features have not been imported.
+    Annotation files in one of `roots` count where the features have not been imported. Without `imported`, banks that
+    were imported here do not count; what a card generates still does.
 
     Raises:
         Unverifiable: the data set has neither been imported nor are its annotation files in `roots`, or these alone
@@ -59,6 +64,8 @@ def own_test(
             card = find_card(result.dataset)
         if card is not None and result.features not in card.features:
             return OwnTest(card, "", None, (f"other features: the card of {card.name} has no set {result.features}",))
+        if card is not None and not imported and not card.features[result.features].generated:
+            raise UserError(f"dataset {card.name}: what is imported here does not count")
         # A data set with somebody's own card is known by what was imported with it.
         bank = open_bank(card, result.features) if card else Bank(bank_path(base, result.features), variant)
     except UserError as error:

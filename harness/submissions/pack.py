@@ -14,8 +14,9 @@ from harness.records.run_directory import open_run
 from harness.registry import one_method
 from harness.scoring.answers import answer
 from harness.submissions.archive import stored
-from harness.submissions.bundle import FILES, FORMAT, Manifest, Packed, parse_entry, truth_hash
+from harness.submissions.bundle import FILES, FORMAT, STATEMENT, Manifest, Packed, parse_entry, truth_hash
 from harness.submissions.judge import differences
+from harness.submissions.statement import Statement
 from harness.tracking.format import read_run
 from harness.version import __version__
 
@@ -34,8 +35,10 @@ def find_runs(words: Sequence[str], runs: Path) -> list[Path]:
     return sorted(found, key=lambda directory: directory.name)
 
 
-def pack(directories: Sequence[Path], path: Path) -> list[str]:
+def pack(directories: Sequence[Path], path: Path, statement: Statement | None = None) -> list[str]:
     """Write the runs in `directories` to one file, atomically; return their ids. Equal runs give equal bytes.
+
+    `statement` is what the team says of them.
 
     Raises:
         UserError: a run did not finish, a file of it is missing or damaged, the features that it says it was computed
@@ -61,8 +64,12 @@ def pack(directories: Sequence[Path], path: Path) -> list[str]:
         if wrong := differences(entry.result, answer(result.spec, entry.predictions, truth), truth):
             raise UserError(f"{directory}: {wrong[0]}; compute it again with `harness run --rerun`")
         entries |= {f"runs/{result.id}/{name}": data[name] for name in FILES}
-    manifest = Manifest(format=FORMAT, harness=__version__, runs=dict(sorted(runs.items())))
-    entries["manifest.json"] = manifest.model_dump_json(indent=1).encode() + b"\n"
+    said = None
+    if statement is not None:
+        entries[STATEMENT] = statement.model_dump_json(indent=1).encode() + b"\n"
+        said = digest(entries[STATEMENT])
+    manifest = Manifest(format=FORMAT, harness=__version__, runs=dict(sorted(runs.items())), statement=said)
+    entries["manifest.json"] = manifest.to_bytes()
     with replacing(path) as temporary, temporary.open("wb") as stream:
         stored(entries, stream)
     return list(manifest.runs)

@@ -6,7 +6,6 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from harness.errors import HarnessError
 from harness.io.digests import digest
@@ -17,43 +16,13 @@ from harness.records.truth import GroundTruth
 from harness.report.figures import ordered
 from harness.report.leaderboard.board import Board, Failure, Leaderboard, OpenPair, Row
 from harness.report.leaderboard.causal import with_losses
-from harness.report.leaderboard.questions import Question, questions
+from harness.report.leaderboard.keys import Key, Training, keys_of, training_of
 from harness.report.leaderboard.ranking import ranks
-from harness.report.leaderboard.rows import Member, config_hash, oracle_gap, row_of, stability
+from harness.report.leaderboard.rows import Member, oracle_gap, row_of, stability
 from harness.report.leaderboard.transfer import transfers
 from harness.report.leaderboard.uncertainty import Artifact, Resamples
 from harness.tracking.rounding_spread import Spreads
 from harness.tracking.tracker import TrackedRun
-
-
-class _Key(NamedTuple):
-    """What the rows of one board share.
-
-    Test videos without features, another import of the features or another protocol change every number by something
-    no method did, so such runs never meet in one table. The card's hash stands for its classes and splits. `partial`
-    says what was there of an incomplete data set, `asked` which question was put.
-    """
-
-    dataset: str
-    features: str
-    feature_hash: str
-    dataset_hash: str
-    protocol: str
-    excluded: tuple[str, ...]
-    partial: str
-    asked: Question
-
-
-class _Training(NamedTuple):
-    """What the seeds of one row share, but for the selection rule."""
-
-    method: str
-    config_hash: str
-    preset: str
-    text_tower: str
-    scale: float
-    checkpoint: str
-    arithmetic: str
 
 
 def build_leaderboard(
@@ -69,13 +38,10 @@ def build_leaderboard(
     `spreads` are what was measured of how runs round. Variants of runs, which that measures, are no results.
     Intervals are kept in the directory `cache`, if one is given.
     """
-    groups: dict[_Key, list[Member]] = defaultdict(list)
+    groups: dict[Key, list[Member]] = defaultdict(list)
     for run in sorted(runs, key=lambda run: run.started):
-        if (spec := run.result.spec) is not None and not spec.variant:
-            excluded = tuple(run.result.excluded)
-            same = (spec.dataset, spec.features, spec.feature_hash, spec.dataset_hash, spec.protocol)
-            for asked in questions(spec):
-                groups[_Key(*same, excluded, spec.partial, asked)].append((asked.answer(run), spec))
+        for key, member in keys_of(run):
+            groups[key].append(member)
     boards = []
     for key in sorted(groups):
         siblings = [other for other in sorted(groups) if (other[:2], other.asked) == (key[:2], key.asked)]
@@ -88,14 +54,12 @@ def build_leaderboard(
 
 
 def _board(
-    key: _Key, siblings: list[_Key], members: list[Member], artifact: Artifact, note: str, cache: Path | None
+    key: Key, siblings: list[Key], members: list[Member], artifact: Artifact, note: str, cache: Path | None
 ) -> Board:
     # Of a seed that was run twice (other code or device) the newest counts.
-    groups: dict[tuple[_Training, str], dict[int, Member]] = defaultdict(dict)
+    groups: dict[tuple[Training, str], dict[int, Member]] = defaultdict(dict)
     for run, spec in members:
-        shared = (spec.preset, spec.text_tower, spec.scale, spec.checkpoint, spec.arithmetic)
-        training = _Training(spec.method, config_hash(spec), *shared)
-        groups[training, spec.selection][spec.seed] = (run, spec)
+        groups[training_of(spec), spec.selection][spec.seed] = (run, spec)
     cautions = [note] if note else []
     if key.partial:
         cautions.insert(0, f"An incomplete data set: {key.partial}. Its numbers are not those of the whole one.")
@@ -179,7 +143,7 @@ def _open_pairs(rows: list[Row], primary: str, resamples: Resamples) -> list[Ope
     return found
 
 
-def _title(key: _Key, siblings: list[_Key]) -> str:
+def _title(key: Key, siblings: list[Key]) -> str:
     """Data set and features, and of the rest whatever tells this board from its siblings."""
     shown = {
         "feature_hash": f"features {key.feature_hash[:8]}",
@@ -193,7 +157,7 @@ def _title(key: _Key, siblings: list[_Key]) -> str:
     return " · ".join([data, key.features, *key.asked.words]) + (f" [{'; '.join(parts)}]" if parts else "")
 
 
-def _cautions(rows: list[Row], siblings: list[_Key]) -> list[str]:
+def _cautions(rows: list[Row], siblings: list[Key]) -> list[str]:
     found = []
     if len(siblings) > 1:
         found.append("Other tables of this data set differ in features, card, protocol or excluded videos; see titles.")

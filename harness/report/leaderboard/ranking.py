@@ -38,18 +38,32 @@ def ranks(rows: Sequence[Runs], primary: str, resamples: Resamples) -> list[int 
 
 
 def grouped(rows: Sequence[Runs], p_value: Callable[[Runs, Runs], float | None]) -> list[int | None]:
-    """Return the ranks of `rows`, best first; all None where a p-value is not defined.
+    """Return the ranks of `rows`, best first; all None where a p-value is not defined."""
+
+    def p_values(best: int) -> list[float] | None:
+        found = [p_value(rows[best], row) for row in rows[best + 1 :]]
+        values = [value for value in found if value is not None]
+        return values if len(values) == len(found) else None
+
+    return in_groups(len(rows), p_values)
+
+
+def in_groups(count: int, p_values: Callable[[int], Sequence[float] | None]) -> list[int | None]:
+    """Return the ranks of `count` rows, best first; all None where a p-value is not defined.
 
     A group starts with its best row and takes in the next ones until one differs from it, at 5% after Holm's
     correction for all the rows below. The next group's rank counts the rows before it.
+
+    Args:
+        count: how many rows there are.
+        p_values: those of one row against each row below it, in order; None where one is not defined.
     """
     found: list[int | None] = []
-    while len(found) < len(rows):
-        best, *rest = rows[len(found) :]
-        values = [value for row in rest if (value := p_value(best, row)) is not None]
-        if len(values) < len(rest):
-            return [None] * len(rows)
-        same = next((index for index, value in enumerate(holm(values)) if value < LEVEL), len(rest))
+    while len(found) < count:
+        values = p_values(len(found))
+        if values is None:
+            return [None] * count
+        same = next((index for index, value in enumerate(holm(values)) if value < LEVEL), len(values))
         found += [len(found) + 1] * (same + 1)
     return found
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.errors import HarnessError
 from harness.metrics import bootstrap, frame, histograms, paired, variance
@@ -98,8 +99,8 @@ class Resamples:
         pairs = [(a, b) for a, b in zip(found, recorded, strict=True) if a is not None and b is not None]
         return any(abs(a - b) > _EXACT for a, b in pairs)
 
-    def _normal(self) -> np.ndarray:
-        return _normal(self.truth)
+    def _normal(self) -> NDArray[np.bool_]:
+        return normal_videos(self.truth)
 
     def _of(self, runs: Runs) -> dict[str, Floats]:
         """Each frame metric of the runs on a plan, `[runs, 1 + videos + resamples]`."""
@@ -110,13 +111,23 @@ class Resamples:
         return {name: np.stack([each[name] for each in values]) for name in values[0]}
 
 
-def _normal(truth: GroundTruth) -> np.ndarray:
-    return np.array([not video.abnormal for video in truth.videos.values()])
+def on_plan(predictions: Predictions, truth: GroundTruth) -> dict[str, Floats]:
+    """Return each frame metric of one set of predictions on the plan of every board, `[1 + videos + resamples]`.
+
+    Raises:
+        UserError: the predictions are not of this test set.
+    """
+    table = frame.snippet_table(predictions.of(truth.videos), truth)
+    return histograms.resampled(table, bootstrap.plan(normal_videos(truth), resamples=1000, seed=0))
+
+
+def normal_videos(truth: GroundTruth) -> NDArray[np.bool_]:
+    """Return which of the test videos are normal, `[videos]`."""
+    return np.array([not video.abnormal for video in truth.videos.values()], dtype=bool)
 
 
 def _resampled(path: Path, truth: GroundTruth) -> dict[str, Floats]:
-    table = frame.snippet_table(Predictions.load(path).of(truth.videos), truth)
-    return histograms.resampled(table, bootstrap.plan(_normal(truth), resamples=1000, seed=0))
+    return on_plan(Predictions.load(path), truth)
 
 
 def _drawn(task: tuple[Path, GroundTruth]) -> dict[str, Floats] | None:

@@ -1,0 +1,56 @@
+"""Which runs share a board, and which of them a row: the one place that says what may be compared with what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from harness.records.spec import RunSpec
+from harness.report.leaderboard.questions import Question, questions
+from harness.report.leaderboard.rows import Member, config_hash
+from harness.tracking.tracker import TrackedRun
+
+
+class Key(NamedTuple):
+    """What the rows of one board share.
+
+    Test videos without features, another import of the features or another protocol change every number by something
+    no method did, so such runs never meet in one table. The card's hash stands for its classes and splits. `partial`
+    says what was there of an incomplete data set, `asked` which question was put.
+    """
+
+    dataset: str
+    features: str
+    feature_hash: str
+    dataset_hash: str
+    protocol: str
+    excluded: tuple[str, ...]
+    partial: str
+    asked: Question
+
+
+class Training(NamedTuple):
+    """What the seeds of one row share, but for the selection rule."""
+
+    method: str
+    config_hash: str
+    preset: str
+    text_tower: str
+    scale: float
+    checkpoint: str
+    arithmetic: str
+
+
+def keys_of(run: TrackedRun) -> Iterator[tuple[Key, Member]]:
+    """Yield the boards on which a run stands, with the run as it stands there; none for one that is no result."""
+    if (spec := run.result.spec) is not None and not spec.variant:
+        excluded = tuple(run.result.excluded)
+        same = (spec.dataset, spec.features, spec.feature_hash, spec.dataset_hash, spec.protocol)
+        for asked in questions(spec):
+            yield Key(*same, excluded, spec.partial, asked), (asked.answer(run), spec)
+
+
+def training_of(spec: RunSpec) -> Training:
+    """Return what the other seeds of a run's row have in common with it."""
+    shared = (spec.preset, spec.text_tower, spec.scale, spec.checkpoint, spec.arithmetic)
+    return Training(spec.method, config_hash(spec), *shared)
