@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import UserError
+from harness.io.digests import digest
 from harness.metrics.frame import Floats
 from harness.report.leaderboard.board import Figure
+from harness.report.leaderboard.keys import Key
 from harness.report.leaderboard.published import Published
 from harness.report.leaderboard.questions import Question
 from harness.submissions.archive import StoredZip, plain, stored
@@ -36,7 +38,10 @@ class _Part(BaseModel):
 
 
 class BoardKey(_Part):
-    """What the rows of one board share, see `harness.report.leaderboard.keys.Key`; and the version of the metrics."""
+    """What the rows of one board share, see `harness.report.leaderboard.keys.Key`.
+
+    So do the ground truth, by its hash, and the version of the protocol of metrics.
+    """
 
     dataset: str
     features: str
@@ -46,7 +51,18 @@ class BoardKey(_Part):
     excluded: tuple[str, ...]
     partial: str
     asked: Question
+    truth: _Hash
     protocol_version: int
+
+    @property
+    def key(self) -> Key:
+        """The same without ground truth and version."""
+        return Key(*(getattr(self, name) for name in Key._fields))
+
+    @property
+    def digest(self) -> str:
+        """Hash of all of it."""
+        return digest(self.model_dump_json())
 
 
 class Row(_Part):

@@ -124,7 +124,7 @@ def _row(
     # Who has another team's method installed would write another title than who has not.
     published = made.published if ours else {}
     return Row(
-        board=BoardKey(**key._asdict(), protocol_version=PROTOCOL_VERSION),
+        board=BoardKey(**key._asdict(), truth=judged[-1].entry.truth, protocol_version=PROTOCOL_VERSION),
         verified=verified,
         method=spec.method,
         title=made.title if ours else spec.method,

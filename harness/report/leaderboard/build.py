@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.io.digests import digest
 from harness.metrics.power import seeds_needed
 from harness.metrics.variance import Estimate
 from harness.records.result import RunResult
@@ -16,7 +15,7 @@ from harness.records.truth import GroundTruth
 from harness.report.figures import ordered
 from harness.report.leaderboard.board import Board, Failure, Leaderboard, OpenPair, Row
 from harness.report.leaderboard.causal import with_losses
-from harness.report.leaderboard.keys import Key, Training, keys_of, training_of
+from harness.report.leaderboard.keys import Key, Training, keys_of, siblings_of, title_of, training_of
 from harness.report.leaderboard.ranking import ranks
 from harness.report.leaderboard.rows import Member, oracle_gap, row_of, stability
 from harness.report.leaderboard.transfer import transfers
@@ -44,7 +43,7 @@ def build_leaderboard(
             groups[key].append(member)
     boards = []
     for key in sorted(groups):
-        siblings = [other for other in sorted(groups) if (other[:2], other.asked) == (key[:2], key.asked)]
+        siblings = siblings_of(key, sorted(groups))
         board = _board(key, siblings, groups[key], artifact, (notes or {}).get(key.dataset, ""), cache)
         rows = tuple(dataclasses.replace(row, stability=stability(row, spreads or {})) for row in board.rows)
         boards.append(dataclasses.replace(board, rows=rows))
@@ -102,7 +101,7 @@ def _board(
         except HarnessError as error:
             cautions.append(f"No ranks: {error}")
     return Board(
-        title=_title(key, siblings),
+        title=title_of(key, siblings),
         dataset=key.dataset,
         features=key.features,
         feature_hash=key.feature_hash,
@@ -141,20 +140,6 @@ def _open_pairs(rows: list[Row], primary: str, resamples: Resamples) -> list[Ope
             needed = seeds_needed(apart, seeds)
             found.append(OpenPair(best.title, row.title, apart.value, low, high, seeds, needed))
     return found
-
-
-def _title(key: Key, siblings: list[Key]) -> str:
-    """Data set and features, and of the rest whatever tells this board from its siblings."""
-    shown = {
-        "feature_hash": f"features {key.feature_hash[:8]}",
-        "dataset_hash": f"card {key.dataset_hash[:8]}",
-        "protocol": f"protocol {key.protocol[:60]}",
-        "excluded": f"{len(key.excluded)} excluded, {digest(*key.excluded)[:8]}",
-    }
-    parts = [key.partial] if key.partial else []
-    parts += [text for name, text in shown.items() if len({getattr(sibling, name) for sibling in siblings}) > 1]
-    data = f"{key.asked.trained_on} → {key.dataset}" if key.asked.trained_on else key.dataset
-    return " · ".join([data, key.features, *key.asked.words]) + (f" [{'; '.join(parts)}]" if parts else "")
 
 
 def _cautions(rows: list[Row], siblings: list[Key]) -> list[str]:

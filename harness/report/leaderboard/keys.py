@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from harness.io.digests import digest
 from harness.records.spec import RunSpec
 from harness.report.leaderboard.questions import Question, questions
 from harness.report.leaderboard.rows import Member, config_hash
@@ -54,3 +55,22 @@ def training_of(spec: RunSpec) -> Training:
     """Return what the other seeds of a run's row have in common with it."""
     shared = (spec.preset, spec.text_tower, spec.scale, spec.checkpoint, spec.arithmetic)
     return Training(spec.method, config_hash(spec), *shared)
+
+
+def siblings_of(key: Key, keys: Iterable[Key]) -> list[Key]:
+    """Return the boards that ask the same of the same data set and feature set, this one among them."""
+    return [other for other in keys if (other[:2], other.asked) == (key[:2], key.asked)]
+
+
+def title_of(key: Key, siblings: Sequence[Key]) -> str:
+    """Return data set and features, and of the rest whatever tells this board from its siblings."""
+    shown = {
+        "feature_hash": f"features {key.feature_hash[:8]}",
+        "dataset_hash": f"card {key.dataset_hash[:8]}",
+        "protocol": f"protocol {key.protocol[:60]}",
+        "excluded": f"{len(key.excluded)} excluded, {digest(*key.excluded)[:8]}",
+    }
+    parts = [key.partial] if key.partial else []
+    parts += [text for name, text in shown.items() if len({getattr(sibling, name) for sibling in siblings}) > 1]
+    data = f"{key.asked.trained_on} → {key.dataset}" if key.asked.trained_on else key.dataset
+    return " · ".join([data, key.features, *key.asked.words]) + (f" [{'; '.join(parts)}]" if parts else "")
