@@ -143,8 +143,8 @@ def site(
     out: Annotated[Path, typer.Option(help="Directory of the pages.")],
     directory: Directory = Path("."),
     downloads: Annotated[
-        str, typer.Option(help="Address below which submissions/ can be downloaded, for links.", show_default=False)
-    ] = "-",
+        str | None, typer.Option(help="Address below which submissions/ can be downloaded, for links.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Write the boards of a repository as a site that works from disk: ranks, search, each submission in detail."""
@@ -152,7 +152,9 @@ def site(
     from harness.boards.site import write_site
     from harness.console import print_json, tell
 
-    page = write_site(Repository(directory), out, "" if downloads == "-" else downloads)
+    if downloads and not downloads.startswith(("https://", "http://")):
+        raise UserError(f"--downloads {downloads}: expected an address that begins with https://")
+    page = write_site(Repository(directory), out, f"{downloads.rstrip('/')}/" if downloads else "")
     if json:
         print_json({"page": str(page)})
     else:
