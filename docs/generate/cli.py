@@ -27,7 +27,7 @@ def page() -> str:
     for name, command in _verbs(root, "harness"):
         usage = " ".join([name, *(_usage(each) for each in command.params if each.param_type_name == "argument")])
         lines += [f"## {name}", inspect.cleandoc(command.help or ""), f"```sh\n{usage} [OPTIONS]\n```"]
-        if shown := [each for each in command.params if each.name != "help"]:
+        if shown := [each for each in command.params if each.name != "help" and not getattr(each, "hidden", False)]:
             lines.append(tables.table(("option or argument", "meaning", "default"), map(_row, shown)))
     return "\n\n".join(lines) + "\n"
 

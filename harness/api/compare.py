@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,8 @@ from harness.comparison.sides import ComparedSides, find_sides
 from harness.comparison.sources import CompareRequest
 from harness.comparison.statistics import compare_sides
 from harness.errors import UserError
+from harness.records.conditions import parsed
+from harness.records.run_filter import RunFilter
 from harness.runs.checkpoint_evaluation import Progress
 from harness.runs.checkpoint_loading import Say
 from harness.runs.devices import device as available
@@ -63,6 +65,8 @@ def compare(
     root: str | Path | None = None,
     preset: str | None = None,
     selection: str | None = None,
+    seeds: Iterable[int] = (),
+    where: str | None = None,
     text_tower: str | None = None,
     device: str = "cpu",
     resamples: int = 1000,
@@ -78,6 +82,8 @@ def compare(
         root: directory of the card's annotation files, in place of an imported data set.
         preset: chooses among the runs of a method.
         selection: chooses among the runs of a method.
+        seeds: of a method's runs, those with these seeds; without, all.
+        where: of a method's runs, those for which this holds, such as "params.epochs > 5".
         text_tower: for checkpoints that need text.
         device: "cpu" or "cuda", for checkpoints.
         resamples: of the test videos, and permutations.
@@ -86,6 +92,13 @@ def compare(
     Raises:
         UserError: a side is not found, or they share no test set.
     """
+    only = RunFilter(
+        features=() if features is None else (features,),
+        seeds=tuple(seeds),
+        presets=() if preset is None else (preset,),
+        selections=() if selection is None else (selection,),
+        where=None if where is None else parsed(where),
+    )
     request = CompareRequest(
         words=tuple(map(str, sides)),
         dataset=dataset,
@@ -94,15 +107,14 @@ def compare(
         text_tower=text_tower,
         device=available(device),
         out=Path(out),
-        preset=preset,
-        selection=selection,
+        only=only,
     )
     return comparison_of(request, resamples, lambda text: None, _silent)
 
 
 def comparison_of(request: CompareRequest, resamples: int, say: Say, progress: Progress) -> Comparison:
     """Compare the sides that a request names, and tell what happens meanwhile; raises UserError as `compare`."""
-    words = request.words
+    words = request.sides
     if len(words) < 2:
         raise UserError(f"compare {' '.join(words)}: expected two or more sides: runs, methods, checkpoints or files")
     if request.root is not None and request.dataset is None:

@@ -21,6 +21,7 @@ from harness.cli import extract as cli_extract
 from harness.cli import methods as cli_methods
 from harness.cli import run as cli_run
 from harness.cli import score as cli_score
+from harness.cli import selectors
 from harness.cli import study as cli_study
 from harness.cli import submission as cli_submission
 from harness.cli.board import app as board_app
@@ -91,19 +92,29 @@ def common(
 @app.command("list")
 def list_(
     what: Annotated[str, typer.Argument(help="methods, datasets, protocols or runs")],
+    dataset: selectors.Datasets = None,
+    methods: selectors.Methods = None,
+    features: selectors.Features = None,
+    seeds: selectors.Seeds = None,
+    preset: selectors.Preset = None,
+    selection: selectors.Selection = None,
+    where: selectors.WhereText = None,
     out: Out = Path("runs"),
     tracking_uri: TrackingUri = None,
     json: Json = False,
 ) -> None:
-    """List methods, dataset cards, protocols of extraction, or recorded runs."""
+    """List methods, dataset cards, protocols of extraction, or recorded runs, of which selectors leave some."""
     from harness.cli import listing
     from harness.console import print_json, tell
 
+    only = selectors.run_filter(dataset, methods, features, seeds, preset, selection, where)
+    if what != "runs" and not only.empty:
+        raise UserError(f"harness list {what} {only.words}: only runs are chosen by these options")
     tables: dict[str, Callable[[], list[listing.Row]]] = {
         "methods": listing.methods,
         "datasets": listing.datasets,
         "protocols": listing.protocols,
-        "runs": lambda: listing.runs(tracking_uri, out),
+        "runs": lambda: listing.runs(tracking_uri, out, only),
     }
     if what not in tables:
         raise UserError(f"harness list {what}: expected methods, datasets, protocols or runs")
@@ -129,10 +140,20 @@ def report(
         str | None,
         typer.Option("--publish", help="Also a folder to serve: a directory, or gh-pages (commits to that branch)."),
     ] = None,
+    dataset: selectors.Datasets = None,
+    methods: selectors.Methods = None,
+    features: selectors.Features = None,
+    seeds: selectors.Seeds = None,
+    preset: selectors.Preset = None,
+    selection: selectors.Selection = None,
+    where: selectors.WhereText = None,
     tracking_uri: TrackingUri = None,
     json: Json = False,
 ) -> None:
-    """Write all recorded runs to OUT/report: a site that opens from disk (index.html), and the same as tables."""
+    """Write recorded runs to OUT/report: a site that opens from disk (index.html), and the same as tables.
+
+    All of them, or those that selectors such as --dataset leave.
+    """
     from harness.console import out as screen
     from harness.console import print_json, say, tell
     from harness.report.leaderboard.board import board_dict
@@ -141,11 +162,12 @@ def report(
     from harness.report.terminal import print_leaderboard
     from harness.tracking.tracker import Tracker
 
+    only = selectors.run_filter(dataset, methods, features, seeds, preset, selection, where)
     wanted = [word.strip() for word in formats.split(",") if word.strip()]
     readonly = out.is_dir() and not os.access(out, os.W_OK)
     with tempfile.TemporaryDirectory() as scratch:
         place = (Path(scratch) if target else None) if readonly else out / "report"
-        leaderboard, paths = publish_report(Tracker(tracking_uri, out), wanted, also or (), place)
+        leaderboard, paths = publish_report(Tracker(tracking_uri, out), wanted, also or (), place, only)
         push = publish_site(leaderboard, paths, target) if target else ""
     paths = [] if readonly else paths
     if readonly and not target:

@@ -7,27 +7,32 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import options
+from harness.cli import options, selectors
 from harness.cli.options import Device, Json, Out, TextTower
 from harness.errors import UserError
 
 
 def compare(
     sides: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             help="Two or more of: run id or directory, method (all its runs in --out), checkpoint, METHOD:FILE "
             "(official weights), prediction file. ONE+OTHER joins the seeds of one side.",
             show_default=False,
         ),
-    ],
+    ] = None,
     dataset: Annotated[
         str | None,
         typer.Option(help="Dataset card: a name or a YAML file; default: the ground truth that runs and files bring."),
     ] = None,
+    methods: Annotated[
+        str | None, typer.Option(help="Methods that are sides too: names, aliases or groups, comma-separated.")
+    ] = None,
     features: Annotated[str | None, typer.Option(help="Feature set of the card; default: that of the runs.")] = None,
-    preset: Annotated[str | None, typer.Option(help="Of a method's runs, those of this preset.")] = None,
-    selection: Annotated[str | None, typer.Option(help="Of a method's runs, those of this selection rule.")] = None,
+    seeds: selectors.Seeds = None,
+    preset: selectors.Preset = None,
+    selection: selectors.Selection = None,
+    where: selectors.WhereText = None,
     root: Annotated[
         Path | None,
         typer.Option(help="Directory of the card's annotation files: compare prediction files without importing."),
@@ -41,7 +46,10 @@ def compare(
     out: Out = Path("runs"),
     json: Json = False,
 ) -> None:
-    """Compare sides: differences with intervals and verdicts, class by class and video by video."""
+    """Compare sides: differences with intervals and verdicts, class by class and video by video.
+
+    Selectors such as --preset choose among the runs of a method; what is named by itself is taken as it is.
+    """
     from harness.api.compare import comparison_of
     from harness.comparison.page import coverage
     from harness.comparison.sources import CompareRequest
@@ -51,11 +59,8 @@ def compare(
 
     if html is not None and html.is_dir():
         raise UserError(f"--html {html}: is a directory; name the file to write")
-    if selection is not None:
-        options.one_of("--selection", selection, ("last", "val", "oracle", "paper", "given"))
-    request = CompareRequest(
-        tuple(sides), dataset, features, root, text_tower, options.device(device), out, preset, selection
-    )
+    only = selectors.run_filter(None, methods, features, seeds, preset, selection, where)
+    request = CompareRequest(tuple(sides or ()), dataset, features, root, text_tower, options.device(device), out, only)
     compared = comparison_of(request, resamples, say, progress)
     found, met = compared.result, compared.sides
     if html is not None:

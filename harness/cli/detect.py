@@ -9,7 +9,7 @@ import typer
 
 from harness.cli import options
 from harness.cli.extract import Batch, ImageTower, Jobs, TowerPrecision, setup_of
-from harness.cli.options import Json
+from harness.cli.options import Json, OutRead
 from harness.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from harness.video.extract import Setup
 
 Checkpoint = Annotated[
-    str, typer.Option("--checkpoint", help="A checkpoint file, a run directory, or a run id in --runs.")
+    str, typer.Option("--checkpoint", help="A checkpoint file, a run directory, or a run id in --out.")
 ]
-Runs = Annotated[Path, typer.Option("--runs", help="Directory of runs, for a run id.")]
+OldRuns = Annotated[Path | None, typer.Option("--runs", hidden=True)]
 Dataset = Annotated[
     str | None, typer.Option(help="Data set whose classes the method knows; a run directory says it itself.")
 ]
@@ -39,13 +39,15 @@ PerHour = Annotated[
     ),
 ]
 Formats = Annotated[str, typer.Option(help="Comma-separated: csv, json, parquet.")]
-OutDirectory = Annotated[Path, typer.Option("--out", help="Directory of what is written.")]
+To = Annotated[
+    Path | None, typer.Option("--to", help="Directory of what is written; default: detections or predictions.")
+]
 
 
 def detect(
     videos: Annotated[list[str], typer.Argument(help="Video files, directories of them, or patterns.")],
     checkpoint: Checkpoint,
-    out: OutDirectory = Path("detections"),
+    to: To = None,
     protocol: Annotated[
         str | None, typer.Option("--protocol", help="Protocol of the features; default: that of the checkpoint's.")
     ] = None,
@@ -66,7 +68,8 @@ def detect(
     dataset: Dataset = None,
     method: MethodName = None,
     text_tower: options.TextTower = None,
-    runs: Runs = Path("runs"),
+    out: OutRead = None,
+    runs: OldRuns = None,
     jobs: Jobs = 1,
     batch: Batch = 0,
     device: options.Device = "cpu",
@@ -82,16 +85,17 @@ def detect(
     from harness.video.towers.loading import tower_for
 
     wanted = check_formats(formats)
+    place, to = _places(out, to, runs, "detections")
     sources = [] if stream else find_videos(videos)
-    scorer, limit = _scorer(checkpoint, runs, dataset, method, text_tower, device, threshold, per_hour)
+    scorer, limit = _scorer(checkpoint, place, dataset, method, text_tower, device, threshold, per_hour)
     chosen = protocol_for(scorer, protocol)
     source = image_tower or (None if any_features else tower_for(scorer.header.extraction))
     setup = setup_of(chosen, source, device, precision, batch, jobs)
     if stream:
-        _watch(videos, scorer, chosen, setup, limit, out, idle, any_features, wanted, json)
+        _watch(videos, scorer, chosen, setup, limit, to, idle, any_features, wanted, json)
         return
     found = detect_videos(
-        sources, scorer, chosen, setup, limit, out, wanted, say, progress, annotate=annotate, anyway=any_features
+        sources, scorer, chosen, setup, limit, to, wanted, say, progress, annotate=annotate, anyway=any_features
     )
     if json:
         print_json({**as_document(found.detections, limit, found.origin), "left_out": found.left_out})
@@ -104,11 +108,11 @@ def detect(
 
 
 def predict(
-    checkpoint: Annotated[str, typer.Argument(help="A checkpoint file, a run directory, or a run id in --runs.")],
+    checkpoint: Annotated[str, typer.Argument(help="A checkpoint file, a run directory, or a run id in --out.")],
     features: Annotated[
         Path, typer.Option(help="Features: a directory of `harness extract`, an imported bank, or .npy files.")
     ],
-    out: OutDirectory = Path("predictions"),
+    to: To = None,
     any_features: AnyFeatures = False,
     threshold: ThresholdValue = None,
     per_hour: PerHour = None,
@@ -116,7 +120,8 @@ def predict(
     dataset: Dataset = None,
     method: MethodName = None,
     text_tower: options.TextTower = None,
-    runs: Runs = Path("runs"),
+    out: OutRead = None,
+    runs: OldRuns = None,
     device: options.Device = "cpu",
     json: Json = False,
 ) -> None:
@@ -127,16 +132,26 @@ def predict(
     from harness.video.feature_input import find_features
 
     wanted = check_formats(formats)
+    place, to = _places(out, to, runs, "predictions")
     given = find_features(features)
-    scorer, limit = _scorer(checkpoint, runs, dataset, method, text_tower, device, threshold, per_hour)
+    scorer, limit = _scorer(checkpoint, place, dataset, method, text_tower, device, threshold, per_hour)
     found = list(predict_features(given, scorer, limit, any_features))
-    paths = write_tables(out, found, limit, origin_of(scorer, given.recipe), wanted)
+    paths = write_tables(to, found, limit, origin_of(scorer, given.recipe), wanted)
     if json:
         print_json(as_document(found, limit, origin_of(scorer, given.recipe)))
         return
     show_events(found, limit)
     for path in paths:
         tell(f"wrote {path}")
+
+
+def _places(out: Path | None, to: Path | None, runs: Path | None, usual: str) -> tuple[Path, Path]:
+    """The directory of runs, and the one that is written to: until now these were --runs and --out."""
+    if out is not None and to is None and (runs is not None or not any(out.glob("*/run.json"))):
+        out, to = None, options.renamed("--out", "--to", out)
+    if runs is not None:
+        out = options.renamed("--runs", "--out", runs)
+    return out or Path("runs"), to or Path(usual)
 
 
 def _watch(

@@ -36,16 +36,17 @@ TowerPrecision = Annotated[str, typer.Option("--precision", help="fp32, tf32 (CU
 def extract(
     sources: Annotated[list[str], typer.Argument(help="Video files, directories of them, or patterns.")],
     protocol: ProtocolName = "vadclip",
-    out: Annotated[Path | None, typer.Option(help="Directory of the features; an interrupted one is resumed.")] = None,
+    to: Annotated[Path | None, typer.Option(help="Directory of the features; an interrupted one is resumed.")] = None,
+    out: Annotated[Path | None, typer.Option(hidden=True)] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="Instead of --out: the videos that the lists of this card name, for its import.")
+        str | None, typer.Option(help="Instead of --to: the videos that the lists of this card name, for its import.")
     ] = None,
     annotations: Annotated[
         Path | None, typer.Option(help="With --dataset: directory of the lists; default: that of the card's YAML file.")
     ] = None,
     image_tower: ImageTower = None,
     crop_files: Annotated[
-        bool, typer.Option("--crop-files", help="Also the community's files, NAME__k.npy for each crop, in OUT/crops.")
+        bool, typer.Option("--crop-files", help="Also the community's files, NAME__k.npy for each crop, in TO/crops.")
     ] = False,
     jobs: Jobs = 1,
     batch: Batch = 0,
@@ -63,8 +64,10 @@ def extract(
     from harness.video.protocols import find_protocol
     from harness.video.sources import find_videos
 
-    if (out is None) == (dataset is None):
-        raise UserError("extract needs --out DIRECTORY for the features, or --dataset CARD")
+    if out is not None and to is None:
+        to = options.renamed("--out", "--to", out)
+    if (to is None) == (dataset is None):
+        raise UserError("extract needs --to DIRECTORY for the features, or --dataset CARD")
     videos = find_videos(sources)
     chosen = find_protocol(protocol)
     setup = setup_of(chosen, image_tower, device, precision, batch, jobs)
@@ -72,8 +75,8 @@ def extract(
     if ray_address is not None and where == "local":
         raise UserError("--ray-address: belongs to --executor ray")
     setup = replace(setup, executor=where, ray_address=ray_address)
-    if out is not None:
-        report = extract_videos(videos, chosen, setup, out, say, progress, crop_files)
+    if to is not None:
+        report = extract_videos(videos, chosen, setup, to, say, progress, crop_files)
     else:
         report = _for_card(str(dataset), annotations, sources, chosen, setup, crop_files)
     if json:

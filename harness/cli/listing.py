@@ -11,6 +11,7 @@ from harness.printable import shortened
 if TYPE_CHECKING:
     from harness.parity.cases import CaseResult
     from harness.records.result import RunResult
+    from harness.records.run_filter import RunFilter
     from harness.tracking.rounding_spread import Spread
 
 Row = dict[str, Any]
@@ -86,15 +87,15 @@ def _status(name: str, features: str) -> str:
     return f"imported: {partial}" if partial else "imported"
 
 
-def runs(tracking_uri: str | None, out: Path) -> list[Row]:
-    """Finished runs that MLflow has, and those in `out` that it will be sent."""
+def runs(tracking_uri: str | None, out: Path, only: RunFilter) -> list[Row]:
+    """Finished runs that MLflow has, and those in `out` that it will be sent, as far as `only` means them."""
     from harness.console import say
     from harness.tracking.recorded_runs import Recorded
 
     found, unreadable = Recorded(tracking_uri, out).read()
     for line in unreadable:
         say(f"warning: {line}")
-    return [row_of(tracked.result) for tracked in found]
+    return [row_of(tracked.result) for tracked in only.chosen(found, lambda tracked: tracked.result)]
 
 
 def row_of(result: RunResult) -> Row:
@@ -214,27 +215,20 @@ def show_spreads(spreads: Sequence[Spread]) -> None:
     out.print("frame AUC in percent over a run and its variants, which differ in rounding alone", style="dim")
 
 
-def show_metrics(
-    metrics: Mapping[str, float],
-    class_auc: Mapping[str, float],
-    undefined: Collection[str] = (),
-    intervals: Mapping[str, tuple[float, float]] | None = None,
-) -> None:
+def show_metrics(metrics: Mapping[str, float], class_auc: Mapping[str, float], undefined: Collection[str] = ()) -> None:
     """Print an evaluation as a table of percentages, its metrics first and then the frame AUC of each class.
 
-    `undefined` metrics are shown as "-", of mAP the mean alone. `intervals` become a column of their own. A single
-    class says what the frame AUC of the whole test set says, and is left out.
+    `undefined` metrics are shown as "-", of mAP the mean alone. A single class says what the frame AUC of the whole
+    test set says, and is left out.
     """
     from rich.table import Table
 
     from harness.console import out
     from harness.report.figures import label, ordered, percent
 
-    table = Table("metric", "%", *(["95% interval over videos"] if intervals else []))
+    table = Table("metric", "%")
     for name in ordered({*metrics, *(name for name in undefined if "@" not in name)}):
-        low, high = (intervals or {}).get(name, (None, None))
-        between = [] if low is None else [f"{percent(low)} to {percent(high)}"]
-        table.add_row(label(name), percent(metrics.get(name)), *between)
+        table.add_row(label(name), percent(metrics.get(name)))
     table.add_section()
     if set(class_auc.values()) != {metrics.get("frame_auc")} or len(class_auc) > 1:
         for name, value in class_auc.items():

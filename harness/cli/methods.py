@@ -51,13 +51,14 @@ def check_method(
 def new_method(
     name: Annotated[str, typer.Argument(help="Its name on the command line.")],
     title: Annotated[str | None, typer.Option(help="Its name on leaderboards; default: made of the other.")] = None,
-    out: Annotated[Path, typer.Option(help="Where the directory harness-NAME is made.")] = Path(),
+    to: Annotated[Path, typer.Option(help="Where the directory harness-NAME is made.")] = Path(),
+    out: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Write a package for a method of your own, which learns, can be installed and passes the check as it stands."""
     from harness.console import tell
     from harness.new_method.package import write_package
 
-    directory = write_package(name, title, out)
+    directory = write_package(name, title, to if out is None else options.renamed("--out", "--to", out))
     tell(f"wrote {directory}; next: pip install -e {directory} && harness check-method {name}")
 
 

@@ -23,6 +23,8 @@ Out = Annotated[
         callback=lambda path: _named_in_utf8(path),
     ),
 ]
+# Where runs are read alone.
+OutRead = Annotated[Path | None, typer.Option("--out", help="Directory of runs; default: runs.")]
 TrackingUri = Annotated[
     str | None,
     typer.Option("--tracking-uri", help="MLflow server; default: MLFLOW_TRACKING_URI, else SQLite in --out."),
@@ -43,6 +45,14 @@ def _named_in_utf8(path: Path) -> Path:
     except UnicodeEncodeError as error:
         raise UserError(f"--out {str(path)!r}: its path is not UTF-8; choose another directory") from error
     return path
+
+
+def renamed(old: str, new: str, value: Any) -> Any:
+    """Return the value of an option that has a new name, and say that the old one will go."""
+    from harness.console import say
+
+    say(f"{old} is now {new}; the old spelling works until the next minor version")
+    return value
 
 
 def memory_size(option: str, text: str | None) -> int | None:

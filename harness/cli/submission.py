@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.options import Json
+from harness.cli import selectors
+from harness.cli.options import Json, OutRead, renamed
 from harness.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,33 +17,52 @@ if TYPE_CHECKING:
 
 def submit(
     run: Annotated[
-        list[str], typer.Argument(help="Run directory, run id, or method (all its finished runs).", show_default=False)
-    ],
-    out: Annotated[Path, typer.Option(help="The file to write, .zip.")],
-    runs: Annotated[Path, typer.Option(help="Directory of runs.")] = Path("runs"),
+        list[str] | None,
+        typer.Argument(help="Run directory, run id, or method (all its finished runs).", show_default=False),
+    ] = None,
+    to: Annotated[Path | None, typer.Option(help="The file to write, .zip.")] = None,
+    dataset: selectors.Datasets = None,
+    methods: selectors.Methods = None,
+    features: selectors.Features = None,
+    seeds: selectors.Seeds = None,
+    preset: selectors.Preset = None,
+    selection: selectors.Selection = None,
+    where: selectors.WhereText = None,
+    out: OutRead = None,
+    runs: Annotated[Path | None, typer.Option(hidden=True)] = None,
     statement: Annotated[
         Path | None,
         typer.Option(help="YAML file: team, method, training data; a results repository asks for it."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Pack finished runs into one file that another harness can verify: scores, settings, provenance."""
+    """Pack finished runs into one file that another harness can verify: scores, settings, provenance.
+
+    Runs are named, or chosen by selectors such as --methods and --dataset.
+    """
     from harness.console import print_json, tell
     from harness.io.digests import file_digest
     from harness.submissions.pack import find_runs, pack
     from harness.submissions.statement import read_statement
 
-    if out.suffix != ".zip":
-        raise UserError(f"--out {out}: expected a name that ends in .zip")
+    # Until now --out was the file, and --runs the directory.
+    if out is not None and out.suffix == ".zip" and to is None and not out.is_dir():
+        to, out = renamed("--out", "--to", out), None
+    place = out or Path("runs") if runs is None else renamed("--runs", "--out", runs)
+    if to is None or to.suffix != ".zip":
+        raise UserError(f"--to {to}: expected a name that ends in .zip" if to else "name the file to write: --to F.zip")
+    only = selectors.run_filter(dataset, methods, features, seeds, preset, selection, where)
+    if not run and only.empty:
+        raise UserError("name runs or methods, or choose runs with --methods, --dataset, --seeds, --preset or --where")
     said = read_statement(statement) if statement else None
-    names = pack(find_runs(run, runs), out, said)
-    size, sha256 = out.stat().st_size, file_digest(out)
+    names = pack(find_runs(run or (), place, only), to, said)
+    size, sha256 = to.stat().st_size, file_digest(to)
     if json:
-        print_json({"file": str(out), "runs": names, "bytes": size, "sha256": sha256})
+        print_json({"file": str(to), "runs": names, "bytes": size, "sha256": sha256})
         return
     for name in names:
         tell(name)
-    tell(f"wrote {out}: {len(names)} run{'s' if len(names) != 1 else ''}, {size / 1e6:.1f} MB, sha256 {sha256}")
+    tell(f"wrote {to}: {len(names)} run{'s' if len(names) != 1 else ''}, {size / 1e6:.1f} MB, sha256 {sha256}")
 
 
 def verify_submission(

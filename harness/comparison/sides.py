@@ -44,14 +44,14 @@ def find_sides(request: CompareRequest, say: Say, progress: Progress) -> Compare
     Raises:
         UserError: a word names nothing, or runs of several settings; the sides share no ground truth.
     """
-    groups = [_by_seed(sources_of(word, request, say, progress)) for word in request.words]
+    groups = [_by_seed(sources_of(word, request, say, progress)) for word in request.sides]
     places = [tuple(source.where for source in group) for group in groups]
     everyone = [Path(where).resolve() for place in places for where in place]
     if twice := next((path for path in everyone if everyone.count(path) > 1), None):
         raise UserError(
             f"{twice}: is given twice; compare needs different sides, each a run, method, checkpoint or file"
         )
-    for word, group in zip(request.words, groups, strict=True):
+    for word, group in zip(request.sides, groups, strict=True):
         check_one_setting(word, group, request)
     _check_videos([source for group in groups for source in group])
     truth = _truth(request, [source for group in groups for source in group])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from harness.errors import UserError
 from harness.records.predictions import Predictions
 from harness.records.result import RunResult
 from harness.records.run_directory import open_run
+from harness.records.run_filter import RunFilter, base, told_apart
 from harness.records.truth import GroundTruth
 from harness.runs.checkpoint_evaluation import EvaluationRequest, Progress, evaluate_checkpoint
 from harness.runs.checkpoint_loading import Say
@@ -28,15 +29,13 @@ _SETTING = ("method", "config", "preset", "selection", "text_tower", "scale", "c
 _DATA = ("dataset", "dataset_hash", "protocol")
 # What a harder question asks; of a method that is named, the runs of the usual one are meant.
 _ASKED = ("vocabulary", "trained_on", "reading", "disturbance")
-# Which option of the command chooses among runs that differ in a field, and the field whose value it takes.
-_OPTIONS = {name: name for name in ("preset", "selection", "features")} | dict.fromkeys(_DATA, "dataset")
 
 
 @dataclass(frozen=True)
 class CompareRequest:
     """What `harness compare` was asked for; `root` holds annotation files in place of an imported bank.
 
-    `preset` and `selection` choose among the runs of a method.
+    `only` chooses among the runs of a method, beside `dataset`; the methods in it are sides as well.
     """
 
     words: tuple[str, ...]
@@ -46,8 +45,34 @@ class CompareRequest:
     text_tower: str | None = None
     device: str = "cpu"
     out: Path = Path("runs")
-    preset: str | None = None
-    selection: str | None = None
+    only: RunFilter = field(default_factory=RunFilter)
+
+    @cached_property
+    def finished(self) -> dict[Path, RunResult]:
+        """The finished runs below `out`, by directory."""
+        found = {path.parent: open_run(path.parent).result for path in sorted(self.out.glob("*/run.json"))}
+        return {directory: result for directory, result in found.items() if result.status == "ok"}
+
+    @cached_property
+    def selectors(self) -> RunFilter:
+        """What chooses among the runs of a method that is named."""
+        datasets = (self.card.base_name,) if self.card else ()
+        return replace(self.only, methods={}, datasets=datasets)
+
+    @cached_property
+    def sides(self) -> tuple[str, ...]:
+        """The words, and the methods of `only` that have runs.
+
+        Raises:
+            UserError: a selector names what no run has.
+        """
+        if not self.only.methods:
+            return self.words
+        chosen = replace(self.selectors, methods=self.only.methods)
+        found = chosen.chosen(list(self.finished.values()), lambda result: result)
+        if not found:
+            raise chosen.none_left(str(self.out), len(self.finished))
+        return (*self.words, *sorted({result.method for result in found} - set(self.words)))
 
     @cached_property
     def card(self) -> DatasetCard | None:
@@ -128,37 +153,35 @@ def _run(directory: Path) -> Source:
 
 def _runs_of(word: str, request: CompareRequest) -> list[Source]:
     """The finished runs of a method below --out, seed by seed; of a seed run twice the newest. Empty if no method."""
-    results = {path.parent: open_run(path.parent).result for path in sorted(request.out.glob("*/run.json"))}
+    results, only = request.finished, request.selectors
     name = word if any(result.method == word for result in results.values()) else _method(word)
     if name is None:
         return []
-    card, newest = request.card, dict[tuple[str, int], Path]()
+    only.check(list(results.values()))
+    # A harder question is meant where `--where` speaks of it.
+    asked = [field for field in _ASKED if only.where is None or field not in only.where.fields()]
+    newest = dict[tuple[str, int], Path]()
     for directory, result in results.items():
-        fits = card is None or result.dataset.partition("@")[0] == card.base_name
-        fits &= request.features in (None, result.features) and request.selection in (None, result.selection)
-        fits &= request.preset in (None, result.spec.preset if result.spec else "")
-        fits &= not any(getattr(result.spec, field, "") for field in _ASKED)
-        if result.method != name or result.status != "ok" or not fits:
+        if result.method != name or not only.matches(result) or any(getattr(result.spec, each, "") for each in asked):
             continue
         key = (_setting(result, request), result.seed)
         if key not in newest or _age(directory) >= _age(newest[key]):
             newest[key] = directory
     if not newest:
-        where = f" on {card.name}" if card else ""
-        wanted = {name: getattr(request, name) for name in ("features", "preset", "selection")}
-        where += "".join(f", {name} {value}" for name, value in wanted.items() if value)
         raise UserError(
-            f"{word}: no finished run of {name}{where} below {request.out}; make one with `harness run "
-            f"--methods {name} --dataset {card.name if card else 'NAME'} --out {request.out}`"
+            f"{word}: no finished run of {name}{f' with {only.words}' if only.words else ''} below {request.out}; make "
+            f"one with `harness run --methods {name} --dataset {request.card.name if request.card else 'NAME'} "
+            f"--out {request.out}`"
         )
     settings = list(dict.fromkeys(setting for setting, _ in newest))
     if len(settings) > 1:
         choices = ["+".join(path.name for key, path in newest.items() if key[0] == setting) for setting in settings]
         candidates = [results[path] for path in newest.values()]
+        options = told_apart(candidates)
         raise UserError(
             f"{word}: its runs below {request.out} have {len(settings)} settings (they differ in "
-            f"{', '.join(_differing(candidates, request))}); {_choices(candidates, request)}name those of one: "
-            f"{' or '.join(choices)}"
+            f"{', '.join(_differing(candidates, request))}); {f'{options} tells them apart, or ' if options else ''}"
+            f"name those of one: {' or '.join(choices)}"
         )
     return [_run(directory) for (_, _), directory in sorted(newest.items(), key=lambda item: item[0][1])]
 
@@ -232,17 +255,6 @@ def _values(results: Sequence[RunResult], name: str) -> list[str]:
     return list(dict.fromkeys(str(getattr(result.spec, name, None)) for result in results))
 
 
-def _choices(results: Sequence[RunResult], request: CompareRequest) -> str:
-    """The options that choose among runs, with what they may be, as the head of a sentence."""
-    options: dict[str, list[str]] = {}
-    for name in _shared(request):
-        option = _OPTIONS.get(name)
-        if option and len(_values(results, name)) > 1:
-            options[option] = sorted(_values(results, option))
-    parts = [f"--{option} {' or '.join(values)}" for option, values in options.items()]
-    return f"choose with {', '.join(parts)}, or " if parts else ""
-
-
 def check_one_setting(word: str, group: Sequence[Source], request: CompareRequest) -> None:
     """Raise UserError unless the runs of one side differ in the seed alone and are of the data set."""
     results = [source.result for source in group if source.result]
@@ -251,7 +263,7 @@ def check_one_setting(word: str, group: Sequence[Source], request: CompareReques
         raise UserError(f"{word}: joined by + are seeds of one setting; these differ in {names}; name them apart")
     for result in results:
         card = request.card
-        if card and result.dataset.partition("@")[0] != card.base_name:
+        if card and base(result.dataset) != card.base_name:
             raise UserError(
                 f"{word}: is a run on {result.dataset}; to evaluate its weights on {card.name}, name its checkpoint"
             )

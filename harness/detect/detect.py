@@ -96,7 +96,7 @@ def detect(
     recipe = check_fits(scorer, protocol, setup, anyway, say)
     for source in videos:
         if source.path.resolve().parent == out.resolve():
-            raise UserError(f"--out {out}: holds {source.path.name}, which is to be read; choose another directory")
+            raise UserError(f"--to {out}: holds {source.path.name}, which is to be read; choose another directory")
     again = is_extraction(out / "features")
     report = extract(videos, protocol, setup, out / "features", say, progress)
     extraction = Extraction(report.directory)

@@ -43,7 +43,7 @@ def write_package(name: str, title: str | None, place: Path) -> Path:
         raise UserError(f"--title {title!r}: expected words in one line, without quotation marks and backslashes")
     directory = place / f"harness-{name}"
     if directory.exists():
-        raise UserError(f"{directory}: is there already; choose another name or another --out")
+        raise UserError(f"{directory}: is there already; choose another name or another --to")
     files = package_files(name, title or re.sub("[-_]+", " ", name).capitalize())
     with replacing_directory(directory) as temporary:
         for path, text in files.items():

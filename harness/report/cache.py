@@ -29,15 +29,17 @@ MOST = 20
 Found = tuple[Leaderboard, list[Path]]
 
 
-def fingerprint(tracker: Tracker, formats: Sequence[str]) -> str:
+def fingerprint(tracker: Tracker, asked: Sequence[str]) -> str:
     """Return a hash of all that a report is made of, by the files' sizes and times; "" where that says too little.
+
+    `asked` are the words that say what it is to be: its formats, and the runs that it shows.
 
     These are the store, run directories and artifacts, cards, parity records, our code and that of all methods.
     """
     store = sqlite_file(tracker.uri)
     if store is None or not (tracker.out / ARTIFACTS).is_dir():
         return ""
-    facts = [__version__, sys.version, str(tracker.out), tracker.uri, *formats]
+    facts = [__version__, sys.version, str(tracker.out), tracker.uri, *asked]
     files = [*store.absolute().parent.glob(f"{store.name}*"), *(tracker.out / UNSENT).glob("*.json")]
     files += [directory / "run.json" for directory in run_directories(tracker.out)]
     for path in files:

@@ -15,6 +15,7 @@ from harness.identity.code import code_hash
 from harness.io.atomic import write_json
 from harness.io.digests import digest
 from harness.parity.record import fidelity
+from harness.records.run_filter import RunFilter
 from harness.records.spec import RunSpec
 from harness.registry import method_class
 from harness.report.leaderboard.uncertainty import Artifact
@@ -74,6 +75,22 @@ def joined(tracker: Tracker, also: Sequence[str] = ()) -> Iterator[Sources]:
         merged = _merged([source.open(_label(source.place, places)) for source in sources])
         _check_any(merged, tracker)
         yield merged
+
+
+def chosen(sources: Sources, only: RunFilter, place: str) -> Sources:
+    """Return the runs, and the failures, that `only` means, with a notice that says so.
+
+    Raises:
+        UserError: a selector names what no run has, or no run is left.
+    """
+    if only.empty:
+        return sources
+    runs = only.chosen(sources.runs, lambda run: run.result)
+    if not runs:
+        raise only.none_left(place, len(sources.runs))
+    failures = tuple(run for run in sources.failures if only.matches(run.result))
+    notice = f"Only some runs are shown, {len(runs)} of {len(sources.runs)}: {only.words}"
+    return replace(sources, runs=tuple(runs), failures=failures, notices=(*sources.notices, notice))
 
 
 def _check_any(sources: Sources, tracker: Tracker) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from harness.data.bank import Bank, bank_path
@@ -11,6 +12,7 @@ from harness.io.atomic import replacing
 from harness.io.digests import digest
 from harness.records.result import RunResult
 from harness.records.run_directory import open_run
+from harness.records.run_filter import RunFilter
 from harness.registry import one_method
 from harness.scoring.answers import answer
 from harness.submissions.archive import stored
@@ -21,17 +23,25 @@ from harness.tracking.format import read_run
 from harness.version import __version__
 
 
-def find_runs(words: Sequence[str], runs: Path) -> list[Path]:
+def find_runs(words: Sequence[str], runs: Path, only: RunFilter | None = None) -> list[Path]:
     """Return the directories of the runs that are meant: directories, run ids below `runs`, or a method's runs there.
 
+    `only` chooses among the runs of methods; without words, and for its own methods, among all finished ones.
+
     Raises:
-        UserError: a word names no finished run.
+        UserError: a word names no finished run, a selector names what no run has, or nothing is left.
     """
+    only = only or RunFilter()
     found: dict[Path, None] = {}
+    methods = list[str]()
     for word in words:
         named = [directory for directory in (Path(word), runs / word) if (directory / "run.json").is_file()]
-        for directory in named[:1] or _of_method(word, runs):
-            found[directory.resolve()] = None
+        if named:
+            found[named[0].resolve()] = None
+        else:
+            methods.append(word)
+    if methods or not only.empty:
+        found |= dict.fromkeys(directory.resolve() for directory in _of_methods(methods, runs, only, bool(words)))
     return sorted(found, key=lambda directory: directory.name)
 
 
@@ -90,16 +100,25 @@ def _bytes(path: Path) -> bytes:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _of_method(word: str, runs: Path) -> list[Path]:
-    try:
-        name = one_method(word)
-    except UserError:
-        name = word
-    found = []
-    for path in sorted(runs.glob("*/run.json")):
-        result = open_run(path.parent).result
-        if (result.method, result.status) == (name, "ok"):
-            found.append(path.parent)
+def _of_methods(words: Sequence[str], runs: Path, only: RunFilter, named: bool) -> list[Path]:
+    """The finished runs below `runs` of these methods and those of `only`, as far as `only` means them."""
+    every = [open_run(path.parent) for path in sorted(runs.glob("*/run.json"))]
+    finished = [run for run in every if run.result.status == "ok"]
+    methods = {word: (_method(word),) for word in words}
+    for word, (name,) in methods.items():
+        if not any(run.result.method == name for run in finished):
+            raise UserError(f"{word}: no run directory, no run id below {runs}, and no method with finished runs there")
+    if named and not (methods or only.methods):
+        return []  # whoever names runs means these alone
+    chosen = replace(only, methods={**only.methods, **methods})
+    found = chosen.chosen(finished, lambda run: run.result)
     if not found:
-        raise UserError(f"{word}: no run directory, no run id below {runs}, and no method with finished runs there")
-    return found
+        raise chosen.none_left(str(runs), len(finished))
+    return [run.directory for run in found]
+
+
+def _method(word: str) -> str:
+    try:
+        return one_method(word)
+    except UserError:
+        return word

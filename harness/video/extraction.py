@@ -92,7 +92,7 @@ class ExtractionWriter:
             if (other.digest, other.batch) != (recipe.digest, recipe.batch):
                 raise UserError(
                     f"{directory}: holds features of another kind ({_kind(other)}); these would be {_kind(recipe)}; "
-                    "choose another --out"
+                    "choose another --to"
                 )
         _tidy(directory)
         write_json(directory / HEADER, recipe.model_dump(mode="json"))

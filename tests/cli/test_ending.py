@@ -24,7 +24,7 @@ VERBS = {
     "eval a --dataset demo": "harness.runs.checkpoint_evaluation.evaluate_checkpoint",
     "compare a b": "harness.api.compare.find_sides",
     "score a.csv": "harness.scoring.score.score_file",
-    "submit a --out b.zip": "harness.submissions.pack.find_runs",
+    "submit a --to b.zip": "harness.submissions.pack.find_runs",
     "verify-submission a.zip": "harness.submissions.bundle.read",
     "check-method random": "harness.check.run_checks",
     "parity a": "harness.parity.cases.case_directories",

@@ -66,10 +66,10 @@ def test_a_full_disk_behind_standard_output_is_one_line(verb: str) -> None:
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
 def test_closed_streams_change_nothing(closed: str, tmp_path: Path) -> None:
     # A file that is opened later must not take the place of what is closed.
-    code, stdout, stderr = shell(f"{HARNESS} new-method mine --out {tmp_path} {closed}")
+    code, stdout, stderr = shell(f"{HARNESS} new-method mine --to {tmp_path} {closed}")
     assert (code, stderr) == (0, b"")
     assert (b"wrote" in stdout) == (">&-" not in closed.split())
-    assert code == shell(f"{HARNESS} new-method mine --out {tmp_path / 'open'}")[0]
+    assert code == shell(f"{HARNESS} new-method mine --to {tmp_path / 'open'}")[0]
     package, other = tmp_path / "harness-mine", tmp_path / "open/harness-mine"
     files = [path.relative_to(package) for path in package.rglob("*") if path.is_file()]
     assert files

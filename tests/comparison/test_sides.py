@@ -181,8 +181,10 @@ def test_what_differs_is_told_with_the_option_that_chooses(harness: Call, runs: 
     fake_run(runs, method="alpha", selection="last", preset="paper")
     text = refused(harness, "compare", "alpha", "beta", *out)
     assert "3 settings (they differ in preset, selection)" in text
-    assert "; choose with --preset fast or paper, --selection last or oracle, or name those of one: alpha-" in text
-    assert "(they differ in preset); choose with --preset" in refused(
+    assert (
+        "; --preset fast or --preset paper and --selection last or --selection oracle tells them apart, or name" in text
+    )
+    assert "(they differ in preset); --preset fast or --preset paper tells" in refused(
         harness, "compare", "alpha", "beta", *out, "--selection", "last"
     )
     document = compared(harness, "alpha", "beta", *out, "--preset", "fast", "--selection", "last")
@@ -190,9 +192,9 @@ def test_what_differs_is_told_with_the_option_that_chooses(harness: Call, runs: 
     for seed in range(2):
         fake_run(runs, method="gamma", seed=seed, dataset=("toy", "toy2")[seed], features=("clip", "i3d")[seed])
     text = refused(harness, "compare", "gamma", "beta", *out)
-    assert "choose with --features clip or i3d, --dataset toy or toy2, or name" in text
+    assert "--dataset toy or --dataset toy2 and --features clip or --features i3d tells them apart, or name" in text
     assert names(compared(harness, "gamma", "beta", *out, "--features", "clip"))[0] == ("gamma", 1)
-    assert "no finished run of gamma, preset slow below" in refused(
+    assert "--preset slow: no run has it; there are fast, paper" in refused(
         harness, "compare", "gamma", "beta", *out, "--preset", "slow"
     )
     assert "--selection 'best': expected last, val" in refused(

@@ -49,7 +49,7 @@ def test_a_threshold_is_given_calibrated_or_the_usual_one(demo: Demo) -> None:
 
 def test_predict_gives_the_scores_of_detect(demo: Demo, harness: Call, tmp_path: Path) -> None:
     run, features = demo.out / "runs" / demo.result.id, demo.out / "detections" / "features"
-    code, out, _ = harness("predict", str(run), "--features", str(features), "--out", str(tmp_path), "--json")
+    code, out, _ = harness("predict", str(run), "--features", str(features), "--to", str(tmp_path), "--json")
     assert code == 0
     scores = {video["video"]: [each["score"] for each in video["snippets"]] for video in json.loads(out)["videos"]}
     for each in demo.found.detections:
@@ -59,11 +59,11 @@ def test_predict_gives_the_scores_of_detect(demo: Demo, harness: Call, tmp_path:
     files.mkdir()
     for path in (features / "features").glob("*.npy"):
         shutil.copy(path, files / f"{path.stem}__0.npy")
-    code, _, err = harness("predict", str(run), "--features", str(files), "--out", str(tmp_path))
+    code, _, err = harness("predict", str(run), "--features", str(files), "--to", str(tmp_path))
     assert code == 2
     assert "was trained on vadclip-centre-crop" in err
     assert "--any-features scores them anyway" in err
-    code, _, _ = harness("predict", str(run), "--features", str(files), "--out", str(tmp_path), "--any-features")
+    code, _, _ = harness("predict", str(run), "--features", str(files), "--to", str(tmp_path), "--any-features")
     assert code == 0
     with (tmp_path / "scores.csv").open() as table:
         rows = [float(row["score"]) for row in csv.DictReader(table) if row["video"] == "unseen-01"]
@@ -96,7 +96,7 @@ def test_a_growing_file_gives_the_scores_of_the_whole(demo: Demo, harness: Call,
     growing.close()
     code, out, _ = harness(
         *("detect", str(whole), "--checkpoint", str(demo.out / "runs" / demo.result.id)),
-        *("--out", str(tmp_path / "out"), "--json"),
+        *("--to", str(tmp_path / "out"), "--json"),
     )
     assert code == 0
     scores = [each["score"] for each in json.loads(out)["videos"][0]["snippets"]]
@@ -107,7 +107,7 @@ def test_a_growing_file_gives_the_scores_of_the_whole(demo: Demo, harness: Call,
 def test_stream_on_the_command_line(demo: Demo, harness: Call, tmp_path: Path) -> None:
     run, clip = str(demo.out / "runs" / demo.result.id), str(demo.out / "unseen" / "unseen-01.mp4")
     code, out, err = harness(
-        *("detect", clip, "--stream", "--idle", "0.1", "--checkpoint", run, "--out", str(tmp_path)),
+        *("detect", clip, "--stream", "--idle", "0.1", "--checkpoint", run, "--to", str(tmp_path)),
     )
     assert code == 0
     assert "scores each snippet by itself" in err
@@ -116,7 +116,7 @@ def test_stream_on_the_command_line(demo: Demo, harness: Call, tmp_path: Path) -
         rows = list(csv.DictReader(table))
     (found,) = (each for each in demo.found.detections if each.video == "unseen-01")
     assert np.allclose([float(row["score"]) for row in rows], found.scores, rtol=1e-4)
-    code, _, err = harness("detect", clip, clip, "--stream", "--checkpoint", run, "--out", str(tmp_path))
+    code, _, err = harness("detect", clip, clip, "--stream", "--checkpoint", run, "--to", str(tmp_path))
     assert code == 2
     assert "one source at a time" in err
 
@@ -143,7 +143,7 @@ def test_a_method_that_looks_ahead_is_known() -> None:
 
 def test_other_features_are_refused(demo: Demo, harness: Call, tmp_path: Path) -> None:
     run, clip = str(demo.out / "runs" / demo.result.id), str(demo.out / "unseen" / "unseen-01.mp4")
-    code, _, err = harness("detect", clip, "--checkpoint", run, "--protocol", "first-frame", "--out", str(tmp_path))
+    code, _, err = harness("detect", clip, "--checkpoint", run, "--protocol", "first-frame", "--to", str(tmp_path))
     assert code == 2
     assert "was trained on vadclip-centre-crop" in err
     assert "first of 16 frames" in err
@@ -152,7 +152,7 @@ def test_other_features_are_refused(demo: Demo, harness: Call, tmp_path: Path) -
     assert code == 2
     assert "features are 768-d (looks like CLIP ViT-L/14)" in err
     assert "needs 512-d" in err
-    code, _, err = harness("detect", "rtsp://nowhere.invalid/cam", "--checkpoint", run, "--out", str(tmp_path))
+    code, _, err = harness("detect", "rtsp://nowhere.invalid/cam", "--checkpoint", run, "--to", str(tmp_path))
     assert code == 2
     assert "--stream" in err
 
@@ -186,7 +186,7 @@ def test_a_board_says_how_features_were_made(demo: Demo) -> None:
 
 def test_what_an_earlier_call_wrote_does_not_stay(demo: Demo, harness: Call, tmp_path: Path) -> None:
     run, unseen = str(demo.out / "runs" / demo.result.id), demo.out / "unseen"
-    words = ("--checkpoint", run, "--out", str(tmp_path))
+    words = ("--checkpoint", run, "--to", str(tmp_path))
     assert harness("detect", str(unseen), *words, "--formats", "parquet")[0] == 0
     assert (tmp_path / "video-0004.html").exists()
     assert harness("detect", str(unseen / "unseen-00.mp4"), *words, "--annotate")[0] == 0
@@ -207,10 +207,10 @@ def test_what_others_wrote_stays(demo: Demo, harness: Call, tmp_path: Path) -> N
     own = {name: tmp_path / name for name in ("scores.parquet", "events.parquet", "video-0009.html", "video-12.mp4")}
     for path in own.values():
         path.write_text("mine")
-    assert harness("detect", str(clip), "--checkpoint", run, "--out", str(tmp_path))[0] == 0
+    assert harness("detect", str(clip), "--checkpoint", run, "--to", str(tmp_path))[0] == 0
     assert {path.read_text() for path in own.values()} == {"mine"}
     shutil.copy(clip, tmp_path / "video-0001.mp4")
-    words = ("--checkpoint", run, "--out", str(tmp_path))
+    words = ("--checkpoint", run, "--to", str(tmp_path))
     code, _, err = harness("detect", str(tmp_path / "video-0001.mp4"), *words)
     assert code == 2
     assert "holds video-0001.mp4, which is to be read; choose another directory" in err
@@ -218,7 +218,7 @@ def test_what_others_wrote_stays(demo: Demo, harness: Call, tmp_path: Path) -> N
 
 
 def test_sources_that_cannot_be_streamed(demo: Demo, harness: Call, tmp_path: Path) -> None:
-    words = ("--stream", "--checkpoint", str(demo.out / "runs" / demo.result.id), "--out", str(tmp_path))
+    words = ("--stream", "--checkpoint", str(demo.out / "runs" / demo.result.id), "--to", str(tmp_path))
     half = tmp_path / "half.mp4"
     half.write_bytes((demo.out / "unseen" / "unseen-00.mp4").read_bytes()[:20_000])
     said = {str(half): ".mkv and .ts while they grow", "nowhere.ts": "no such video", "97": "camera 97: there is none"}
@@ -245,7 +245,7 @@ def test_a_tower_that_only_its_user_knows_is_asked_for() -> None:
 
 
 def test_an_unknown_method_is_refused_before_anything_is_drawn(harness: Call, tmp_path: Path) -> None:
-    code, _, err = harness("demo-video", "--out", str(tmp_path / "d"), "--method", "nosuch")
+    code, _, err = harness("demo-video", "--to", str(tmp_path / "d"), "--method", "nosuch")
     assert code == 2
     assert "unknown method 'nosuch'" in err
     assert not (tmp_path / "d").exists()
@@ -256,7 +256,7 @@ def test_formats(demo: Demo, harness: Call, tmp_path: Path, form: str) -> None:
     import pandas as pd
 
     run, features = demo.out / "runs" / demo.result.id, demo.out / "detections" / "features"
-    code, _, _ = harness("predict", str(run), "--features", str(features), "--out", str(tmp_path), "--formats", form)
+    code, _, _ = harness("predict", str(run), "--features", str(features), "--to", str(tmp_path), "--formats", form)
     assert code == 0
     if form == "json":
         document = json.loads((tmp_path / "detections.json").read_text())

@@ -122,7 +122,7 @@ def test_what_a_seal_cannot_see_is_found_by_verify(small: Small, monkeypatch: py
     seals.seal(file, Bank(small.bank).info["files"]["train.npy"])
     assert small.again()[0] == 0
     small.refused(file, "import the data set again", "run", *RUN, "--verify", "--out", str(small.out))
-    small.refused(file, "import the data set again", "submit", str(small.run), "--out", str(small.out / "s.zip"))
+    small.refused(file, "import the data set again", "submit", str(small.run), "--to", str(small.out / "s.zip"))
 
 
 def test_the_record_of_a_run(small: Small) -> None:
@@ -133,7 +133,7 @@ def test_the_record_of_a_run(small: Small) -> None:
         path.write_bytes(content)
         small.refused(path, "--rerun", "run", *RUN, "--out", str(small.out))
         small.refused(path, "--rerun", "compare", str(small.run), str(small.run), "--out", str(small.out))
-        small.refused(path, "--rerun", "submit", str(small.run), "--out", str(small.out / "s.zip"))
+        small.refused(path, "--rerun", "submit", str(small.run), "--to", str(small.out / "s.zip"))
         small.refused(path, "--rerun", "eval", str(small.run), "--dataset", "small-ucf", "--out", str(small.out))
     code, out, err = small.again("--rerun", "--json")
     assert code == 0, err
@@ -147,7 +147,7 @@ def test_the_files_of_a_run(small: Small, name: str, tmp_path: Path) -> None:
     for seed in range(3):
         damage(small.run / name, seed)
         small.refused(small.run / name, "--rerun", "run", *RUN, "--verify", "--out", str(small.out))
-        small.refused(small.run / name, "--rerun", "submit", str(small.run), "--out", str(small.out / "s.zip"))
+        small.refused(small.run / name, "--rerun", "submit", str(small.run), "--to", str(small.out / "s.zip"))
         if name in ("predictions.npz", "truth.json"):
             other = shutil.copytree(small.run, tmp_path / f"other-{seed}")
             small.refused(small.run / name, "--rerun", "compare", str(small.run), str(other))

@@ -15,7 +15,7 @@ Harness = Callable[..., tuple[int, str, str]]
 
 
 def test_the_example_is_what_it_writes(harness: Harness, tmp_path: Path) -> None:
-    code, stdout, _ = harness("new-method", "topk-mil2", "--title", "Top-k MIL", "--out", str(tmp_path))
+    code, stdout, _ = harness("new-method", "topk-mil2", "--title", "Top-k MIL", "--to", str(tmp_path))
     assert code == 0
     directory = tmp_path / "harness-topk-mil2"
     assert f"pip install -e {directory} && harness check-method topk-mil2" in stdout.replace("\n", " ")
@@ -56,7 +56,7 @@ def test_any_name_gives_a_package_that_parses(name: str, title: str, class_name:
 
 @pytest.mark.parametrize("title", ['say "x"', "a\nb", " ", "a\\", "\x1b[1m"])
 def test_titles_that_cannot_be(harness: Harness, tmp_path: Path, title: str) -> None:
-    code, _, stderr = harness("new-method", "mine", "--title", title, "--out", str(tmp_path))
+    code, _, stderr = harness("new-method", "mine", "--title", title, "--to", str(tmp_path))
     assert code == 2
     assert "expected words in one line" in stderr.splitlines()[-1]
     assert not list(tmp_path.iterdir())
@@ -75,7 +75,7 @@ def test_titles_that_cannot_be(harness: Harness, tmp_path: Path, title: str) -> 
 )
 def test_names_that_cannot_be(harness: Harness, tmp_path: Path, name: str, words: str) -> None:
     (tmp_path / "harness-there").mkdir()
-    code, _, stderr = harness("new-method", name, "--out", str(tmp_path))
+    code, _, stderr = harness("new-method", name, "--to", str(tmp_path))
     assert code == 2
     assert words in stderr.splitlines()[-1]
     assert [path.name for path in tmp_path.iterdir()] == ["harness-there"]

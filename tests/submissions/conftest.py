@@ -26,6 +26,6 @@ def bank(tree: Tree) -> Bank:
 def packed(bank: Bank, tmp_path: Path, harness: Harness) -> Path:
     """A submission of one run."""
     directory = run_of(bank, tmp_path / "runs")
-    code, _, err = harness("submit", str(directory), "--out", str(tmp_path / "s.zip"))
+    code, _, err = harness("submit", str(directory), "--to", str(tmp_path / "s.zip"))
     assert code == 0, err
     return tmp_path / "s.zip"

@@ -34,7 +34,7 @@ from tests.submissions.changes import (
 
 def test_packs_a_method_and_equal_runs_give_equal_bytes(bank: Bank, tmp_path: Path, harness: Harness) -> None:
     names = sorted(run_of(bank, tmp_path / "runs", seed=seed, classify=seed == 1).name for seed in (0, 1))
-    places = ("--runs", str(tmp_path / "runs"), "--out")
+    places = ("--out", str(tmp_path / "runs"), "--to")
     for words, file in ((["random"], "a.zip"), ([names[1], str(tmp_path / "runs" / names[0])], "b.zip")):
         code, out, err = harness("submit", *words, *places, str(tmp_path / file), "--json")
         assert (code, json.loads(out)["runs"]) == (0, names), err
@@ -52,9 +52,9 @@ def test_packs_a_method_and_equal_runs_give_equal_bytes(bank: Bank, tmp_path: Pa
 
 def test_only_runs_that_hold_are_packed(bank: Bank, tmp_path: Path, harness: Harness) -> None:
     directory = run_of(bank, tmp_path / "runs")
-    target = ("--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "s.zip"))
+    target = ("--out", str(tmp_path / "runs"), "--to", str(tmp_path / "s.zip"))
     assert "no method with finished runs" in harness("submit", "deepmil", *target)[2]
-    assert "ends in .zip" in harness("submit", "random", "--out", str(tmp_path / "s.tar"))[2]
+    assert "ends in .zip" in harness("submit", "random", "--to", str(tmp_path / "s.tar"))[2]
     value = json.loads((directory / "run.json").read_text())
     write_json(directory / "run.json", signed({**value, "metrics": {**value["metrics"], "frame_auc": 0.99}}))
     code, _, err = harness("submit", "random", *target)
@@ -189,7 +189,7 @@ def test_variants_and_frame_counts(tmp_path: Path, harness: Harness) -> None:
     tree.load()
     directories = [run_of(Bank(bank_path("small-masks", "tracks"), name), tmp_path / "runs") for name in ("", "padded")]
     file = tmp_path / "s.zip"
-    assert harness("submit", *map(str, directories), "--out", str(file))[0] == 0
+    assert harness("submit", *map(str, directories), "--to", str(file))[0] == 0
     assert verdict(harness, file) == (0, [])
     shutil.rmtree(bank_path("small-masks", "tracks"))
     card = tree.write_card()

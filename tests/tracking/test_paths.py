@@ -95,7 +95,7 @@ READING = {
     "audit": ("audit", "--out", "{}"),
     "compare": ("compare", "deepmil", "random", "--out", "{}"),
     "eval": ("eval", "some-run", "--dataset", "demo", "--out", "{}"),
-    "submit": ("submit", "deepmil", "--runs", "{}", "--out", "packed.zip"),
+    "submit": ("submit", "deepmil", "--out", "{}", "--to", "packed.zip"),
     "dry run": ("run", "--methods", "random", "--dry-run", "--out", "{}"),
     "another store": ("report", "--out", "{}", "--also", "sqlite:///no/such/mlflow.db"),
 }

@@ -60,7 +60,7 @@ def lines_of(text: str) -> list[str]:
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_file_alone_is_an_error(name: str, harness: Call, tmp_path: Path) -> None:
     path = BAD[name](tmp_path / name)
-    code, stdout, stderr = harness("extract", str(path), *OPTIONS, "--out", str(tmp_path / "out"))
+    code, stdout, stderr = harness("extract", str(path), *OPTIONS, "--to", str(tmp_path / "out"))
     assert (code, stdout) == (2, "")
     told, error = lines_of(stderr)
     assert told.startswith(f"left out: {path}: ")
@@ -76,7 +76,7 @@ def test_bad_files_among_good_ones_are_counted_and_left_out(harness: Call, tmp_p
     for number in range(3):
         film(folder / f"good{number}.mp4", 20, seed=number)
     (folder / "._good0.mp4").write_bytes(b"left by another system")
-    command = ("extract", str(folder), *OPTIONS, "--out", str(out), "--jobs", "2")
+    command = ("extract", str(folder), *OPTIONS, "--to", str(out), "--jobs", "2")
     code, stdout, stderr = harness(*command)
     assert code == 1
     assert stdout.startswith("3 videos, 60 frames now, 6 rows now of 512-d")
@@ -95,7 +95,7 @@ def test_bad_files_among_good_ones_are_counted_and_left_out(harness: Call, tmp_p
 def test_a_video_that_became_a_bad_one_loses_its_features(harness: Call, tmp_path: Path) -> None:
     for name in ("a", "b"):
         film(tmp_path / f"{name}.mp4", 20)
-    command = ("extract", str(tmp_path), *OPTIONS, "--out", str(tmp_path / "out"))
+    command = ("extract", str(tmp_path), *OPTIONS, "--to", str(tmp_path / "out"))
     assert harness(*command)[0] == 0
     _text(tmp_path / "a.mp4")
     assert harness(*command)[0] == 1
@@ -125,7 +125,7 @@ def test_sources_that_name_nothing(
         Path(name).parent.mkdir(exist_ok=True)
         film(Path(name), 2)
     Path("empty").mkdir()
-    code, stdout, stderr = harness("extract", *words, "--out", "out")
+    code, stdout, stderr = harness("extract", *words, "--to", "out")
     assert (code, stdout) == (2, "")
     assert len(stderr.splitlines()) == 1
     assert expected in stderr
@@ -133,6 +133,6 @@ def test_sources_that_name_nothing(
 
 def test_the_same_file_named_twice_is_extracted_once(harness: Call, tmp_path: Path) -> None:
     path = film(tmp_path / "a.mp4", 2)
-    code, stdout, _ = harness("extract", str(path), str(tmp_path), f"{tmp_path}/*.mp4", "--out", str(tmp_path / "out"))
+    code, stdout, _ = harness("extract", str(path), str(tmp_path), f"{tmp_path}/*.mp4", "--to", str(tmp_path / "out"))
     assert code == 0
     assert stdout.startswith("1 videos, 2 frames now")

@@ -104,14 +104,14 @@ def test_a_directory_that_cannot_be_written_is_one_line(harness: Call, tmp_path:
         (tmp_path / "read-only").mkdir(mode=0o500)
         places.append(tmp_path / "read-only" / "out")
     for place in places:
-        code, stdout, stderr = harness("extract", str(video), "--out", str(place))
+        code, stdout, stderr = harness("extract", str(video), "--to", str(place))
         assert (code, stdout) == (2, "")
         assert f"error: {place}" in stderr.splitlines()[-1]
         assert "cannot be written" in stderr.splitlines()[-1]
 
 
 def test_features_of_another_kind_are_not_mixed(harness: Call, tmp_path: Path) -> None:
-    video, out = film(tmp_path / "a.mp4", 3), ("--out", str(tmp_path / "out"))
+    video, out = film(tmp_path / "a.mp4", 3), ("--to", str(tmp_path / "out"))
     assert harness("extract", str(video), *out)[0] == 0
     kept = files_of(tmp_path / "out")
     for other in (("--protocol", "whole"), ("--batch", "5"), ("--precision", "bf16")):
@@ -119,7 +119,7 @@ def test_features_of_another_kind_are_not_mixed(harness: Call, tmp_path: Path) -
         line = stderr.splitlines()[-1]
         assert code == 2
         assert "holds features of another kind" in line
-        words = re.fullmatch(r".* kind \((.*)\); these would be (.*); choose another --out", line)
+        words = re.fullmatch(r".* kind \((.*)\); these would be (.*); choose another --to", line)
         assert words
         assert words[1] != words[2]
     assert files_of(tmp_path / "out") == kept

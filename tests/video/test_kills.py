@@ -31,7 +31,7 @@ def files_of(directory: Path) -> dict[str, bytes]:
 
 
 def command(folder: Path, out: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "harness", "extract", str(folder), "--out", str(out), *more]
+    return [sys.executable, "-m", "harness", "extract", str(folder), "--to", str(out), *more]
 
 
 def at_work(out: Path, process: subprocess.Popen[str]) -> None:

@@ -166,7 +166,7 @@ def test_videos_become_a_bank_that_is_found_by_name(own: Path, harness: Call) ->
 
 def test_an_extraction_at_hand_is_imported(own: Path, harness: Call, tmp_path: Path) -> None:
     harness("data", "new", str(own))
-    assert harness("extract", str(own), *ONE_CROP, "--out", str(tmp_path / "x"))[0] == 0
+    assert harness("extract", str(own), *ONE_CROP, "--to", str(tmp_path / "x"))[0] == 0
     code, _, err = harness("data", "import", str(own / "own.yaml"), "--extracted", str(tmp_path / "x"))
     assert code == 0, err
     row = np.load(tmp_path / "x" / "features" / "Clip 0.npy")[0]
@@ -185,10 +185,10 @@ def test_the_videos_of_a_card_are_extracted_for_its_import(own: Path, harness: C
     code, _, err = harness("data", "import", card, "--videos", str(own), *ONE_CROP)
     assert code == 0
     assert "8 of 8 videos are extracted already" in err
-    for wrong in ([], ["--out", "x", "--dataset", card]):
+    for wrong in ([], ["--to", "x", "--dataset", card]):
         code, _, err = harness("extract", str(own), *wrong)
         assert code == 2
-        assert "needs --out DIRECTORY for the features, or --dataset CARD" in err
+        assert "needs --to DIRECTORY for the features, or --dataset CARD" in err
 
 
 def test_what_is_missing_is_said_before_hours_of_extraction(own: Path, harness: Call) -> None:

@@ -82,7 +82,7 @@ def test_a_wrong_file_is_one_line(case: str, harness: Call, video: Path, tmp_pat
     content, expected = WRONG[case]
     path = tmp_path / "own.yaml"
     path.write_text(yaml.safe_dump(content))
-    line = refused(harness, str(video), "--protocol", str(path), "--out", str(tmp_path / "out"))
+    line = refused(harness, str(video), "--protocol", str(path), "--to", str(tmp_path / "out"))
     assert expected in line
     assert not (tmp_path / "out").exists()
 
@@ -90,7 +90,7 @@ def test_a_wrong_file_is_one_line(case: str, harness: Call, video: Path, tmp_pat
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"a: [", b"!!python/object/apply:os.system [ls]", b""])
 def test_what_is_no_yaml_is_one_line(content: bytes, harness: Call, video: Path, tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_bytes(content)
-    line = refused(harness, str(video), "--protocol", str(tmp_path / "own.yaml"), "--out", str(tmp_path / "out"))
+    line = refused(harness, str(video), "--protocol", str(tmp_path / "own.yaml"), "--to", str(tmp_path / "out"))
     assert "own.yaml: " in line
 
 
@@ -98,7 +98,7 @@ def test_the_nearest_names_are_said(
     harness: Call, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    out = ("--out", str(tmp_path / "out"))
+    out = ("--to", str(tmp_path / "out"))
     assert "did you mean vadclip" in refused(harness, str(video), "--protocol", "vadclp", *out)
     assert "own.yaml: no such protocol file" in refused(harness, str(video), "--protocol", "own.yaml", *out)
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(GOOD))
@@ -109,13 +109,13 @@ def test_the_nearest_names_are_said(
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--out", ""], "--out"),
-        ([], "needs --out"),
-        (["--out", "o", "--precision", "fp8"], "--precision 'fp8'"),
-        (["--out", "o", "--precision", "fp16"], "only for --device cuda"),
-        (["--out", "o", "--device", "tpu"], "cpu or cuda"),
-        (["--out", "o", "--jobs", "0"], "--jobs"),
-        (["--out", "o", "--image-tower", "./none"], "./none"),
+        (["--to", ""], "--to"),
+        ([], "needs --to"),
+        (["--to", "o", "--precision", "fp8"], "--precision 'fp8'"),
+        (["--to", "o", "--precision", "fp16"], "only for --device cuda"),
+        (["--to", "o", "--device", "tpu"], "cpu or cuda"),
+        (["--to", "o", "--jobs", "0"], "--jobs"),
+        (["--to", "o", "--image-tower", "./none"], "./none"),
     ],
 )
 def test_wrong_options_are_one_line(

@@ -264,7 +264,7 @@ def test_without_a_network_a_hub_id_is_one_line(tmp_path: Path, monkeypatch: pyt
 def test_a_tower_of_another_size_says_what_to_change(harness: Call, tmp_path: Path) -> None:
     saved("clip", tmp_path / "model")
     video = film(tmp_path / "a.mp4", 3)
-    line = ("extract", str(video), "--image-tower", str(tmp_path / "model"), "--out", str(tmp_path / "out"))
+    line = ("extract", str(video), "--image-tower", str(tmp_path / "model"), "--to", str(tmp_path / "out"))
     code, stdout, stderr = harness(*line)
     assert (code, stdout) == (2, "")
     assert "cuts squares of 224 pixels" in stderr
