@@ -15,6 +15,7 @@ from harness.errors import UserError
 if TYPE_CHECKING:
     from harness.records.result import RunResult
     from harness.runs.imported_scores import ImportRequest
+    from harness.scoring.lines import Line
     from harness.scoring.score import Score, ScoringRequest
 
 
@@ -142,9 +143,11 @@ def _document(file: Path, dataset: str | None, result: Score) -> dict[str, objec
     return {
         "file": str(file),
         "dataset": dataset,
-        "metrics": evaluation.metrics,
-        "intervals": {name: list(ends) for name, ends in result.intervals.items()},
-        "class_auc": evaluation.class_auc,
+        "metrics": {line.name: line.value for line in result.lines},
+        "intervals": {line.name: line.interval and list(line.interval) for line in result.lines},
+        "class_auc": {line.name: line.value for line in result.classes},
+        "details": {line.name: line.as_json() for line in result.lines},
+        "class_details": {line.name: line.as_json() for line in result.classes},
         "undefined": list(evaluation.undefined),
         "videos": evaluation.videos,
         "counted": evaluation.frames,
@@ -160,21 +163,53 @@ def _document(file: Path, dataset: str | None, result: Score) -> dict[str, objec
 
 
 def _show(file: Path, dataset: str | None, result: Score) -> None:
-    from harness.cli import listing
     from harness.console import tell
 
-    evaluation = result.evaluation
-    if evaluation.metrics:
-        listing.show_metrics(evaluation.metrics, evaluation.class_auc, evaluation.undefined, result.intervals)
-    if result.undefined:
-        tell(f"{file.name}: {result.undefined}")
+    _show_lines(result)
     if result.alarms:
         _show_alarms(result)
+    evaluation = result.evaluation
     facts = f"{evaluation.videos} videos, {evaluation.frames:,} {result.unit}, "
     facts += f"rows are {result.rows}" if result.unit == "frames" else "which count once each"
     for names, what in ((result.excluded, "test videos left out"), (result.ignored, "that are no test videos ignored")):
         facts += f", {len(names)} {what}" if names else ""
-    tell(f"{file.name} on {dataset or 'its own labels'}: {facts}; percent")
+    tell(f"{file.name} on {dataset or 'its own labels'}: {facts}")
+
+
+def _show_lines(result: Score) -> None:
+    """Print metrics and classes with unit, interval and what they count, then once each why something is missing."""
+    from rich.table import Table
+
+    from harness.console import out
+    from harness.printable import shortened
+    from harness.report.figures import label, ordered, percent
+    from harness.scoring.lines import ONLY
+
+    one = result.unit.removesuffix("s").capitalize()
+    reasons: dict[str, list[str]] = {}
+
+    def row(name: str, line: Line) -> None:
+        for reason in filter(None, (line.reason, line.note)):
+            reasons.setdefault(reason, []).append(name)
+        value = "-" if line.value is None else f"{percent(line.value)} %"
+        ends = "-" if line.interval is None else f"{percent(line.interval[0])} to {percent(line.interval[1])} %"
+        table.add_row(name, value, ends, f"{line.count:,} {line.counted}")
+
+    table = Table()
+    for name, side in (("metric", "left"), ("value", "right"), ("95% interval over videos", "right"), ("of", "left")):
+        table.add_column(name, justify=side)  # type: ignore[arg-type]
+    lines = {line.name: line for line in result.lines}
+    for name in ordered(lines):
+        # Where nothing of mAP is defined its mean says it for all.
+        if lines[name].value is not None or "@" not in name:
+            row(label(name).replace("Frame", one), lines[name])
+    table.add_section()
+    for line in (line for line in result.classes if line.reason != ONLY):
+        row(f"AUC {shortened(line.name)}", line)
+    out.print(table)
+    for reason, names in reasons.items():
+        some = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        out.print(f"{some}: {reason}", style="dim")
 
 
 def _show_alarms(result: Score) -> None:
@@ -189,8 +224,14 @@ def _show_alarms(result: Score) -> None:
         found = each.alarms
         limit = "" if each.rate is None else f" (for {each.rate:g} an hour)"
         rate = "-" if found.per_hour is None else f"{found.per_hour:.2f}"
-        table.add_row(
-            f"{found.threshold:.6g}{limit}", rate, percent(found.detected), percent(found.recall), duration(found.delay)
-        )
+        shares = [f"{percent(share)} %" if share is not None else "-" for share in (found.detected, found.recall)]
+        table.add_row(f"{found.threshold:.6g}{limit}", rate, *shares, duration(found.delay))
     out.print(table)
     out.print(f"{events} events, {result.fps:g} frames per second")
+    for empty, why in (
+        (any(each.alarms.per_hour is None for each in result.alarms), "false alarms: no test video is normal"),
+        (not events, "events met, found and delay: no event is annotated"),
+        (events and any(each.alarms.delay is None for each in result.alarms), "delay: no event has a score above it"),
+    ):
+        if empty:
+            out.print(f"- {why}", style="dim")

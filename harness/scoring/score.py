@@ -13,12 +13,13 @@ from harness.data.card import DatasetCard
 from harness.data.cards import find_card
 from harness.errors import UserError
 from harness.metrics.alarms import Rated, rated
-from harness.metrics.intervals import video_intervals
+from harness.metrics.intervals import uncertainty
 from harness.metrics.protocol import Evaluation, evaluate
 from harness.metrics.saturation import saturation
 from harness.records.predictions import Predictions
 from harness.records.truth import GroundTruth
 from harness.scoring.files import ScoredFile, read_scores
+from harness.scoring.lines import Line, class_lines, metric_lines
 from harness.scoring.meeting import lengths, meet_annotations, meet_bank
 from harness.scoring.own_labels import own_truth
 from harness.scoring.rows import check_fit, describe, parse_rows, rows_of_videos
@@ -55,13 +56,14 @@ class Score:
     """What a file scored, and what a reader must know of it.
 
     `excluded`: test videos left out; `ignored`: videos of the file that are no test videos; `rows`: what its rows were
-    read as, `unit`: what was counted, frames unless nothing tells how many a row is. `intervals`: 95% intervals over
-    videos (low, high) of the metrics that have one. `undefined`: in a sentence, which metrics the labels leave
-    undefined and why. `alarms` is empty where frames per second are not known.
+    read as, `unit`: what was counted, frames unless nothing tells how many a row is. `lines` are the metrics and
+    `classes` the AUC of each class, with 95% intervals over videos, or why there is none. `undefined`: in a sentence,
+    which metrics the labels leave undefined and why. `alarms` is empty where frames per second are not known.
     """
 
     evaluation: Evaluation
-    intervals: dict[str, tuple[float, float]]
+    lines: tuple[Line, ...]
+    classes: tuple[Line, ...]
     undefined: str
     truth: str
     rows: str
@@ -76,6 +78,11 @@ class Score:
     def metrics(self) -> dict[str, float]:
         """Metrics as fractions, by name."""
         return dict(self.evaluation.metrics)
+
+    @property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """The 95% intervals over videos (low, high) of the metrics that have one, by name."""
+        return {line.name: line.interval for line in self.lines if line.interval is not None}
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per metric: its value and, where it has one, its interval over videos, as fractions."""
@@ -115,9 +122,11 @@ def score_file(request: ScoringRequest) -> Score:
         raise UserError(f"alarms per hour need the frames per second of {test.truth.dataset}; give --fps")
     pair = (test.predictions, test.truth)
     evaluation, unit, flat = evaluate(*pair), test.truth.unit, saturation(test.predictions.scores)
+    known = uncertainty(*pair)
     return Score(
         evaluation=evaluation,
-        intervals=video_intervals(*pair),
+        lines=metric_lines(evaluation, known, test.truth),
+        classes=class_lines(evaluation, known, test.truth),
         undefined=test.truth.undefined,
         truth=test.truth.dataset,
         rows=describe(test.predictions.alignment) if unit == "frames" else unit,

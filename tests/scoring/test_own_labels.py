@@ -44,7 +44,7 @@ def test_the_only_class_of_a_file_is_no_row_of_its_own(harness: Harness, tmp_pat
     assert code == 0
     assert "AUC abnormal" not in out
     assert "95% interval over videos" in out
-    assert "s.csv on its own labels: 4 videos, 20 rows, which count once each; percent" in out
+    assert "s.csv on its own labels: 4 videos, 20 rows, which count once each" in out
 
 
 def test_intervals_are_those_of_leaderboards(demo: Bank, harness: Harness, tmp_path: Path) -> None:
@@ -60,7 +60,9 @@ def test_intervals_are_those_of_leaderboards(demo: Bank, harness: Harness, tmp_p
     )
     normal = np.array([not video.abnormal for video in truth.videos.values()])
     expected = estimates([snippet_table(predictions, truth)], normal)
-    assert found["intervals"] == {name: list(each.interval_in_odds()) for name, each in expected.items()}
+    assert {"frame_auc", "frame_ap"} == expected.keys()
+    for name, each in expected.items():
+        assert found["intervals"][name] == list(each.interval_in_odds())
 
 
 @pytest.mark.parametrize(
@@ -102,11 +104,9 @@ def test_labels_of_one_kind_are_one_sentence(
 ) -> None:
     file = _csv(tmp_path / "s.csv", _table({"a": 6, "b": 4}).assign(gt=label))
     found = _scored(harness, file)
-    assert set(found["metrics"]) == metrics
+    assert {name for name, value in found["metrics"].items() if value is not None} == metrics
     assert set(found["undefined"]) >= {"frame_auc", "frame_ap", "video_auc"} - metrics
     assert line in found["warnings"]
     code, out, _ = harness("score", file)
     assert code == 0
-    assert f"s.csv: {line}\n" in out
-    assert ("metric" in out) == bool(metrics), "no empty table"
-    assert "│ 0.00" not in out
+    assert line.partition(": ")[2] in out
