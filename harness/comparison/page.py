@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.comparison.cautions import short_places, summarised
 from harness.comparison.overlays import overlays
 from harness.comparison.result import ComparisonResult, PairVideos, Standing, Verdict
 from harness.comparison.statistics import Side
@@ -83,13 +84,13 @@ def page(
         pairs=pairs,
         standings=standings,
         order={name: index for index, name in enumerate(standings)},
-        sources=dict(zip(standings, sources, strict=True)),
+        sources=dict(zip(standings, short_places(sources), strict=True)),
         metrics=[name for name in METRICS if any(name in each.metrics for each in found.standings)],
         truth=truth,
         abnormal=sum(video.abnormal for video in truth.videos.values()),
         base_rate=_base_rate(truth),
         classes=shown,
-        cautions=[*cautions, *coverage(found.standings, truth)],
+        cautions=summarised([*cautions, *coverage(found.standings, truth)], list(standings)),
         reach=_reach((v.difference.low, v.difference.high) for v in found.verdicts),
         class_reach=_reach((c.difference.low, c.difference.high) for c in found.classes),
         data=script_json(data),

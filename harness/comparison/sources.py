@@ -221,14 +221,14 @@ def _evaluated(path: Path, method: str | None, request: CompareRequest, say: Say
         )
         result = evaluate_checkpoint(evaluation, say, progress)
         run = _run(Path(result.directory))
-    facts = (result.method, "given", "", result.features, path.stem, str(path.parent))
+    facts = (result.method, "given", "", result.features, path.stem, *_above(path))
     return replace(run, where=str(path), facts=facts, result=result)
 
 
 def _file(path: Path, request: CompareRequest) -> Source:
     """A prediction file's scores, and the ground truth that it meets: that of the data set, else its own labels."""
     stem = path.name.partition(".")[0] or path.name
-    facts = (stem, path.name, str(path.parent))
+    facts = (stem, path.name, *_above(path))
     if request.dataset is not None:
         test = score.against_data_set(score.ScoringRequest(path, request.dataset, request.features, request.root))
         return Source(str(path), facts, test.predictions, test.truth, notes=test.warnings)
@@ -237,6 +237,11 @@ def _file(path: Path, request: CompareRequest) -> Source:
         return Source(str(path), facts, scores, None)
     truth, _ = own_truth(scores)
     return Source(str(path), facts, scores, truth)
+
+
+def _above(path: Path) -> tuple[str, ...]:
+    """The directories that a file lies in, the nearest first: as many as tell it from others make its name."""
+    return path.absolute().parts[-2:0:-1]
 
 
 def _setting(result: RunResult, request: CompareRequest) -> str:

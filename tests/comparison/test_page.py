@@ -9,6 +9,7 @@ import re
 import numpy as np
 import pytest
 
+from harness.comparison.cautions import Summary, short_places, summarised
 from harness.comparison.overlays import overlays
 from harness.comparison.page import chance, deciding, headline, page, share
 from harness.comparison.result import ComparisonResult
@@ -46,6 +47,32 @@ def test_the_page_loads_nothing_and_shows_names_as_text(found: ComparisonResult)
     assert [pair["names"] for pair in data["pairs"]] == [[v.a, v.b] for v in found.videos]
     for pair, videos in zip(data["pairs"], found.videos, strict=True):
         assert [video["name"] for video in pair["videos"]] == [name for name, _ in videos.shown]
+
+
+def test_places_are_named_without_where_this_machine_keeps_them(found: ComparisonResult) -> None:
+    sources = [("/home/me/runs/a-1", "/home/me/runs/a-2"), ("/home/me/x/scores.csv",), ("/home/you/x/scores.csv",)]
+    assert short_places(sources) == [("a-1", "a-2"), ("me/x/scores.csv",), ("you/x/scores.csv",)]
+    text = page(found, _sides(), sources, TRUTH, [])
+    assert "<code>you/x/scores.csv</code>" in text
+    assert "/home" not in text
+    assert short_places([("runs/a",), ("runs/b", "./runs/c")]) == [("a",), ("b", "c")]
+
+
+def test_warnings_of_one_kind_are_one_line_with_the_list_behind_it(found: ComparisonResult) -> None:
+    left_out = [f"{name}: {count} videos left out." for name, count in zip(NAMES, (3, 12, 3), strict=True)]
+    flattered = [f"{name} chose its weights on the test set, which flatters it." for name in NAMES[:2]]
+    cautions = ["Synthetic.", *left_out, *flattered, "gamma: its data set is incomplete, 3 of 4 videos."]
+    assert summarised(cautions, NAMES) == [
+        Summary("Synthetic."),
+        Summary("3 times: \N{HORIZONTAL ELLIPSIS} videos left out.", tuple(left_out)),
+        Summary("2 times: chose its weights on the test set, which flatters it.", tuple(flattered)),
+        Summary(cautions[-1]),
+    ]
+    text = page(found, _sides(), [()] * 3, TRUTH, cautions)
+    caution = text[text.index('<div class="caution"') :].partition("</div>")[0]
+    assert caution.count("<details>") == 2
+    assert "<summary>2 times: chose its weights on the test set, which flatters it.</summary>" in caution
+    assert all(caution.count(name) == 2 for name in ("alpha",))
 
 
 def test_every_verdict_stands_on_the_page_and_in_the_terminal(found: ComparisonResult) -> None:

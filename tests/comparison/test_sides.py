@@ -97,7 +97,7 @@ def test_prediction_files_meet_on_their_own_labels(harness: Call, runs: Path, tm
     (tmp_path / "b").mkdir()
     files = [table(one, tmp_path / "scores.csv", gt=True), table(other, tmp_path / "b" / "scores.csv", gt=True)]
     document = compared(harness, *files)
-    assert names(document) == [(f"scores {tmp_path}", 1), (f"scores {tmp_path / 'b'}", 1)]
+    assert names(document) == [(f"scores {tmp_path.name}", 1), ("scores b", 1)]
     assert document["test"]["frames"] == len(pd.read_csv(files[0]))  # type: ignore[index]
     rows = pd.read_csv(files[1])
     rows.assign(gt=1 - rows["gt"]).to_csv(files[1], index=False)
@@ -172,7 +172,10 @@ def test_the_page_is_written_where_asked_and_nothing_else(harness: Call, runs: P
     assert "alpha minus beta" in stdout
     assert [path.name for path in target.parent.iterdir()] == ["compare.html"]
     assert sorted(runs.rglob("*")) == before
-    assert Page(target.read_text(encoding="utf-8")).loads == []
+    text = target.read_text(encoding="utf-8")
+    assert Page(text).loads == []
+    assert str(tmp_path) not in text
+    assert all(f"<code>{run.name}</code>" in text for run in runs.iterdir() if run.name.startswith("alpha"))
 
 
 def test_what_differs_is_told_with_the_option_that_chooses(harness: Call, runs: Path) -> None:
