@@ -20,7 +20,7 @@ from harness.names import LONGEST, is_card_name, is_method_name
 from harness.records.request import Matrix
 from harness.registry import broken_methods, method_cards, method_names, resolve
 from harness.runs.matrix import LAST_SEED, plan
-from harness.tracking.format import escape
+from harness.tracking.fields import escape
 from harness.tracking.unsent_runs import UNSENT
 from tests.fakes import fake_result
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.data.bank import Item, Split
-from harness.data.card import DatasetCard
+from harness.data.card import DatasetCard, read_card
 from harness.data.cards import find_card
 from harness.errors import UserError
 from harness.records.run_directory import RECORD, open_run
@@ -87,7 +88,27 @@ def load_checkpoint(
         dataset, features = run.dataset, features or run.features
     if dataset is None:
         raise UserError(f"{file}: no {RECORD} beside it says its data set; give dataset=")
-    card = find_card(dataset)
+    return _model(file, find_card(dataset), features, method, text_tower, device)
+
+
+def load_logged(artifacts: Mapping[str, str], settings: Mapping[str, Any]) -> Model:
+    """Return the method of a model that a run logged in MLflow, for the code in that model.
+
+    Args:
+        artifacts: the path of its "checkpoint", and that of the "card" of its data set where it has one.
+        settings: "dataset", "features", "text_tower" and "device", as `load_checkpoint` takes them.
+
+    Raises:
+        UserError: the weights cannot be read or fit no method, or the data set is not known.
+    """
+    card = read_card(Path(artifacts["card"])) if "card" in artifacts else find_card(settings["dataset"])
+    device = str(settings.get("device") or "cpu")
+    return _model(Path(artifacts["checkpoint"]), card, settings["features"], None, settings.get("text_tower"), device)
+
+
+def _model(
+    file: Path, card: DatasetCard, features: str | None, method: str | None, text_tower: str | None, device: str
+) -> Model:
     loaded, header = load_method([file], card, file.name, _warn, method=method, settings={}, text_tower=text_tower)
     _, spec = card.feature_set(fitting_features(card, features, header.dim, file.name, header.audio_dim))
     return Model(loaded.to(available(device)), card, spec.scale, device)

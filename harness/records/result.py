@@ -43,6 +43,22 @@ class Cost(Record):
     wall_seconds: float = 0.0
 
 
+class DataFacts(Record):
+    """What a run's features are: the address that the card gives, width, crops, and the sizes of the splits it used.
+
+    The training split counts 0 where nothing was trained; sizes are those before a disturbance. A snippet that is seen
+    through several crops counts once.
+    """
+
+    source: str = ""
+    dim: int
+    crops: int = 1
+    train_videos: int = 0
+    train_snippets: int = 0
+    test_videos: int
+    test_snippets: int
+
+
 class RunResult(Record):
     """One finished or failed run; the content of `run.json`. Metric values are fractions in [0, 1].
 
@@ -50,6 +66,8 @@ class RunResult(Record):
     trained or of one that cannot, or whether the scores are those of another program. `log` is the end of the log of a
     failed run. `undefined` names the metrics that are not in `metrics` because the test set leaves them undefined;
     `cautions` say what makes the others doubtful. `files` are the SHA-256 of the files beside `run.json`, by name.
+    `started` and `ended` are in milliseconds since 1970, of the attempt that finished; 0 where they are not known, as
+    in runs of earlier versions.
     """
 
     id: str
@@ -75,6 +93,9 @@ class RunResult(Record):
     origin: Origin = "trained"
     directory: str = ""
     files: dict[str, str] = {}
+    data: DataFacts | None = None
+    started: int = 0
+    ended: int = 0
 
     @classmethod
     def of(cls, spec: RunSpec, status: Status, **facts: Any) -> RunResult:

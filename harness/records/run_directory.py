@@ -20,6 +20,8 @@ from harness.records.result import RunResult
 from harness.records.truth import GroundTruth
 
 RECORD = "run.json"
+# Beside weights: the card of the data set whose classes they know.
+CARD = "card.yaml"
 AGAIN = "compute the run again with `harness run --rerun`, or copy it again from where it is whole"
 
 

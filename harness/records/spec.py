@@ -12,6 +12,8 @@ from harness.records.track import Track
 # "given": the weights come from a checkpoint, nothing was trained or chosen here.
 SelectionRule = Literal["last", "val", "oracle", "paper", "given"]
 Precision = Literal["fp32", "tf32", "bf16"]
+# In what the seeds of one row of a leaderboard may differ.
+SEEDED = frozenset({"seed", "code", "device", "threads", "source", "glances", "capability", "nudge"})
 # Fields that follow from others or from the method.
 _LABELS = {"ablation", "track"}
 _LATER = (
@@ -99,6 +101,11 @@ class RunSpec(Record):
         return self._hash({*_LABELS, "seed", "threads", "capability", "nudge", "source"})
 
     @property
+    def family(self) -> str:
+        """Hash of what the seeds of one row of a leaderboard share, whatever code, machine or clicks they saw."""
+        return self._hash({*SEEDED, "ablation"})
+
+    @property
     def run_id(self) -> str:
         """Readable and unique: `method-dataset-sSEED-selection-hash`."""
         return f"{self.words}-{self.identity[:10]}"
@@ -106,7 +113,16 @@ class RunSpec(Record):
     @property
     def words(self) -> str:
         """The run id without its hash, which takes longer to make."""
+        return f"{self._question}-s{self.seed}-{self.selection}"
+
+    @property
+    def family_words(self) -> str:
+        """The run id without its hash and its seed: the name of what all seeds share."""
+        return f"{self._question}-{self.selection}"
+
+    @property
+    def _question(self) -> str:
         data = f"{self.trained_on}-to-{self.dataset}" if self.trained_on not in ("", self.dataset) else self.dataset
         data += "-open" * bool(self.vocabulary) + "-causal" * (self.reading == "causal")
         data += f"-{self.disturbance.replace(' ', '-')}" * bool(self.disturbance)
-        return f"{self.method}-{data}-s{self.seed}-{self.selection}"
+        return f"{self.method}-{data}"

@@ -21,7 +21,7 @@ from harness.records.run_directory import RECORD, open_run
 from harness.records.spec import Precision
 from harness.runs.checkpoint_loading import Say, check_recipe, fitting_features, load_method, locate
 from harness.runs.computation import Tick, measure, settle
-from harness.runs.method_side import COMPUTED, Computed, leave, spec_of
+from harness.runs.method_side import COMPUTED, Computed, leave, now, spec_of
 from harness.runs.truth_side import finished, publish_run
 from harness.training.arithmetic import arithmetic
 from harness.weights.checkpoints import weights_hash
@@ -58,7 +58,7 @@ def evaluate_checkpoint(request: EvaluationRequest, say: Say, progress: Progress
         UserError: the weights cannot be read, or fit no method, data set or feature set.
         HarnessError: a score is NaN or infinite.
     """
-    card = find_card(request.dataset)
+    started, card = now(), find_card(request.dataset)
     paths = [locate(text, request.out) for text in request.checkpoints]
     label = ", ".join(path.name for path in paths)
     method, header = load_method(
@@ -98,7 +98,11 @@ def evaluate_checkpoint(request: EvaluationRequest, say: Say, progress: Progress
     origin: Origin = "inference-only" if method.card.training == "inference-only" else "checkpoint"
     where = str(directory) if request.record else ""
     computed = Computed(
-        parameters=size.total, trainable=size.trainable, train_seconds=0.0, predict_seconds=tested.seconds
+        parameters=size.total,
+        trainable=size.trainable,
+        train_seconds=0.0,
+        predict_seconds=tested.seconds,
+        started=started,
     )
     result = finished(spec, type(method), bank, truth, tested.predictions, computed, origin=origin, directory=where)
     if request.record:
@@ -106,6 +110,6 @@ def evaluate_checkpoint(request: EvaluationRequest, say: Say, progress: Progress
         own = header.model_copy(update={"config": spec.config, "run": spec.run_id})
         workspace = request.out / ".work" / spec.run_id
         leave(workspace / COMPUTED, method, tested.predictions, own, {"epochs": [], "looks": []})
-        publish_run(result, truth, workspace / COMPUTED, log)
+        publish_run(result, truth, workspace / COMPUTED, log, bank)
         shutil.rmtree(workspace, ignore_errors=True)
     return result

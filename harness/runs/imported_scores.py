@@ -22,9 +22,9 @@ from harness.records.run_directory import RECORD, open_run
 from harness.records.spec import RunSpec
 from harness.records.track import Track
 from harness.registry import GROUPS, method_cards, method_names
-from harness.runs.method_side import COMPUTED, HISTORY, PREDICTIONS
+from harness.runs.method_side import COMPUTED, HISTORY, PREDICTIONS, now
 from harness.runs.provenance import provenance
-from harness.runs.truth_side import publish_run
+from harness.runs.truth_side import facts_of, publish_run
 from harness.scoring.rows import describe
 from harness.scoring.score import ScoringRequest, Test, against_data_set
 from harness.scoring.snippets import in_snippets
@@ -58,6 +58,7 @@ def record_scores(request: ImportRequest) -> RunResult:
         UserError: the name is taken or none, the data set was not imported, or the file lacks test videos.
         Unwritable: the output directory refused a write.
     """
+    started = now()
     _check_name(request.name)
     scoring = request.scoring
     if refused := [option for option, given in (("--root", scoring.root), ("--partial", scoring.partial)) if given]:
@@ -92,6 +93,9 @@ def record_scores(request: ImportRequest) -> RunResult:
         excluded=list(truth.excluded),
         provenance=provenance() | {KIND: "imported", HASH: content, SOURCE: source},
         origin="imported",
+        data=facts_of(bank, trained=False),
+        started=started,
+        ended=now(),
         directory=str(directory),
     )
     workspace = request.out / ".work" / spec.run_id

@@ -33,7 +33,7 @@ from harness.weights.checkpoints import Header, save_checkpoint
 
 CHECKPOINT = "checkpoint.safetensors"
 PREDICTIONS, HISTORY = "predictions.npz", "history.json"
-# The directory in a run's workspace where these three wait for the side that scores.
+# The directory in a run's workspace where these wait for the side that scores.
 COMPUTED = "computed"
 # Predictions in a run's workspace whose value the other side is asked for.
 LOOK = "look.npz"
@@ -80,7 +80,7 @@ class Job(Trial):
 class Computed(BaseModel):
     """What the computing side says of a run that went through; wall seconds are its own, without any scoring.
 
-    `provenance` is empty where it is that of the side that scores.
+    `provenance` is empty where it is that of the side that scores. `started` is in milliseconds since 1970.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -92,6 +92,12 @@ class Computed(BaseModel):
     wall_seconds: float = 0.0
     selected: Selection | None = None
     provenance: dict[str, str] = {}
+    started: int = 0
+
+
+def now() -> int:
+    """The time in milliseconds since 1970."""
+    return int(1000 * time.time())
 
 
 def append_log(workspace: Path, line: str) -> None:
@@ -113,7 +119,7 @@ def execute_job(job: Job, judge: Judge, fresh: bool, progress: Tick) -> Computed
     """
     if fresh:
         shutil.rmtree(job.workspace, ignore_errors=True)
-    began = time.perf_counter()
+    began, started = time.perf_counter(), now()
     spec = job.spec
     job.log(f"start {spec.run_id}")
     method = build_method(job)
@@ -139,6 +145,7 @@ def execute_job(job: Job, judge: Judge, fresh: bool, progress: Tick) -> Computed
         train_seconds=outcome.seconds,
         predict_seconds=outcome.tested.seconds,
         wall_seconds=time.perf_counter() - began,
+        started=started,
     )
 
 

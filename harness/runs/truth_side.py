@@ -24,13 +24,13 @@ from harness.plugin.card import MethodCard
 from harness.plugin.method import Method
 from harness.printable import LINES, printable
 from harness.records.predictions import Predictions
-from harness.records.result import Cost, RunResult
-from harness.records.run_directory import write_run
+from harness.records.result import Cost, DataFacts, RunResult
+from harness.records.run_directory import CARD, write_run
 from harness.records.spec import RunSpec
 from harness.records.truth import GroundTruth
 from harness.registry import method_class
 from harness.runs.computation import Judge, judge_by
-from harness.runs.method_side import CHECKPOINT, COMPUTED, HISTORY, PREDICTIONS, Computed, append_log
+from harness.runs.method_side import CHECKPOINT, COMPUTED, HISTORY, PREDICTIONS, Computed, append_log, now
 from harness.runs.order import Order
 from harness.runs.provenance import provenance
 from harness.scoring.answers import answer
@@ -97,8 +97,9 @@ def conclude(order: Order, computed: Computed, grounds: Grounds, say: Say) -> Ru
     log = (order.workspace / "log.txt").read_text(encoding="utf-8", errors="replace")
     if result.cost is not None:
         wall = computed.wall_seconds + time.perf_counter() - began
-        result = result.model_copy(update={"cost": result.cost.model_copy(update={"wall_seconds": wall})})
-    publish_run(result, truth, place, log)
+        cost = result.cost.model_copy(update={"wall_seconds": wall})
+        result = result.model_copy(update={"cost": cost, "ended": now()})
+    publish_run(result, truth, place, log, bank)
     shutil.rmtree(order.workspace, ignore_errors=True)
     return result
 
@@ -137,10 +138,28 @@ def finished(
             trainable_parameters=computed.trainable,
             wall_seconds=computed.wall_seconds,
         ),
+        data=facts_of(bank, trained=cls.card.training in ("gradient", "closed-form") and _trains(spec)),
+        started=computed.started,
+        ended=now(),
         provenance=(computed.provenance or provenance())
         | {"threads": str(spec.threads), "fidelity": fidelity(cls), FIELD: checked(cls)},
         **facts,
     )
+
+
+def _trains(spec: RunSpec) -> bool:
+    """Whether a run trained its weights rather than being given them."""
+    return not spec.source and spec.selection != "given"
+
+
+def facts_of(bank: Bank, trained: bool) -> DataFacts:
+    """Return what a run's features are: of the training split only where something was `trained` on it."""
+    features = bank.card.features[bank.features_name]
+    sizes: dict[str, int] = {}
+    for name in ("train", "test") if trained else ("test",):
+        lengths = {item.video: item.snippets for item in bank.split(name).items}
+        sizes |= {f"{name}_videos": len(lengths), f"{name}_snippets": sum(lengths.values())}
+    return DataFacts(source=bank.card.source, dim=features.dim, crops=features.crops, **sizes)
 
 
 def _cautions(card: MethodCard, bank: Bank, predictions: Predictions) -> list[str]:
@@ -152,8 +171,10 @@ def _cautions(card: MethodCard, bank: Bank, predictions: Predictions) -> list[st
     return [f"{found}; the features' mean norm is {norm:.3g}, {card.name} expects: {card.input_scale}"]
 
 
-def publish_run(result: RunResult, truth: GroundTruth, computed: Path, log: str) -> None:
+def publish_run(result: RunResult, truth: GroundTruth, computed: Path, log: str, bank: Bank | None = None) -> None:
     """Write a finished run to its directory, all of it or nothing; what lies in `computed` moves there.
+
+    Weights have the card of their `bank` beside them, so that they can be used where the data set is not known.
 
     Raises:
         Unwritable: the system refused; what lay there stays.
@@ -164,6 +185,8 @@ def publish_run(result: RunResult, truth: GroundTruth, computed: Path, log: str)
             # By name, and files alone: nothing else that a method may have put there is taken along.
             if (computed / name).is_file() and not (computed / name).is_symlink():
                 os.replace(computed / name, directory / name)
+        if bank is not None and (directory / CHECKPOINT).exists():
+            shutil.copyfile(bank.path / CARD, directory / CARD)
         truth.save(directory / "truth.json")
         write_json(directory / "config.json", result.spec.config)
         write_text(directory / "log.txt", printable(log, keep=LINES))  # a method may have written to it

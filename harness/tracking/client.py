@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import logging
 import os
 import sqlite3
+import tempfile
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlparse
 
 from harness.io.atomic import replacing
 from harness.io.locks import alone
+from harness.tracking.data_sets import DataSet
 from harness.tracking.empty_store import copy_of_empty
 from harness.tracking.format import Point, Stored
+from harness.tracking.logged_model import MODEL
 from harness.tracking.sqlite import rebase, sqlite_file, sqlite_uri
 
 # MLflow refuses more than 1000 metrics, 100 params or 100 tags in one call, and 1000 of all together.
@@ -64,15 +69,18 @@ def busy(error: Exception) -> bool:
     return any(phrase in text for phrase in ("database is locked", "deadlock", "could not serialize", "too many conn"))
 
 
-def searched(client: Any, status: str, tags: Collection[str], experiments: Collection[str] | None) -> list[Stored]:
+def searched(
+    client: Any, status: str, tags: Collection[str], experiments: Collection[str] | None, whole: bool = True
+) -> list[Stored]:
     """Return the runs that end in `status` and carry the first of `tags`, in the named (default: all) experiments.
 
-    Of their tags those that begin with one of `tags` are there. Raises whatever the store's backend raises.
+    Of their tags those that begin with one of `tags` are there; without `whole` neither metrics nor params. Raises
+    whatever the store's backend raises.
     """
-    token, chosen = None, []
+    token, chosen = None, dict[str, str]()
     while True:
         page = client.search_experiments(page_token=token)
-        chosen += [e.experiment_id for e in page if experiments is None or e.name in experiments]
+        chosen |= {e.experiment_id: e.name for e in page if experiments is None or e.name in experiments}
         token = page.token
         if not token:
             break
@@ -82,12 +90,15 @@ def searched(client: Any, status: str, tags: Collection[str], experiments: Colle
     return [
         Stored(
             run.info.run_id,
+            chosen[run.info.experiment_id],
             run.info.artifact_uri,
             run.info.start_time,
+            run.info.end_time or 0,
             {key: value for key, value in run.data.tags.items() if key.startswith(begins)},
-            dict(run.data.metrics),
+            dict(run.data.metrics) if whole else {},
+            dict(run.data.params) if whole else {},
         )
-        for run in pages(client, chosen, f"tags.`{first}` != '' and attributes.status = '{status}'")
+        for run in pages(client, list(chosen), f"tags.`{first}` != '' and attributes.status = '{status}'")
     ]
 
 
@@ -102,17 +113,93 @@ def pages(client: Any, experiments: list[str], chosen: str) -> Iterator[Any]:
             return
 
 
-def log(client: Any, run: str, metrics: list[Point], params: dict[str, str], tags: dict[str, str]) -> None:
-    """Write everything of a run in as few calls as MLflow allows."""
+def log(
+    client: Any,
+    run: str,
+    metrics: list[Point],
+    params: dict[str, str],
+    tags: dict[str, str],
+    model: str | None = None,
+    data: DataSet | None = None,
+) -> None:
+    """Write everything of a run in as few calls as MLflow allows.
+
+    Final metrics, those without a slash in their key, are said to be of a logged `model` and of a data set.
+    """
     from mlflow.entities import Metric, Param, RunTag
 
     now = int(time.time() * 1000)
-    numbers = [Metric(key, value, now, step) for key, value, step in metrics]
+    of_what = {"model_id": model, "dataset_name": data.name, "dataset_digest": data.digest} if model and data else {}
+    numbers = [
+        Metric(p.key, p.value, p.time or now, p.step, run_id=run, **({} if "/" in p.key else of_what)) for p in metrics
+    ]
     fields = [Param(key, value) for key, value in params.items()]
     labels = [RunTag(key, value) for key, value in tags.items()]
     while numbers or fields or labels:
         client.log_batch(run, numbers[:_METRICS_PER_CALL], fields[:_PAIRS_PER_CALL], labels[:_PAIRS_PER_CALL])
         numbers, fields, labels = numbers[_METRICS_PER_CALL:], fields[_PAIRS_PER_CALL:], labels[_PAIRS_PER_CALL:]
+
+
+def log_data(client: Any, run: str, found: Collection[DataSet]) -> None:
+    """Log the data sets that a run read."""
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+    from mlflow.data.http_dataset_source import HTTPDatasetSource
+    from mlflow.data.meta_dataset import MetaDataset
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    inputs = []
+    for each in found:
+        http = each.source.startswith(("http://", "https://"))
+        source = HTTPDatasetSource(each.source) if http else CodeDatasetSource({"source": each.source})
+        facts = MetaDataset(source, each.name, each.digest).to_dict()
+        facts |= {"schema": json.dumps(each.schema), "profile": json.dumps(each.profile)}
+        inputs.append(DatasetInput(Dataset(**facts), [InputTag("mlflow.data.context", each.context)]))
+    if inputs:
+        client.log_inputs(run, inputs)
+
+
+def log_model(client: Any, experiment: str, run: str, method: str, write: Callable[[Path, str], None]) -> str:
+    """Log a model of a run, whose files `write` writes into a directory, given its id.
+
+    Files of a store on this machine are written where they stay. Returns the model's id.
+    """
+    from mlflow.entities import LoggedModelOutput
+
+    model = client.create_logged_model(experiment, name=MODEL, source_run_id=run, model_type=method)
+    client.log_outputs(run, [LoggedModelOutput(model.model_id, step=0)])
+    if (place := local_path(model.artifact_location)) is not None:
+        place.mkdir(parents=True)
+        write(place, model.model_id)
+    else:
+        with tempfile.TemporaryDirectory() as temporary:
+            write(Path(temporary), model.model_id)
+            client.log_model_artifacts(model.model_id, temporary)
+    client.finalize_logged_model(model.model_id, "READY")
+    return str(model.model_id)
+
+
+def log_files(client: Any, run: str, directory: Path, without: Collection[str]) -> None:
+    """Log the files of a directory but for those named in `without`, which lie elsewhere."""
+    if not without:
+        client.log_artifacts(run, str(directory))
+        return
+    for path in sorted(directory.iterdir()):
+        if path.is_file() and path.name not in without:
+            client.log_artifact(run, str(path))
+
+
+def drop_models(client: Any, experiment: str, run: str) -> list[str]:
+    """Remove the logged models of a run; return where their files are."""
+    found = client.search_logged_models([experiment], filter_string=f"source_run_id = '{run}'")
+    for model in found:
+        client.delete_logged_model(model.model_id)
+    return [model.artifact_location for model in found]
+
+
+def local_path(uri: str) -> Path | None:
+    """Return the path of artifacts on this machine, None for those elsewhere."""
+    parts = urlparse(uri)
+    return Path(unquote(parts.path if parts.scheme else uri)) if parts.scheme in ("", "file") else None
 
 
 def _prepare_sqlite(path: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import re
+import shlex
 import tempfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -19,8 +20,9 @@ from harness.records.result import RunResult
 from harness.records.run_directory import unchanged
 from harness.tracking import sqlite
 from harness.tracking.client import open_store, searched
-from harness.tracking.format import CONTENT, RESULT, RUN_ID, Stored, restored
+from harness.tracking.format import CONTENT, OWN, PROVENANCE, RUN_ID, Stored, restored
 from harness.tracking.sqlite import sqlite_file, sqlite_uri
+from harness.tracking.times import times_of
 from harness.tracking.unsent_runs import unsent_failures, waiting
 
 
@@ -30,9 +32,9 @@ class TrackingError(HarnessError):
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """One run as MLflow has it, or will. `started` is in milliseconds since 1970; `artifacts` is a URI or a path.
+    """One run as MLflow has it, or will. `started` is when it began, in milliseconds since 1970.
 
-    `content` is the hash of its `run.json`, "" if that is not known.
+    `artifacts` is a URI or a path, `content` is the hash of its `run.json`, "" if that is not known.
     """
 
     mlflow_id: str
@@ -59,6 +61,18 @@ class Recorded:
         """The store's address without a password, for messages."""
         return re.sub(r"//[^/@]*@", "//***@", self.uri)
 
+    @property
+    def address(self) -> str:
+        """Where a user sees the runs: an address, or the command that shows them."""
+        if urlparse(self.uri).scheme in ("http", "https"):
+            return self.store
+        path = sqlite_file(self.uri)
+        if path is None:
+            return f"mlflow ui --backend-store-uri {shlex.quote(self.store)}"
+        here = Path.cwd()
+        short = path.relative_to(here) if path.is_relative_to(here) else path
+        return f"mlflow ui --backend-store-uri {shlex.quote(sqlite_uri(short))}"
+
     def runs(self, datasets: Collection[str] | None = None) -> list[TrackedRun]:
         """Return all finished runs of the named (default: all) data sets, one per run id, the oldest first.
 
@@ -79,9 +93,8 @@ class Recorded:
         found, problems = waiting(self.out, {run.tags.get(CONTENT, "") for run in stored})
         for each in found:
             if datasets is None or each.result.dataset in datasets:
-                changed = int(1000 * (each.directory / "run.json").stat().st_mtime)
-                place = str(each.directory)
-                newest[each.result.id] = TrackedRun(each.content[:32], place, changed, each.result, each.content)
+                started, place = times_of(each.result, each.directory).started, str(each.directory)
+                newest[each.result.id] = TrackedRun(each.content[:32], place, started, each.result, each.content)
         return sorted(newest.values(), key=lambda run: (run.started, run.mlflow_id)), problems
 
     def failures(self, datasets: Collection[str] | None = None) -> list[TrackedRun]:
@@ -89,8 +102,8 @@ class Recorded:
         newest = _newest(self._stored("FAILED", datasets))
         for path, result in unsent_failures(self.out):
             if result is not None and (datasets is None or result.dataset in datasets):
-                changed = int(1000 * path.stat().st_mtime)
-                newest[result.id] = TrackedRun(path.stem, str(path.parent), changed, result)
+                started = result.started or int(1000 * path.stat().st_mtime)
+                newest[result.id] = TrackedRun(path.stem, str(path.parent), started, result)
         return sorted(newest.values(), key=lambda run: (run.started, run.mlflow_id))
 
     def unreadable(self) -> list[str]:
@@ -108,7 +121,7 @@ class Recorded:
             TrackingError: the store cannot be reached.
         """
         with self._reported("read"):
-            runs = self._search("FINISHED", (tag,), (experiment,))
+            runs = self._search("FINISHED", (tag,), (experiment,), whole=False)
         return [run.tags[tag] for run in sorted(runs, key=lambda run: run.started)]
 
     def artifact(self, run: TrackedRun, name: str) -> Path:
@@ -157,27 +170,30 @@ class Recorded:
                 "run directories stay and are sent when it can"
             ) from error
 
-    def _search(self, status: str, tags: Collection[str], experiments: Collection[str] | None) -> list[Stored]:
+    def _search(
+        self, status: str, tags: Collection[str], experiments: Collection[str] | None, whole: bool = True
+    ) -> list[Stored]:
         if (path := sqlite_file(self.uri)) is None:
-            return searched(self._open(), status, tags, experiments)
+            return searched(self._open(), status, tags, experiments, whole)
         # What does not exist holds nothing, and who reads makes nothing.
-        return sqlite.stored(path, status, tags, experiments) if os.path.exists(path) else []
+        return sqlite.stored(path, status, tags, experiments, whole) if os.path.exists(path) else []
 
     def _stored(self, status: str, datasets: Collection[str] | None) -> list[Stored]:
         with self._reported("read"):
-            return self._search(status, (RUN_ID, CONTENT, RESULT), datasets)
+            return self._search(status, (RUN_ID, OWN, PROVENANCE), datasets)
 
     def _contents(self) -> set[str]:
         """The hashes of the finished runs that the store has."""
         with self._reported("read"):
-            return {run.tags.get(CONTENT, "") for run in self._search("FINISHED", (RUN_ID, CONTENT), None)}
+            runs = self._search("FINISHED", (RUN_ID, CONTENT), None, whole=False)
+        return {run.tags.get(CONTENT, "") for run in runs}
 
 
 def _newest(stored: list[Stored]) -> dict[str, TrackedRun]:
     found: dict[str, TrackedRun] = {}
     for run in sorted(stored, key=lambda run: (run.started, run.id)):
         try:
-            result = restored(run.metrics, run.tags)
+            result = restored(run)
         except ValueError as error:
             # One run of another version must not hide all others.
             reason = " ".join(str(error).split())[:200]

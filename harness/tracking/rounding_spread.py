@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from harness.records.spec import RunSpec
+from harness.tracking.format import Point
 from harness.tracking.tracker import Tracker
 
 # The experiment and the tag that hold spreads in MLflow.
@@ -88,9 +89,9 @@ def record(tracker: Tracker, spread: Spread) -> None:
     Raises:
         TrackingError: the store cannot be reached.
     """
-    numbers = [(METRIC, value, step) for step, value in enumerate(spread.values.values())]
+    numbers = [Point(METRIC, value, step) for step, value in enumerate(spread.values.values())]
     name = f"{spread.method}-{spread.dataset}-s{spread.seed}"
-    tracker.note(EXPERIMENT, name, {TAG: spread.model_dump_json()}, [*numbers, ("spread", spread.width, 0)])
+    tracker.note(EXPERIMENT, name, {TAG: spread.model_dump_json()}, [*numbers, Point("spread", spread.width)])
 
 
 def recorded(tracker: Tracker) -> Spreads:

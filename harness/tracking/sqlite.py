@@ -26,6 +26,8 @@ T = TypeVar("T")
 _QUOTED = frozenset("?%")
 # The folder of artifacts below the directory of runs.
 ARTIFACTS = "mlartifacts"
+# Where MLflow notes the places of files, beside those of experiments.
+_PLACES = (("runs", "run_uuid", "artifact_uri"), ("logged_models", "model_id", "artifact_location"))
 # Looks at a file that somebody writes meanwhile.
 _LOOKS = 5
 
@@ -58,10 +60,13 @@ def sqlite_file(uri: str) -> Path | None:
     return Path(make_url(uri).database or ":memory:")
 
 
-def stored(path: Path, status: str, tags: Collection[str], experiments: Collection[str] | None) -> list[Stored]:
+def stored(
+    path: Path, status: str, tags: Collection[str], experiments: Collection[str] | None, whole: bool = True
+) -> list[Stored]:
     """Return what MLflow's search gives of the runs in a file that end in `status` and carry the first of `tags`.
 
-    Of their tags those that begin with one of `tags` are read, of their metrics those of no epoch.
+    Of their tags those that begin with one of `tags` are read, of their metrics those of no epoch; without `whole`
+    neither metrics nor params.
 
     Raises:
         sqlite3.Error: it is not such a file.
@@ -76,9 +81,9 @@ def stored(path: Path, status: str, tags: Collection[str], experiments: Collecti
 
     def look(connection: sqlite3.Connection) -> list[Stored]:
         runs = connection.execute(
-            f"SELECT r.run_uuid, r.artifact_uri, r.start_time, e.name FROM {chosen}", (status, first)
+            f"SELECT r.run_uuid, e.name, r.artifact_uri, r.start_time, r.end_time FROM {chosen}", (status, first)
         )
-        found = [run for run in runs if experiments is None or run[3] in experiments]
+        found = [run for run in runs if experiments is None or run[1] in experiments]
         wanted = {run[0] for run in found}
         labels: dict[str, dict[str, str]] = defaultdict(dict)
         starts = [value for tag in tags for value in (len(tag), tag)]
@@ -88,12 +93,20 @@ def stored(path: Path, status: str, tags: Collection[str], experiments: Collecti
             if run in wanted:
                 labels[run][key] = value
         numbers: dict[str, dict[str, float]] = defaultdict(dict)
-        final = "instr(key, '/') = 0 OR key LIKE 'class_auc/%'"
-        points = connection.execute(f"SELECT run_uuid, key, value, is_nan FROM latest_metrics WHERE {final}")
-        for run, key, value, is_nan in points:
-            if run in wanted:
-                numbers[run][key] = math.nan if is_nan else value
-        return [Stored(run, uri, started, labels[run], numbers[run]) for run, uri, started, _ in found]
+        fields: dict[str, dict[str, str]] = defaultdict(dict)
+        if whole:
+            final = "instr(key, '/') = 0 OR key LIKE 'class_auc/%' OR key LIKE 'cost/%'"
+            points = connection.execute(f"SELECT run_uuid, key, value, is_nan FROM latest_metrics WHERE {final}")
+            for run, key, value, is_nan in points:
+                if run in wanted:
+                    numbers[run][key] = math.nan if is_nan else value
+            for run, key, value in connection.execute("SELECT run_uuid, key, value FROM params"):
+                if run in wanted:
+                    fields[run][key] = value
+        return [
+            Stored(run, name, uri, started, ended or 0, labels[run], numbers[run], fields[run])
+            for run, name, uri, started, ended in found
+        ]
 
     return read(path, look)
 
@@ -170,12 +183,13 @@ def rebase(path: Path, out: Path) -> None:
         for number, place in moved:
             change = "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?"
             connection.execute(change, (_rebased(place, out), number))
-            runs = connection.execute("SELECT run_uuid, artifact_uri FROM runs WHERE experiment_id = ?", (number,))
-            for run, uri in runs.fetchall():
-                # One whose files were left behind is still found there.
-                if (rest := below(uri or "")) and (out / rest).is_dir():
-                    change = "UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?"
-                    connection.execute(change, (_rebased(uri, out), run))
+            for table, key, column in _PLACES:
+                rows = connection.execute(f"SELECT {key}, {column} FROM {table} WHERE experiment_id = ?", (number,))
+                for name, uri in rows.fetchall():
+                    # One whose files were left behind is still found there.
+                    if (rest := below(uri or "")) and (out / rest).is_dir():
+                        change = f"UPDATE {table} SET {column} = ? WHERE {key} = ?"
+                        connection.execute(change, (_rebased(uri, out), name))
 
 
 def below(uri: str) -> Path | None:

@@ -10,19 +10,37 @@ from __future__ import annotations
 import random
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlparse
+from urllib.parse import urlparse
 
 from harness.errors import HarnessError
 from harness.io.atomic import write_json
 from harness.io.digests import digest
 from harness.io.locks import alone
 from harness.records.result import RunResult
-from harness.tracking.client import busy, created, import_mlflow, log, pages
-from harness.tracking.format import CONTENT, RUN_ID, Point, escape, flattened, params, points, read_run, tags
+from harness.tracking.client import (
+    busy,
+    created,
+    drop_models,
+    import_mlflow,
+    local_path,
+    log,
+    log_data,
+    log_files,
+    log_model,
+    pages,
+)
+from harness.tracking.data_sets import data_sets
+from harness.tracking.description import PARENT_RUN, system_tags
+from harness.tracking.families import FAMILY, PARENT, family_of, gather, loose
+from harness.tracking.fields import escape
+from harness.tracking.format import CONTENT, RUN_ID, Point, flattened, params, points, read_run, tags
+from harness.tracking.logged_model import WEIGHTS, has_model, write_model
 from harness.tracking.recorded_runs import Recorded, TrackedRun, TrackingError
 from harness.tracking.sqlite import ARTIFACTS
+from harness.tracking.times import times_of
 from harness.tracking.unsent_runs import UNSENT, unsent_failures, waiting
 
 __all__ = ["BENCH", "TrackedRun", "Tracker", "TrackingError"]
@@ -69,7 +87,7 @@ class Tracker(Recorded):
         run = read_run(directory)
         run.check()
         with self._reported(f"given run {run.result.id}"):
-            return self._patiently(run.result, run.content, "FINISHED", points(run.result, directory), directory)
+            return self._recorded(run.result, run.content, directory)
 
     def record_failure(self, result: RunResult) -> bool:
         """Record a failed run in place of an earlier failure of the same id; return whether it could be sent.
@@ -79,7 +97,7 @@ class Tracker(Recorded):
         kept = self.out / UNSENT / f"{escape(result.id)}.json"
         try:
             with self._reported(f"given run {result.id}"):
-                self._patiently(result, digest(result.model_dump_json()), "FAILED", [], None)
+                self._recorded(result, digest(result.model_dump_json()), None)
         except TrackingError:
             write_json(kept, result.model_dump(mode="json"))
             return False
@@ -108,7 +126,7 @@ class Tracker(Recorded):
         for row in document["rows"]:
             facts = {"harness.bench": row["method"], **{f"machine.{k}": v for k, v in document["machine"].items()}}
             flat = {key: value for key, value in flattened(row).items() if isinstance(value, (int, float))}
-            numbers = [(escape(key), float(value), 0) for key, value in flat.items()]
+            numbers = [Point(escape(key), float(value)) for key, value in flat.items()]
             rest = {key: str(value) for key, value in flattened(row).items() if key not in flat}
             self.note(BENCH, f"{row['method']}-{document['time']}", facts, numbers, rest, path)
 
@@ -137,7 +155,8 @@ class Tracker(Recorded):
     def sync(self, out: Path | None = None) -> list[str]:
         """Record every finished run directory below `out` (default: the tracker's) that the store lacks.
 
-        Returns one line per problem; what it names stays where it is and is sent next time.
+        What a crash left undone between runs and their parents is done as well. Returns one line per problem; what it
+        names stays where it is and is sent next time.
         """
         try:
             known = self._contents()
@@ -154,7 +173,20 @@ class Tracker(Recorded):
                 path.unlink(missing_ok=True)
             elif not self.record_failure(failure):
                 problems.append(f"failure of {failure.id} could not be recorded")
+        try:
+            self._gather_loose()
+        except TrackingError as error:
+            problems.append(str(error))
         return problems
+
+    def _gather_loose(self) -> None:
+        with self._reported("read"):
+            marks = (FAMILY, PARENT_RUN)
+            finished = self._search("FINISHED", (RUN_ID, *marks), None, whole=False)
+            parents = self._search("FINISHED", (PARENT, *marks), None, whole=False)
+        for experiment, family in sorted(loose(finished, parents)):
+            with self._reported("brought up to date"):
+                self._gather(experiment, family)
 
     def _experiment(self, name: str) -> str:
         if name not in self._experiments:
@@ -171,42 +203,70 @@ class Tracker(Recorded):
                 self._experiments[name] = created(client, name, location)
         return self._experiments[name]
 
-    def _patiently(self, *facts: Any) -> str:
-        """Write a run, again if another process was in the way; a second try finds what the first one wrote."""
+    def _recorded(self, result: RunResult, content: str, directory: Path | None) -> str:
+        """Write a finished run, whose directory is given, or a failed one, and what its family shares."""
         # Another command that syncs the same directory may be about to send this very run. Few files, many runs.
-        with alone(self.out / ".sending" / digest(facts[0].id)[0]):
-            for wait in _WAITS:
-                try:
-                    return self._write(*facts)
-                except Exception as error:
-                    if not busy(error):
-                        raise
-                    time.sleep(wait * random.uniform(0.5, 1.5))
-            return self._write(*facts)
+        with alone(self.out / ".sending" / digest(result.id)[0]):
+            run: str = _patiently(lambda: self._write(result, content, directory))
+        if directory is not None and (family := family_of(result)):
+            self._gather(result.dataset, family)
+        return run
 
-    def _write(self, result: RunResult, content: str, status: str, metrics: list[Point], directory: Path | None) -> str:
+    def _gather(self, experiment: str, family: str) -> None:
+        with alone(self.out / ".sending" / f"family-{family[0]}"):
+            _patiently(lambda: gather(self._open(), self._experiment(experiment), family))
+
+    def _write(self, result: RunResult, content: str, directory: Path | None) -> str:
+        status = "FAILED" if directory is None else "FINISHED"
         client, experiment = self._open(), self._experiment(result.dataset)
         earlier = list(pages(client, [experiment], f"tags.`{RUN_ID}` = '{result.id}'"))
         same = [r for r in earlier if r.info.status == status and r.data.tags.get(CONTENT) == content]
-        if same:
-            kept = same[0].info.run_id
-        else:
-            # Tagged from the start, so that what a crash leaves is found and removed.
-            run = client.create_run(experiment, run_name=result.id, tags={RUN_ID: result.id})
-            kept = run.info.run_id
-            log(client, kept, metrics, params(result), tags(result, content))
-            if directory is not None:
-                client.log_artifacts(kept, str(directory))
-            client.set_terminated(kept, status)  # the end mark: what lacks it is made anew
+        kept = same[0].info.run_id if same else self._new(client, experiment, result, content, directory)
         for run in earlier:
             # A failed rerun does not take away the result that an earlier run gave.
-            if run.info.run_id != kept and not (status == "FAILED" and run.info.status == "FINISHED"):
+            if run.info.run_id != kept and not (directory is None and run.info.status == "FINISHED"):
                 client.delete_run(run.info.run_id)
-                self._drop_files(run.info.artifact_uri)
+                for place in (run.info.artifact_uri, *drop_models(client, experiment, run.info.run_id)):
+                    self._drop_files(place)
         return str(kept)
+
+    def _new(self, client: Any, experiment: str, result: RunResult, content: str, directory: Path | None) -> str:
+        times, numbers, data = times_of(result, directory), list[Point](), data_sets(result)
+        # Tagged from the start, so that what a crash leaves is found and removed.
+        made = client.create_run(experiment, times.started, tags={RUN_ID: result.id}, run_name=result.id)
+        run, labels, model = str(made.info.run_id), tags(result, content) | system_tags(result), None
+        if directory is not None:
+            numbers = points(result, directory, times)
+            labels[FAMILY] = family_of(result)
+            log_data(client, run, data)
+            if has_model(directory):
+                model = log_model(
+                    client,
+                    experiment,
+                    run,
+                    result.method,
+                    lambda place, model: write_model(place, result, directory, run, model),
+                )
+        log(client, run, numbers, params(result), labels, model, data[0] if data else None)
+        if directory is not None:
+            log_files(client, run, directory, {WEIGHTS} if model else set())
+        client.set_terminated(run, "FAILED" if directory is None else "FINISHED", times.ended)  # else made anew
+        return run
 
     def _drop_files(self, artifacts: str) -> None:
         # MLflow only marks a run as deleted; its files under `out` would stay for ever.
-        path = Path(unquote(urlparse(artifacts).path))
-        if urlparse(artifacts).scheme in ("", "file") and self.out / ARTIFACTS in path.parents:
+        path = local_path(artifacts)
+        if path is not None and self.out / ARTIFACTS in path.parents:
             shutil.rmtree(path.parent if path.name == "artifacts" else path, ignore_errors=True)
+
+
+def _patiently(write: Callable[[], Any]) -> Any:
+    """Write something, again if another process was in the way; a second try finds what the first one wrote."""
+    for wait in _WAITS:
+        try:
+            return write()
+        except Exception as error:
+            if not busy(error):
+                raise
+            time.sleep(wait * random.uniform(0.5, 1.5))
+    return write()

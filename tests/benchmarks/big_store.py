@@ -1,7 +1,7 @@
 """A store of many runs, made in seconds: `python -m tests.benchmarks.big_store OUT RUNS`.
 
-Run directories as our own code writes them, and the rows that `Tracker.record` would have MLflow write for them, in
-bulk. `tests/tracking/test_scale.py` holds the two against each other.
+Run directories as our own code writes them, and the rows that `Tracker.record` would have MLflow write for them, but
+for parents and data sets, in bulk. `tests/tracking/test_scale.py` holds the two against each other.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import itertools
 import os
 import sqlite3
 import sys
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,8 +19,12 @@ from unittest import mock
 
 from harness.records.result import RunResult
 from harness.tracking.client import created, open_store
-from harness.tracking.format import RUN_ID, escape, params, points, read_run, tags
+from harness.tracking.description import system_tags
+from harness.tracking.families import FAMILY, family_of
+from harness.tracking.fields import escape
+from harness.tracking.format import RUN_ID, params, points, read_run, tags
 from harness.tracking.sqlite import ARTIFACTS, sqlite_uri
+from harness.tracking.times import times_of
 from tests.fakes import fake_run
 
 METHODS, SEEDS, DATASETS = 16, 5, 5
@@ -35,8 +38,8 @@ def make(out: Path, runs: int) -> None:
     places = {name: out / ARTIFACTS / escape(name) for name in sorted({result.dataset for result in results})}
     numbers = {name: created(client, name, place.as_uri()) for name, place in places.items()}
     with contextlib.closing(sqlite3.connect(out / "mlflow.db")) as connection, connection:
-        for index, result in enumerate(results):
-            _insert(connection, out / result.id, places[result.dataset], numbers[result.dataset], index)
+        for result in results:
+            _insert(connection, out / result.id, places[result.dataset], numbers[result.dataset])
     with contextlib.closing(sqlite3.connect(out / "mlflow.db")) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -50,10 +53,10 @@ def _fields() -> Iterator[dict[str, Any]]:
             }
 
 
-def _insert(connection: sqlite3.Connection, directory: Path, place: Path, experiment: str, index: int) -> None:
+def _insert(connection: sqlite3.Connection, directory: Path, place: Path, experiment: str) -> None:
     run = read_run(directory)
     result, content = run.result, run.content
-    run, now = uuid.uuid4().hex, int(time.time() * 1000) + index
+    run, times = uuid.uuid4().hex, times_of(result, directory)
     files = place / run / "artifacts"
     files.mkdir(parents=True)
     for file in directory.iterdir():
@@ -62,14 +65,15 @@ def _insert(connection: sqlite3.Connection, directory: Path, place: Path, experi
         "INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name, user_id, status, start_time, "
         "end_time, source_version, lifecycle_stage, artifact_uri, experiment_id) "
         "VALUES (?, ?, 'UNKNOWN', '', '', 'unknown', 'FINISHED', ?, ?, '', 'active', ?, ?)",
-        (run, result.id, now, now + 1, f"{place.as_uri()}/{run}/artifacts", int(experiment)),
+        (run, result.id, *times, f"{place.as_uri()}/{run}/artifacts", int(experiment)),
     )
-    labels = {RUN_ID: result.id, "mlflow.runName": result.id, **tags(result, content)}
+    labels = {RUN_ID: result.id, **tags(result, content), **system_tags(result), FAMILY: family_of(result)}
+    labels.pop("mlflow.user", None)  # of whoever writes
     _rows(connection, "tags", ("key", "value", "run_uuid"), [(*pair, run) for pair in labels.items()])
     fields = params(result).items()
     _rows(connection, "params", ("key", "value", "run_uuid"), [(*pair, run) for pair in fields])
     columns = ("key", "value", "timestamp", "step", "is_nan", "run_uuid")
-    found = [(key, value, now, step, 0, run) for key, value, step in points(result, directory)]
+    found = [(key, value, when, step, 0, run) for key, value, step, when in points(result, directory, times)]
     _rows(connection, "metrics", columns, found)
     _rows(connection, "latest_metrics", columns, list({row[0]: row for row in found}.values()))
 

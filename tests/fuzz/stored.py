@@ -29,6 +29,7 @@ from harness.submissions import bundle
 from harness.submissions.judge import judge
 from harness.submissions.pack import pack
 from harness.tracking.format import params, points, read_run, tags
+from harness.tracking.times import times_of
 from harness.weights.convert import convert
 from tests.data.trees import Tree, ucf_tree
 from tests.fuzz.signing import sign, sign_manifest, unsign_checkpoint
@@ -114,7 +115,8 @@ def recorded(root: Path) -> object:
     run = read_run(directory)
     result, content = run.result, run.content
     open_run(directory).check()
-    read = points(result, directory), params(result), tags(result, content), read_history(directory / "history.json")
+    times = times_of(result, directory)
+    read = points(result, directory, times), params(result), tags(result, content), read_history(directory / "history.json")
     return read, Predictions.load(directory / "predictions.npz"), GroundTruth.load(directory / "truth.json")
 
 

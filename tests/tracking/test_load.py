@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.tracking.format import RUN_ID
 from harness.tracking.tracker import Tracker
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,7 +41,8 @@ def _check(tracker: Tracker) -> None:
     runs = tracker.runs()
     assert sorted(run.result.seed for run in runs) == list(range(WRITERS * EACH))
     client = tracker._open()
-    everything = client.search_runs([e.experiment_id for e in client.search_experiments()], max_results=1000)
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    everything = client.search_runs(experiments, f"tags.`{RUN_ID}` != ''", max_results=1000)
     assert Counter(run.info.status for run in everything) == {"FINISHED": WRITERS * EACH}
     for run in runs[:: max(len(runs) // 10, 1)]:
         assert len(run.result.metrics) > 10

@@ -49,7 +49,7 @@ def test_any_path_holds_its_own_store(name: str, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "stores").iterdir()] == [name]
     assert [path.name for path in (tmp_path / "stores" / name).iterdir()] == ["inner"]
     with closing(sqlite3.connect(out / "mlflow.db")) as connection:
-        assert connection.execute("SELECT count(*) FROM runs").fetchone() == (1,)
+        assert connection.execute("SELECT count(*) FROM runs").fetchone() == (2,), "the run and its parent"
     other = Tracker(None, tmp_path / "elsewhere")
     for word in (str(out), again.uri):
         with joined(other, [word]) as sources:

@@ -12,7 +12,7 @@ import pytest
 
 from harness.tracking import sqlite
 from harness.tracking.client import searched
-from harness.tracking.format import CONTENT, RESULT, RUN_ID, Stored
+from harness.tracking.format import CONTENT, OWN, PROVENANCE, RUN_ID, Point, Stored
 from harness.tracking.rounding_spread import EXPERIMENT, TAG
 from harness.tracking.tracker import Tracker
 from tests.fakes import fake_result, fake_run
@@ -21,7 +21,7 @@ from tests.fakes import fake_result, fake_run
 def _plain(runs: list[Stored], experiment: str = "") -> list[Stored]:
     kept = [
         dataclasses.replace(
-            run, metrics={k: v for k, v in run.metrics.items() if "/" not in k or k.startswith("class_auc/")}
+            run, metrics={k: v for k, v in run.metrics.items() if "/" not in k or k.startswith(("class_auc/", "cost/"))}
         )
         for run in runs
     ]
@@ -38,14 +38,14 @@ def test_as_mlflow_searches(status: str, experiments: tuple[str, ...] | None, tm
     assert tracker.sync() == []
     failed = fake_result(seed=9).model_copy(update={"status": "failed", "error": "lost", "metrics": {}})
     tracker.record_failure(failed)
-    tracker.note(EXPERIMENT, "a", {TAG: "x"}, [("frame_auc", math.nan, 0), ("frame_auc", math.inf, 1)])
+    tracker.note(EXPERIMENT, "a", {TAG: "x"}, [Point("frame_auc", math.nan), Point("frame_auc", math.inf, 1)])
     client = tracker._open()
     client.create_run("0", tags={RUN_ID: "unfinished"})
     (gone, *_) = tracker.runs(["other"])
     client.delete_run(gone.mlflow_id)
-    for tags in ((RUN_ID, CONTENT, RESULT), (TAG,)):
-        ours = sqlite.stored(tmp_path / "mlflow.db", status, tags, experiments)
-        theirs = searched(client, status, tags, experiments)
+    for tags, whole in (((RUN_ID, OWN, PROVENANCE), True), ((RUN_ID, CONTENT), False), ((TAG,), True)):
+        ours = sqlite.stored(tmp_path / "mlflow.db", status, tags, experiments, whole)
+        theirs = searched(client, status, tags, experiments, whole)
         assert repr(_plain(ours)) == repr(_plain(theirs))
     assert len(sqlite.stored(tmp_path / "mlflow.db", "FINISHED", (RUN_ID,), None)) == 5
 

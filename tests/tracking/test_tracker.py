@@ -14,7 +14,8 @@ from harness.io.atomic import write_json
 from harness.report.leaderboard.build import build_leaderboard
 from harness.report.sources import joined
 from harness.report.write import write_report
-from harness.tracking.format import escape, metric_key, metric_name, unescape
+from harness.tracking.fields import escape, unescape
+from harness.tracking.format import RUN_ID, metric_key, metric_name
 from harness.tracking.tracker import Tracker, TrackingError
 from tests.fakes import fake_result, fake_run
 
@@ -83,7 +84,8 @@ def test_what_a_crash_left_is_made_anew(tracker: Tracker, monkeypatch: pytest.Mo
     assert tracker.sync() == []
     assert [run.result for run in tracker.runs()] == [result]
     experiment = tracker._experiment("toy")
-    assert len(tracker._open().search_runs([experiment])) == 1
+    found = tracker._open().search_runs([experiment], f"tags.`{RUN_ID}` != ''")
+    assert [run.info.status for run in found] == ["FINISHED"]
 
 
 def test_a_rerun_replaces_the_earlier_run(tracker: Tracker) -> None:

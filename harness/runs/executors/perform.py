@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from harness.printable import LINES, printable
 from harness.records.label_access import withheld
 from harness.records.result import RunResult
 from harness.runs.computation import Judge, Tick
-from harness.runs.method_side import Computed, append_log, execute_job
+from harness.runs.method_side import Computed, append_log, execute_job, now
 from harness.runs.order import Order, bank_of, job_of
 from harness.runs.provenance import provenance
 
@@ -67,7 +68,13 @@ def words(error: BaseException) -> str:
 
 def failed(order: Order, failure: Failure) -> RunResult:
     """The result of an order that gave none."""
-    return RunResult.of(order.spec, "failed", error=failure.error, log=failure.log, provenance=provenance())
+    started, path = 0, order.workspace / "log.txt"
+    with contextlib.suppress(OSError, ValueError, OverflowError):  # a method may have written anything there
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        begun = [line for line in lines if line.endswith(f" start {order.run}")]
+        started = int(1000 * time.mktime(time.strptime(begun[-1][:19], "%Y-%m-%d %H:%M:%S"))) if begun else 0
+    times = {"started": started, "ended": now()} if started else {}
+    return RunResult.of(order.spec, "failed", error=failure.error, log=failure.log, provenance=provenance(), **times)
 
 
 def log_tail(path: Path) -> str:

@@ -1,0 +1,38 @@
+"""What a machine was busy with while a run was computed on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError, model_validator
+
+from harness.errors import UserError
+from harness.io.atomic import read_json
+from harness.records.model import Record
+
+FILE = "system_metrics.json"
+
+
+class SystemMetrics(Record):
+    """Samples in the order of time: milliseconds since 1970, and the values of each metric by MLflow's name for it."""
+
+    times: tuple[int, ...]
+    values: dict[str, tuple[float, ...]]
+
+    @model_validator(mode="after")
+    def _aligned(self) -> SystemMetrics:
+        if any(len(values) != len(self.times) for values in self.values.values()):
+            raise ValueError("each metric needs one value for each time")
+        return self
+
+
+def read_system_metrics(path: Path) -> SystemMetrics:
+    """Return the samples in `path`.
+
+    Raises:
+        UserError: the file is missing or holds something else.
+    """
+    try:
+        return SystemMetrics.model_validate(read_json(path))
+    except ValidationError as error:
+        raise UserError(f"{path}: {error.errors()[0]['msg']}; expected samples of a machine") from error

@@ -1,0 +1,150 @@
+"""A run's weights as a model that MLflow loads: `mlflow.pyfunc.load_model("runs:/ID/model")`.
+
+Its files are written as MLflow's own `log_model` would write them for a model from code; that would first load the
+model to guess what it needs, which takes seconds. No file is a pickle.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import shutil
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.records.result import RunResult
+from harness.records.run_directory import CARD
+from harness.tracking.tensors import schema
+
+# The name of the model of a run, and the file of its weights there and in the directory of the run.
+MODEL, WEIGHTS = "model", "checkpoint.safetensors"
+_CODE, _NEEDED = "scorer.py", "requirements.txt"
+_EXAMPLE, _SERVED = "input_example.json", "serving_input_example.json"
+# Snippets of the example.
+_SNIPPETS = 2
+# What stands beside the weights for MLflow to run. It decides nothing: all is done by the installed harness.
+_TEXT = '''"""Scores the snippets of a video by its features. Needs the package harness-wsvad."""
+
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
+
+
+class Scorer(PythonModel):
+    """A method of the harness with its weights, which are read without executing anything of their file."""
+
+    def load_context(self, context):
+        from harness.api.checkpoints import load_logged
+
+        self.model = load_logged(context.artifacts, context.model_config)
+
+    def predict(self, context, model_input, params=None):
+        return self.model.score(model_input)
+
+
+set_model(Scorer())
+'''
+
+
+def has_model(directory: Path) -> bool:
+    """Whether the run in a directory kept weights."""
+    return (directory / WEIGHTS).is_file()
+
+
+def write_model(place: Path, result: RunResult, directory: Path, run: str, model: str) -> None:
+    """Write the files of a logged model to the directory `place`, by the run in `directory`.
+
+    The weights are a hard link to those of the run where the file system has such.
+
+    Args:
+        place: an empty directory.
+        result: what the run says of itself.
+        directory: where the run lies.
+        run: MLflow's id of the run.
+        model: MLflow's id of the model.
+    """
+    import yaml
+
+    version, files = metadata.version("mlflow"), place / "artifacts"
+    files.mkdir()
+    _link(directory / WEIGHTS, files / WEIGHTS)
+    kept = {"checkpoint": WEIGHTS}
+    if (directory / CARD).is_file():
+        shutil.copyfile(directory / CARD, files / CARD)
+        kept["card"] = CARD
+    (place / _CODE).write_text(_TEXT, encoding="utf-8")
+    needed = ["harness-wsvad", f"mlflow=={version}"]
+    needed += [f"{name}=={found}" for name in ("torch", "numpy", "safetensors") if (found := _version(result, name))]
+    (place / _NEEDED).write_text("\n".join(needed) + "\n", encoding="utf-8")
+    python = {"python": result.provenance.get("python", ""), "dependencies": ["-r " + _NEEDED]}
+    (place / "python_env.yaml").write_text(yaml.safe_dump(python), encoding="utf-8")
+    example = _example(result)
+    if example is not None:
+        (place / _EXAMPLE).write_text(json.dumps(example), encoding="utf-8")
+        (place / _SERVED).write_text(json.dumps({"inputs": example}), encoding="utf-8")
+    document = _described(result, run, model, version, kept, example is not None)
+    document["model_size_bytes"] = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
+    (place / "MLmodel").write_text(yaml.safe_dump(document, default_flow_style=False), encoding="utf-8")
+
+
+def _described(
+    result: RunResult, run: str, model: str, version: str, kept: dict[str, str], example: bool
+) -> dict[str, Any]:
+    """What `MLmodel` says."""
+    flavor = {
+        "loader_module": "mlflow.pyfunc.loaders.code_model",
+        "model_code_path": _CODE,
+        "python_version": result.provenance.get("python", ""),
+        "env": {"virtualenv": "python_env.yaml"},
+        "streamable": False,
+        "code": None,
+        "artifacts": {key: {"path": f"artifacts/{name}", "uri": name} for key, name in kept.items()},
+        "config": {"dataset": result.dataset, "features": result.features, "text_tower": None, "device": "cpu"},
+    }
+    now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+    found: dict[str, Any] = {
+        "artifact_path": MODEL,
+        "run_id": run,
+        "model_id": model,
+        "model_uuid": model,
+        "utc_time_created": str(now),
+        "mlflow_version": version,
+        "flavors": {"python_function": flavor},
+        "metadata": {"harness_run": result.id},
+    }
+    if (shape := _shape(result)) is not None:
+        found["signature"] = {"inputs": schema(shape), "outputs": schema((-1,)), "params": None}
+    if example:
+        info = {"artifact_path": _EXAMPLE, "serving_input_path": _SERVED, "type": "ndarray"}
+        found["saved_input_example_info"] = info
+    return found
+
+
+def _shape(result: RunResult) -> tuple[int, ...] | None:
+    """The shape of a video's features: `[T, D]`, with several crops `[C, T, D]`."""
+    if result.data is None:
+        return None
+    return (-1, result.data.dim) if result.data.crops == 1 else (-1, -1, result.data.dim)
+
+
+def _example(result: RunResult) -> list[Any] | None:
+    """Made-up features of the right shape: what is read of a data set may not be given away."""
+    if (shape := _shape(result)) is None:
+        return None
+    sizes = [_SNIPPETS, shape[-1]] if len(shape) == 2 else [1, _SNIPPETS, shape[-1]]
+    return list(np.random.default_rng(0).normal(size=sizes).round(2).tolist())
+
+
+def _version(result: RunResult, package: str) -> str:
+    found = result.provenance.get(package, "")
+    return "" if found == "missing" else found.partition("+")[0]
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
