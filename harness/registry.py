@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import difflib
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -185,6 +185,18 @@ def check_preset(cls: type[Method], preset: str, *others: str) -> None:
     known = {"paper", *cls.presets}
     if cls.presets and preset not in {*known, *others}:
         raise UserError(f"method {cls.card.name} has no preset {preset!r}; it has {', '.join(sorted(known))}")
+
+
+def changed_settings(method: str, family: str, preset: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a config, in JSON's types, that its method, family of data sets and preset do not imply.
+
+    These are all of them where the method is not installed.
+    """
+    try:
+        implied = method_class(method).configure(family, preset, {}).model_dump(mode="json")
+    except (KeyError, UserError, ValueError):
+        implied = {}
+    return {key: value for key, value in config.items() if key not in implied or implied[key] != value}
 
 
 @contextlib.contextmanager

@@ -12,6 +12,10 @@
     document.dispatchEvent(new CustomEvent("rowschange", { detail: [...shown].map(Number) }));
   }
 
+  // The picture of scores has a legend that grows with the rows shown: its place is that of all of them.
+  const canvas = document.querySelector("#timeline .canvas");
+  if (canvas) canvas.style.setProperty("--rows", choices.length);
+
   if (chooser) {
     chooser.hidden = false;
     chooser.addEventListener("change", choose);
@@ -84,7 +88,9 @@
   const confusion = document.getElementById("confusion");
   if (confusion) {
     const parts = [...document.querySelectorAll(".confusion")];
-    const show = () => parts.forEach((part) => { part.hidden = part.dataset.key !== confusion.value; });
+    // All of them keep the place of the largest, so that nothing below moves when another one is chosen.
+    const show = () => parts.forEach((part) => part.classList.toggle("off", part.dataset.key !== confusion.value));
+    parts[0].parentElement.classList.add("one-of");
     confusion.hidden = false;
     confusion.addEventListener("input", show);
     show();

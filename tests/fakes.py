@@ -10,10 +10,12 @@ import numpy as np
 from harness.io.atomic import write_json
 from harness.metrics.protocol import evaluate
 from harness.records.alignment import Alignment
+from harness.records.benchmark import Bench
 from harness.records.predictions import Predictions
 from harness.records.result import Cost, RunResult, Selection
 from harness.records.spec import RunSpec
 from harness.records.truth import Event, GroundTruth, VideoTruth
+from harness.tracking.benchmarks import Benchmark
 
 ALIGNMENT = Alignment(kind="stride", stride=16)
 CLASSES = ("Normal", "Fight", "Road Accident")
@@ -149,3 +151,44 @@ def fake_run(out: Path, *, classes: tuple[str, ...] = CLASSES, classify: bool = 
     (directory / "log.txt").write_text("trained\n")
     write_json(directory / "run.json", result.model_dump())
     return result
+
+
+def fake_bench(method: str = "alpha", frames: float = 1e6, **changes: Any) -> Bench:
+    """The figures of a method that reads so many frames per second; `changes` are fields of the record."""
+    return Bench(
+        **{
+            "method": method,
+            "preset": "fast",
+            "device": "cpu",
+            "threads": 1,
+            "dim": 512,
+            "frames_per_second": frames,
+            "snippets_per_second": frames / 16,
+            "spread": 0.01,
+            "best_batch": 8,
+            "best_frames_per_second": 1.7 * frames,
+            "latency_ms": {"p50": 4e5 / frames, "p95": 5e5 / frames, "p99": 6.125e5 / frames},
+            "long_latency_ms": {"p50": 2.2e7 / frames, "p95": 2.5e7 / frames, "p99": 2.75e7 / frames},
+            "reading": "window",
+            "streaming_ms": 3.3e5 / frames,
+            "peak_memory_mb": 12.34,
+            "parameters": 1234567,
+            "trainable_parameters": 1234000,
+            "flops": 987654321,
+            "growth": {64 * 2**power: 64 * 2.2**power / frames for power in range(5)},
+            "exponent": 1.1375,
+            "step_seconds": 0.125,
+            "training_steps": 6000,
+            "full_training_hours": 0.208,
+            **changes,
+        }
+    )
+
+
+def fake_benchmark(
+    figures: Bench, started: int = 0, processor: str = "Test CPU", gpu: str = "", **changes: Any
+) -> Benchmark:
+    """Figures as a store has them, of the data set "toy"; `changes` are fields of the record."""
+    machine = {"processor": processor, "gpu": gpu, "cores": "2", "torch": "2.13.0", "harness": "0.1.0"}
+    facts = {"dataset": "toy", "features": "clip", "time": f"20261129-0000{started:02d}", **changes}
+    return Benchmark(figures, machine, started=started, **facts)

@@ -6,6 +6,7 @@ parts of `harness.report`.
 
 from __future__ import annotations
 
-from harness.bench.measure import Bench, BenchPlan, bench_method
+from harness.bench.measure import BenchPlan, bench_method
+from harness.records.benchmark import Bench
 
 __all__ = ["Bench", "BenchPlan", "bench_method"]

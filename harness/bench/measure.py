@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,9 @@ from harness.check.process import peak_growth
 from harness.data.card import DatasetCard
 from harness.plugin import contract
 from harness.plugin.method import Size
+from harness.records.benchmark import Bench
 from harness.records.spec import Precision
+from harness.registry import changed_settings
 from harness.training.arithmetic import arithmetic
 
 # Snippets of a video of the throughput measurement, and of a batch at most.
@@ -46,48 +48,6 @@ class BenchPlan:
     precision: Precision = "fp32"
     budget: float = 2.0
     training: bool = True
-
-
-@dataclass(frozen=True)
-class Bench:
-    """A method's figures. Throughput in video frames and snippets per second, latency in milliseconds.
-
-    `latency_ms` is that of a 10-second video, `long_latency_ms` that of a 10-minute one. `streaming_ms` is the time
-    for the score of one new snippet of a running camera: of the snippet alone where no other changes its score, else
-    of what has been seen, the last window or 10 minutes (see `reading`: "online", "window" or "whole"). `flops` are
-    those of a video of 256 snippets. `growth` maps snippets of a video to seconds, `exponent` is fitted to the longest
-    four. `full_training_hours` is extrapolated from single steps. `spread` is that of the batch-1 throughput.
-    """
-
-    method: str
-    preset: str
-    text_tower: str
-    device: str
-    precision: Precision
-    threads: int
-    dim: int
-    frames_per_second: float
-    snippets_per_second: float
-    spread: float
-    best_batch: int
-    best_frames_per_second: float
-    latency_ms: dict[str, float]
-    long_latency_ms: dict[str, float]
-    reading: str
-    streaming_ms: float
-    peak_memory_mb: float | None
-    parameters: int
-    trainable_parameters: int
-    flops: int
-    growth: dict[int, float]
-    exponent: float | None
-    step_seconds: float | None = None
-    training_steps: int | None = None
-    full_training_hours: float | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return asdict(self)
 
 
 def bench_method(name: str, plan: BenchPlan) -> Bench:
@@ -128,6 +88,7 @@ def _measured(name: str, subject: Subject, plan: BenchPlan) -> Bench:
         precision=plan.precision,
         threads=torch.get_num_threads(),
         dim=plan.dim,
+        settings=changed_settings(name, plan.card.settings_family, plan.preset, subject.method.config.model_dump(mode="json")),
         frames_per_second=VIDEO * stride / one.median,
         snippets_per_second=VIDEO / one.median,
         spread=one.spread,

@@ -11,9 +11,8 @@ from pydantic import BaseModel, Field, ValidationError
 
 from harness.errors import UserError
 from harness.io.atomic import read_json
+from harness.report.throughput.board import noise
 
-# What a repeated measurement of the same code changes by on a quiet machine.
-NOISE = 0.1
 # Figures of a row, and whether more is better.
 _FIGURES = {
     "frames_per_second": True,
@@ -87,13 +86,13 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
         other = earlier.get(row["method"])
         if other is None or any(other.get(name) != row.get(name) for name in _SAME):
             continue
-        spread = max(NOISE, 2 * other.get("spread", 0), 2 * row.get("spread", 0))
+        apart = noise(other.get("spread", 0), row.get("spread", 0))
         for figure, more in _FIGURES.items():
             one, two = _figure(other, figure), _figure(row, figure)
             if not one or not two:
                 continue
             ratio = two / one if more else one / two
-            found.append(Change(row["method"], figure, one, two, ratio, slower=ratio < 1 / (1 + spread)))
+            found.append(Change(row["method"], figure, one, two, ratio, slower=ratio < 1 / (1 + apart)))
     if not found:
         raise UserError(
             "the benchmarks share no method measured with the same preset, width, device, precision and threads"

@@ -73,6 +73,7 @@ def bench_all(request: BenchRequest, tracker: Tracker, say: Callable[[str], None
     say(f"wrote {path}")
     try:
         tracker.record_bench(document, path)
+        say(f"`harness report --out {request.out}` puts it on {request.out / 'report' / 'throughput.html'}")
     except TrackingError as error:
         say(str(error))
     return document

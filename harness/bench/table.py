@@ -14,7 +14,7 @@ def show(document: dict[str, Any], changes: Sequence[Change] | None) -> None:
     from rich.table import Table
 
     from harness.console import out
-    from harness.report.figures import count
+    from harness.report.figures import count, short
 
     table = Table("method", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in (
@@ -27,16 +27,16 @@ def show(document: dict[str, Any], changes: Sequence[Change] | None) -> None:
             row["method"],
             count(row["frames_per_second"]),
             f"{count(row['best_frames_per_second'])} ({row['best_batch']})",
-            _short(row["latency_ms"]["p50"], 1),
-            _short(row["latency_ms"]["p99"], 1),
-            _short(row["long_latency_ms"]["p50"], 1),
-            _short(row["streaming_ms"], 2),
-            _short(row["peak_memory_mb"], 0),
+            short(row["latency_ms"]["p50"], 1),
+            short(row["latency_ms"]["p99"], 1),
+            short(row["long_latency_ms"]["p50"], 1),
+            short(row["streaming_ms"], 2),
+            short(row["peak_memory_mb"], 0),
             count(row["parameters"]),
             f"{row['flops'] / 1e9:.3g}",
             "-" if row["exponent"] is None else f"T^{row['exponent']:.2f}",
-            _short(row["step_seconds"], 3),
-            _short(row["full_training_hours"], 2),
+            short(row["step_seconds"], 3),
+            short(row["full_training_hours"], 2),
         )
     out.print(table)
     first, machine = document["rows"][0], document["machine"]
@@ -59,6 +59,3 @@ def show(document: dict[str, Any], changes: Sequence[Change] | None) -> None:
     slower = sum(change.slower for change in changes)
     out.print(f"{len(changes)} figures compared, {slower} slower")
 
-
-def _short(value: float | None, decimals: int) -> str:
-    return "-" if value is None else f"{value:.{decimals}f}"

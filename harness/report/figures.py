@@ -53,6 +53,17 @@ def main_metrics(metrics: Collection[str]) -> tuple[str, ...]:
     return tuple(name for name in (*main, *asked) if name in metrics)
 
 
+def first_metrics(metrics: Collection[str], primary: str) -> tuple[str, ...]:
+    """Return which of the main metrics stand before speed and size on every screen: the order's own, AUC, AP and mAP.
+
+    What a harder question is asked for takes the place of mAP.
+    """
+    main = main_metrics(metrics)
+    asked = [name for name in main if name in _ASKED]
+    first = ("frame_auc", "frame_ap", *(asked[:2] or ("map_avg",)))
+    return tuple(name for name in metrics if name == primary or (name in main and name in first))
+
+
 def percent(value: float | None, decimals: int = 2) -> str:
     """Return a fraction as a percentage without its sign; "-" for None."""
     return "-" if value is None else f"{100 * value:.{decimals}f}"
@@ -63,6 +74,11 @@ def amount(metric: str, figure: float | None, decimals: int = 2) -> str:
     if figure is not None and metric.endswith("_seconds"):
         return f"{figure:.{decimals}f}"
     return percent(figure, decimals)
+
+
+def place(rank: int | None, shared: bool) -> str:
+    """Return a rank as people read it: "=1" where several rows share it; "-" for None."""
+    return "-" if rank is None else f"{'=' if shared else ''}{rank}"
 
 
 def signed(difference: float | None) -> str:
@@ -87,6 +103,18 @@ def count(value: float | None) -> str:
         if value >= size:
             return f"{value / size:.3g}{unit}"
     return f"{value:.3g}"
+
+
+def short(value: float | None, decimals: int) -> str:
+    """Return a number with so many decimals; "-" for None."""
+    return "-" if value is None else f"{value:.{decimals}f}"
+
+
+def milliseconds(value: float | None) -> str:
+    """Return milliseconds with three digits, as the clock is good for; "-" for None."""
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def duration(seconds: float | None) -> str:

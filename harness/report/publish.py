@@ -62,7 +62,8 @@ def _made(
     with joined(tracker, also) as every:
         sources = chosen(every, only, tracker.store)
         artifact = _noting(sources.artifact, damaged)
-        boards = build_leaderboard(sources.runs, sources.failures, artifact, _notes(), cache, recorded(tracker))
+        facts = (_notes(), cache, recorded(tracker), sources.benchmarks)
+        boards = build_leaderboard(sources.runs, sources.failures, artifact, *facts)
         leaderboard = replace(boards, notices=sources.notices, missing=tuple(tracker.unreadable()))
         paths = [] if directory is None else write_report(leaderboard, artifact, directory, formats, cache)
     if damaged:

@@ -54,6 +54,11 @@ def md_text(text: str) -> str:
     return _BLOCK.sub(r"\1\\\2", escaped)
 
 
+def md_row(cells: Sequence[str]) -> str:
+    """Return one line of a Markdown table."""
+    return "| " + " | ".join(map(md_text, cells)) + " |"
+
+
 def script_json(value: Any) -> str:
     """Return JSON for a script element, which ends at "</" and changes its meaning at "<!--"."""
     return json.dumps(_shown(value), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")

@@ -22,6 +22,7 @@ from harness.report.leaderboard.uncertainty import Artifact
 from harness.submissions.archive import plain
 from harness.submissions.bundle import Entry, read, truth_hash
 from harness.submissions.judge import Judgement, judge
+from harness.tracking.benchmarks import Benchmark, recorded
 from harness.tracking.sqlite import sqlite_file, sqlite_uri
 from harness.tracking.tracker import TrackedRun, Tracker
 
@@ -37,6 +38,7 @@ class Sources:
     failures: tuple[TrackedRun, ...]
     artifact: Artifact
     notices: tuple[str, ...] = ()
+    benchmarks: tuple[Benchmark, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def chosen(sources: Sources, only: RunFilter, place: str) -> Sources:
 
 
 def _check_any(sources: Sources, tracker: Tracker) -> None:
-    if not sources.runs and not sources.failures:
+    if not sources.runs and not sources.failures and not sources.benchmarks:
         raise UserError(f"{tracker.store}: no finished run is recorded there; start with `harness run --methods all`")
 
 
@@ -112,9 +114,12 @@ def _merged(sources: Sequence[Sources]) -> Sources:
         if failure.result.id not in finished:
             failures.setdefault(failure.result.id, failure)
     notices = tuple(line for source in sources for line in source.notices)
-    return Sources(
-        tuple(runs.values()), tuple(failures.values()), lambda run, name: artifacts[run.mlflow_id](run, name), notices
-    )
+    benchmarks = tuple(each for source in sources for each in source.benchmarks)
+
+    def artifact(run: TrackedRun, name: str) -> Path:
+        return artifacts[run.mlflow_id](run, name)
+
+    return Sources(tuple(runs.values()), tuple(failures.values()), artifact, notices, benchmarks)
 
 
 def _sources(word: str, tracker: Tracker, scratch: Path) -> list[_Source]:
@@ -142,7 +147,9 @@ def _store(uri: str, out: Path) -> _Source:
 
 
 def _read(tracker: Tracker) -> Sources:
-    return Sources(tuple(tracker.runs()), tuple(tracker.failures()), tracker.artifact)
+    benchmarks, problems = recorded(tracker)
+    runs, failures = tuple(tracker.runs()), tuple(tracker.failures())
+    return Sources(runs, failures, tracker.artifact, tuple(problems), tuple(benchmarks))
 
 
 def _place(uri: str) -> tuple[str, ...]:
@@ -164,7 +171,8 @@ def _labelled(sources: Sources, label: str) -> Sources:
         provenance = {**run.result.provenance, SOURCE: label}
         return replace(run, result=run.result.model_copy(update={"provenance": provenance}))
 
-    return replace(sources, runs=tuple(map(named, sources.runs)))
+    benchmarks = tuple(replace(each, source=label) for each in sources.benchmarks)
+    return replace(sources, runs=tuple(map(named, sources.runs)), benchmarks=benchmarks)
 
 
 def _submission(path: Path, scratch: Path) -> _Source:

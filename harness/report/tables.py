@@ -6,11 +6,13 @@ import csv
 import io
 from typing import Any
 
-from harness.report.figures import amount, chosen, count, duration, label, main_metrics, percent
+from harness.report.figures import amount, chosen, count, duration, label, main_metrics, percent, place
 from harness.report.leaderboard.board import Board, Figure, Leaderboard, Row, Transfers
 from harness.report.leaderboard.open_pairs import settled
 from harness.report.leaderboard.transfer import TRANSFERS_WORDS, drop
-from harness.report.quoting import csv_cell, md_text, tex_text
+from harness.report.quoting import csv_cell, md_row, md_text, tex_text
+from harness.report.throughput import paces
+from harness.report.throughput import tables as speeds
 
 
 def markdown(leaderboard: Leaderboard) -> str:
@@ -23,14 +25,15 @@ def markdown(leaderboard: Leaderboard) -> str:
         lines += [f"## {md_text(board.title)}", "", _md_facts(board), ""]
         lines += [f"> {md_text(caution)}" for caution in board.cautions] + [""]
         lines += [
-            _md_row(head),
-            _md_row(["---", "---:", "---", "---", "---", *["---:"] * (len(head) - 5)]),
-            *map(_md_row, rows),
+            md_row(head),
+            md_row(["---", "---:", "---", "---", "---", *["---:"] * (len(head) - 5)]),
+            *map(md_row, rows),
             "",
             *(f"- {md_text(settled(pair, board.primary))}" for pair in board.open_pairs),
             "",
         ]
     lines += _md_transfers(leaderboard.transfers)
+    lines += speeds.markdown(leaderboard.throughput)
     if leaderboard.failures:
         lines += [
             "## Failed runs",
@@ -45,10 +48,10 @@ def _md_transfers(transfers: Transfers) -> list[str]:
     if not transfers.cells:
         return []
     lines = ["## Across data sets", "", md_text(TRANSFERS_WORDS), ""]
-    lines += [_md_row(["method", "trained on", "tested on", "metric", "seeds", "value", "drop"]), _md_row(["---"] * 7)]
+    lines += [md_row(["method", "trained on", "tested on", "metric", "seeds", "value", "drop"]), md_row(["---"] * 7)]
     for cell in transfers.cells:
         facts = [cell.title, cell.trained_on, cell.tested_on, label(cell.metric), str(cell.seeds)]
-        lines.append(_md_row([*facts, percent(cell.figure.mean), drop(cell)]))
+        lines.append(md_row([*facts, percent(cell.figure.mean), drop(cell)]))
     ranks = ", ".join(f"{title} {rank:.2f}" for title, rank in transfers.average_ranks)
     return [*lines, "", *([f"Average rank: {md_text(ranks)}", ""] if ranks else [])]
 
@@ -67,11 +70,12 @@ def _tex_table(board: Board) -> str:
     shown = [name for name in board.metrics if name in (*main_metrics(board.metrics), board.primary)]
     order = {name: _best_two(board, name) for name in shown}
     references = [row.published.get(board.primary) for row in board.rows]
-    lines = [["Method", "Selection", "Seeds", *(tex_text(label(name)) for name in shown), "Published"]]
+    lines = [["Rank", "Method", "Selection", "Seeds", *(tex_text(label(name)) for name in shown), "Published"]]
     for row, reported in zip(board.rows, references, strict=True):
         mark = r"$^{?}$" if reported and reported.doubtful else ""
         lines.append(
             [
+                "--" if row.rank is None else place(row.rank, row.shared),
                 tex_text(row.title) + (r"$^{\dagger}$" if row.unchecked else ""),
                 tex_text(chosen(row.selection, row.origin)),
                 str(len(row.seeds)),
@@ -86,7 +90,8 @@ def _tex_table(board: Board) -> str:
     caption = (
         f"{tex_text(board.title)}: {board.videos} test videos, percent, mean $\\pm$ sample deviation between seeds. "
         "95\\% intervals: subscript of the method, by seeds and test videos; superscript of these weights, by test "
-        f"videos alone. Best in bold, second underlined, ordered by {primary}. One seed makes no claim."
+        f"videos alone. Best in bold, second underlined, ordered by {primary}; rows "
+        "of equal rank (=) cannot be told apart. One seed makes no claim and has no rank."
     )
     if any(row.unchecked for row in board.rows):
         caption += r" $\dagger$: not known to have passed the shared check of methods."
@@ -97,7 +102,7 @@ def _tex_table(board: Board) -> str:
             r"\begin{table}",
             r"\centering\footnotesize\setlength{\tabcolsep}{2.5pt}",
             rf"\caption{{{caption}}}",
-            rf"\begin{{tabular}}{{ll{'r' * (len(lines[0]) - 2)}}}",
+            rf"\begin{{tabular}}{{rll{'r' * (len(lines[0]) - 3)}}}",
             r"\toprule",
             head,
             r"\midrule",
@@ -134,12 +139,13 @@ def _tex_figure(metric: str, figure: Figure | None, best: list[float]) -> str:
 def columns_and_rows(leaderboard: Leaderboard) -> tuple[list[str], list[list[Any]]]:
     """Return one flat table of all boards: names of its columns, and a row per row, fractions in full precision."""
     metrics = list(dict.fromkeys(name for board in leaderboard.boards for name in board.metrics))
-    identity = ("rank", "claim", "method", "family", "ablation", "preset", "selection", "origin", "checkpoint")
+    identity = ("rank", "shared", "claim", "method", "family", "ablation", "preset", "selection", "origin", "checkpoint")
     facts = (*identity, "arithmetic", "text_tower", "scale", "config_hash", "fidelity", "unchecked")
     costs = ("stability", "oracle_gap", "parameters", "train_seconds", "test_frames_per_second")
     parts = ("mean", "sd", "low", "high", "videos_low", "videos_high")
     numbers = [name if part == "mean" else f"{name}_{part}" for name in metrics for part in parts]
     shared = ("dataset", "features", "feature_hash", "protocol", "videos", "frames")
+    paced = ("frames_per_second", "frames_per_second_from", "frames_per_second_on")
     reference = ("published", "published_source", "unverified")
     rows: list[list[Any]] = []
     for board in leaderboard.boards:
@@ -152,10 +158,11 @@ def columns_and_rows(leaderboard: Leaderboard) -> tuple[list[str], list[list[Any
                 " ".join(map(str, row.seeds)),
                 *(getattr(row.metrics.get(name), part, None) for name in metrics for part in parts),
                 *(getattr(row, name) for name in costs),
+                *(getattr(row.pace, name, None) for name in ("frames_per_second", "measured", "where")),
                 *((reported.value, reported.source, reported.doubtful) if reported else (None, None, None)),
             ]
             rows.append(cells)
-    return [*shared, "excluded", *facts, "seeds", *numbers, *costs, *reference], rows
+    return [*shared, "excluded", *facts, "seeds", *numbers, *costs, *paced, *reference], rows
 
 
 def comma_separated(leaderboard: Leaderboard) -> str:
@@ -179,7 +186,7 @@ def _row(board: Board, row: Row, shown: list[str]) -> list[str]:
     reported = row.published.get(board.primary)
     return [
         f"{row.title} (unchecked)" if row.unchecked else row.title,
-        str(row.rank or ("one seed, no claim" if row.honest and row.claim == "weights" else "-")),
+        "one seed, no claim" if row.rank is None and row.honest and row.claim == "weights" else place(row.rank, row.shared),
         chosen(row.selection, row.origin),
         row.preset or "-",
         row.text_tower or "-",
@@ -190,7 +197,7 @@ def _row(board: Board, row: Row, shown: list[str]) -> list[str]:
         percent(reported.value) if reported else "-",
         count(row.parameters),
         duration(row.train_seconds),
-        count(row.test_frames_per_second),
+        f"{count(row.pace.frames_per_second)} ({row.pace.measured})" if row.pace else "-",
         row.fidelity or "-",
     ]
 
@@ -212,9 +219,5 @@ def _md_facts(board: Board) -> str:
         f"{board.protocol}. Percent: mean ± sample sd between seeds [95% interval of the method, by seeds and test "
         "videos] videos [95% interval of these weights, by test videos alone]; one seed makes no claim; "
         "rounding: how far it alone moves the frame AUC at one seed, in points; fp32 unless a "
-        f"name says otherwise. Ordered by {label(board.primary)}."
+        f"name says otherwise. Ordered by {label(board.primary)}. {paces.words(board)}"
     )
-
-
-def _md_row(cells: list[str]) -> str:
-    return "| " + " | ".join(map(md_text, cells)) + " |"

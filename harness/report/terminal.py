@@ -9,10 +9,11 @@ from rich.table import Table
 
 from harness.console import Screen
 from harness.printable import shortened
-from harness.report.figures import amount, chosen, count, label, main_metrics, percent
+from harness.report.figures import amount, chosen, count, label, main_metrics, percent, place
 from harness.report.leaderboard.board import Board, Figure, Row, Transfers
 from harness.report.leaderboard.open_pairs import settled
 from harness.report.leaderboard.transfer import TRANSFERS_WORDS, drop
+from harness.report.throughput import paces
 
 # Pairs at the top of a board that are spelled out.
 SETTLED = 3
@@ -51,7 +52,7 @@ def print_leaderboard(boards: Sequence[Board], console: Screen) -> None:
             table.add_column(heading, justify="right", no_wrap=True)
         for row in board.rows:
             table.add_row(
-                str(row.rank or "-"),
+                place(row.rank, row.shared),
                 shortened(_name(row)),
                 chosen(row.selection, row.origin),
                 shortened(row.preset or "-"),
@@ -60,16 +61,18 @@ def print_leaderboard(boards: Sequence[Board], console: Screen) -> None:
                 *([percent(row.stability, 1)] if measured else []),
                 count(row.parameters),
                 "-" if row.train_seconds is None else f"{row.train_seconds:.1f}",
-                count(row.test_frames_per_second),
+                "-" if row.pace is None else count(row.pace.frames_per_second) + " B" * (row.pace.measured == "bench"),
             )
         console.print(table)
         excluded = f", {len(board.excluded)} without features left out" if board.excluded else ""
         console.print(
             f"{board.videos} test videos{excluded}; percent, mean ± sd between n seeds; 95% intervals: m of the "
-            "method, by seeds and test videos; v of these weights, by test videos alone; * decides the order; # rank"
+            "method, by seeds and test videos; v of these weights, by test videos alone; * decides the order; # rank, = shared"
             + ("; round.: points by which rounding alone moves the AUC at one seed" if measured else ""),
             style="dim",
         )
+        if any(row.pace is not None and row.pace.measured == "bench" for row in board.rows):
+            console.print(paces.words(board) + " B: bench", style="dim")
         for pair in board.open_pairs[:SETTLED]:
             console.print(settled(pair, board.primary))
         for caution in board.cautions:
@@ -86,7 +89,7 @@ def print_transfers(transfers: Transfers, console: Screen) -> None:
     for cell in transfers.cells:
         value = f"{label(cell.metric)} {percent(cell.figure.mean)}"
         texts = map(shortened, (cell.title, cell.trained_on, cell.tested_on))
-        table.add_row(str(cell.rank or "-"), *texts, str(cell.seeds), value, drop(cell))
+        table.add_row(place(cell.rank, cell.shared), *texts, str(cell.seeds), value, drop(cell))
     console.print(table)
     console.print(TRANSFERS_WORDS, style="dim")
     if transfers.average_ranks:

@@ -12,6 +12,7 @@ from harness.report.formats import FORMATS, check_formats
 from harness.report.leaderboard.board import Leaderboard
 from harness.report.leaderboard.uncertainty import Artifact
 from harness.report.site.pages import write_site
+from harness.report.throughput import tables as speeds
 
 
 def write_report(
@@ -23,23 +24,29 @@ def write_report(
 ) -> list[Path]:
     """Write the site for html and `leaderboard.<format>` for every other format; return the paths.
 
+    What `harness bench` measured is in all of them but LaTeX, as CSV in `throughput.csv`.
+
     Costly statistics are kept in the directory `cache`, if one is given.
 
     Raises:
         UserError: there is nothing to report, a format is unknown, or the directory cannot be written.
     """
     check_formats(formats)
-    if not leaderboard.boards and not leaderboard.failures:
+    if not (leaderboard.boards or leaderboard.failures or leaderboard.throughput):
         raise UserError("no run to report; start with `harness run --methods all`")
-    paths = []
+    paths: list[Path] = []
     for name in dict.fromkeys(formats):
         path = directory / f"leaderboard.{name}"
         if name == "html":
-            path = write_site(leaderboard, artifact, directory, formats, cache)
-        elif name == "json":
+            paths += write_site(leaderboard, artifact, directory, formats, cache)
+            continue
+        if name == "json":
             write_json(path, leaderboard.to_dict())
         else:
             write = {"md": tables.markdown, "csv": tables.comma_separated, "tex": tables.latex}[name]
             write_text(path, write(leaderboard))
         paths.append(path)
+        if name == "csv" and leaderboard.throughput:
+            paths.append(directory / "throughput.csv")
+            write_text(paths[-1], speeds.comma_separated(leaderboard.throughput))
     return paths

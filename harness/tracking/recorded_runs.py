@@ -120,9 +120,17 @@ class Recorded:
         Raises:
             TrackingError: the store cannot be reached.
         """
+        return [run.tags[tag] for run in self.noted(experiment, (tag,))]
+
+    def noted(self, experiment: str, tags: Collection[str]) -> list[Stored]:
+        """Return what `Tracker.note` recorded in an experiment under the first of `tags`, the oldest first.
+
+        Raises:
+            TrackingError: the store cannot be reached.
+        """
         with self._reported("read"):
-            runs = self._search("FINISHED", (tag,), (experiment,), whole=False)
-        return [run.tags[tag] for run in sorted(runs, key=lambda run: run.started)]
+            runs = self._search("FINISHED", tags, (experiment,), whole=False)
+        return sorted(runs, key=lambda run: (run.started, run.id))
 
     def artifact(self, run: TrackedRun, name: str) -> Path:
         """Return a local path of the run's file `name`; files of a remote store are fetched once.
@@ -132,24 +140,33 @@ class Recorded:
             Damaged: it is not what the run wrote.
             TrackingError: the store cannot be reached.
         """
-        parts = urlparse(run.artifacts)
+        return unchanged(self.file(run.mlflow_id, run.artifacts, name, f"run {run.result.id}"), run.result)
+
+    def file(self, mlflow_id: str, artifacts: str, name: str, whose: str) -> Path:
+        """Return a local path of the file `name` among the artifacts of an MLflow run; `whose` is said in errors.
+
+        Raises:
+            UserError: there is no such file here.
+            TrackingError: the store cannot be reached.
+        """
+        parts = urlparse(artifacts)
         if parts.scheme in ("", "file"):
-            path = Path(unquote(parts.path) if parts.scheme else run.artifacts) / name
+            path = Path(unquote(parts.path) if parts.scheme else artifacts) / name
             # A store that was moved or copied has its own files beside it, wherever they were written to.
-            rest, file = sqlite.below(run.artifacts), sqlite_file(self.uri)
+            rest, file = sqlite.below(artifacts), sqlite_file(self.uri)
             homes = [self.out, *([file.absolute().parent] if file else [])] if rest else []
             for candidate in (*(home / rest / name for home in homes if rest), path):
                 if candidate.is_file():
-                    return unchanged(candidate, run.result)
-            raise UserError(f"{path}: no such file, although {self.store} lists it for run {run.result.id}")
-        cached = cache_dir() / "artifacts" / run.mlflow_id / name
+                    return candidate
+            raise UserError(f"{path}: no such file, although {self.store} lists it for {whose}")
+        cached = cache_dir() / "artifacts" / mlflow_id / name
         if not cached.is_file():
-            with self._reported(f"asked for {name} of run {run.result.id}"):
+            with self._reported(f"asked for {name} of {whose}"):
                 client = self._open()
                 cached.parent.mkdir(parents=True, exist_ok=True)
                 with tempfile.TemporaryDirectory(dir=cached.parent) as temporary:
-                    os.replace(client.download_artifacts(run.mlflow_id, name, temporary), cached)
-        return unchanged(cached, run.result)
+                    os.replace(client.download_artifacts(mlflow_id, name, temporary), cached)
+        return cached
 
     def _open(self) -> Any:
         if self._client is None:

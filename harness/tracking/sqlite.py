@@ -84,6 +84,8 @@ def stored(
             f"SELECT r.run_uuid, e.name, r.artifact_uri, r.start_time, r.end_time FROM {chosen}", (status, first)
         )
         found = [run for run in runs if experiments is None or run[1] in experiments]
+        if not found:  # the rest of a large store need not be read
+            return []
         wanted = {run[0] for run in found}
         labels: dict[str, dict[str, str]] = defaultdict(dict)
         starts = [value for tag in tags for value in (len(tag), tag)]

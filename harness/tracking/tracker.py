@@ -125,6 +125,7 @@ class Tracker(Recorded):
         """
         for row in document["rows"]:
             facts = {"harness.bench": row["method"], **{f"machine.{k}": v for k, v in document["machine"].items()}}
+            facts |= {f"harness.{name}": document[name] for name in ("dataset", "features")}
             flat = {key: value for key, value in flattened(row).items() if isinstance(value, (int, float))}
             numbers = [Point(escape(key), float(value)) for key, value in flat.items()]
             rest = {key: str(value) for key, value in flattened(row).items() if key not in flat}

@@ -11,8 +11,9 @@ from harness.records.result import RunResult
 from harness.report.leaderboard.board import Leaderboard
 from harness.report.leaderboard.build import build_leaderboard
 from harness.report.write import FORMATS, write_report
+from harness.tracking.benchmarks import Benchmark
 from harness.tracking.tracker import TrackedRun
-from tests.fakes import fake_result, fake_run
+from tests.fakes import fake_bench, fake_benchmark, fake_result, fake_run
 
 HOSTILE = "</script><img src=x onerror=alert(1)>|`*\"'{{ 7*7 }} 方法 " + "long" * 40
 CLASSES = ("Normal", "<!--<script>alert(2)", "Road & Rail", "Взрыв")
@@ -32,6 +33,18 @@ class Site:
     @property
     def pages(self) -> list[Path]:
         return sorted(self.directory.rglob("*.html"))
+
+
+def benchmarks() -> list[Benchmark]:
+    """Methods of the site on a processor and on a GPU, with the settings of its rows, and one of a hostile name."""
+    config = {"lr": 1e-4, "layers": {"depth": 2}}
+    found = [
+        fake_benchmark(fake_bench(method, frames, settings=config), started=number)
+        for number, (method, frames) in enumerate((("deepmil", 2e6), ("rtfm", 1.95e6), ("vadclip", 3.21e5)))
+    ]
+    found.append(fake_benchmark(fake_bench("deepmil", 8.5e7, device="cuda"), gpu="Test GPU", started=8))
+    found.append(fake_benchmark(fake_bench(HOSTILE, 77.0, settings={"x": HOSTILE}), processor=HOSTILE, started=9))
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -65,9 +78,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     def artifact(run: TrackedRun, name: str) -> Path:
         return Path(run.artifacts) / name
 
-    leaderboard = build_leaderboard(
-        runs, [TrackedRun("f", "", 99, failed)], artifact, {"toy": "Generated data, not a benchmark."}
-    )
+    notes = {"toy": "Generated data, not a benchmark."}
+    failures = [TrackedRun("f", "", 99, failed)]
+    leaderboard = build_leaderboard(runs, failures, artifact, notes, benchmarks=benchmarks())
     paths = write_report(leaderboard, artifact, out / "report", FORMATS)
-    assert [path.name for path in paths] == ["index.html", *(f"leaderboard.{name}" for name in FORMATS[1:])]
+    tables = ["leaderboard.md", "leaderboard.csv", "throughput.csv", "leaderboard.json", "leaderboard.tex"]
+    assert [path.name for path in paths] == ["index.html", "throughput.html", *tables]
     return Site(out / "report", leaderboard, {result.id: place for result, place in made})

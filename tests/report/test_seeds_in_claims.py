@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -122,3 +124,25 @@ def test_a_board_names_the_pairs_that_share_its_first_rank(board: Board, tmp_pat
     for pair in board.open_pairs:
         assert pair.low < 0 < pair.high or len(shared) == 1
         assert f"{pair.a} and {pair.b} are not told apart" in stream.getvalue().replace("\n", " ")
+
+
+def test_a_shared_rank_says_so_wherever_people_read_it(board: Board, tmp_path: Path) -> None:
+    numbers = [row.rank for row in board.rows if row.rank]
+    assert [row.shared for row in board.rows] == [numbers.count(row.rank or 0) > 1 for row in board.rows]
+    honest = [row for row in board.rows if row.rank]
+    for shared, text in ((True, "=1"), (False, "1")):
+        rows = [dataclasses.replace(row, rank=1 if shared else place, shared=shared) for place, row in enumerate(honest, 1)]
+        made = Leaderboard((dataclasses.replace(board, rows=(*rows, *(row for row in board.rows if not row.rank))),))
+        stream = io.StringIO()
+        print_leaderboard(made.boards, Screen(file=stream, width=100))
+        report = tmp_path / text
+        write_report(made, lambda run, name: tmp_path / run.result.id / name, report, ["html", "csv", "json"])
+        (page,) = (report / "boards").iterdir()
+        assert re.search(rf"^ *{text} +{rows[0].method}", stream.getvalue(), re.MULTILINE)
+        assert f"| {rows[0].title} | {text} |" in markdown(made)
+        assert f"\n{text} & {rows[0].title} &" in latex(made)
+        cell = f'<td class="num rank" data-figure="rank" data-value="1">{text}</td>'
+        for path in (page, report / "index.html"):
+            assert path.read_text().count(cell) == (2 if shared else 1)
+        lines = csv.DictReader(io.StringIO((report / "leaderboard.csv").read_text()))
+        assert next((line["rank"], line["shared"]) for line in lines) == ("1", str(shared))

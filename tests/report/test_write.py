@@ -29,7 +29,7 @@ from harness.report.leaderboard.board import Leaderboard
 from harness.report.leaderboard.uncertainty import Resamples
 from harness.report.write import write_report
 from harness.tracking.tracker import TrackedRun
-from tests.fakes import fake_result
+from tests.fakes import fake_result, fake_run
 from tests.report.conftest import CLASSES, HOSTILE, Site
 
 
@@ -179,8 +179,10 @@ def test_an_earlier_site_leaves_nothing_behind(site: Site, tmp_path: Path) -> No
 
 
 def test_markdown_tables_stay_tables(site: Site) -> None:
-    lines = [line for line in site.text("leaderboard.md").splitlines() if line.startswith("|")]
-    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
+    tables = re.findall(r"(?:^\|.*\n)+", site.text("leaderboard.md"), re.MULTILINE)
+    assert len(tables) == len(site.leaderboard.boards) + len(site.leaderboard.throughput)
+    for table in tables:
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
     assert "<img" not in site.text("leaderboard.md")
 
 
@@ -246,6 +248,28 @@ def test_nothing_to_report_and_unknown_formats_are_one_line(tmp_path: Path) -> N
         write_report(Leaderboard(()), lambda run, name: tmp_path, tmp_path)
     with pytest.raises(UserError, match="--formats 'pdf': expected some of html"):
         write_report(Leaderboard(()), lambda run, name: tmp_path, tmp_path, ["pdf"])
+
+
+def test_what_is_missing_is_said_before_the_pictures(tmp_path: Path) -> None:
+    runs = [fake_run(tmp_path, method=method) for method in ("alpha", "beta")]
+
+    def page(missing: str) -> str:
+        def artifact(run: TrackedRun, name: str) -> Path:
+            if f"{run.result.method}/{name}" in missing:
+                raise UserError("not here")
+            return tmp_path / run.result.id / name
+
+        found = boards.build_leaderboard([TrackedRun(run.id, "", 0, run) for run in runs], [], artifact)
+        write_report(found, artifact, tmp_path / "report", ["html"])
+        (path,) = (tmp_path / "report" / "boards").iterdir()
+        return path.read_text()
+
+    assert "Not shown" not in page("")
+    text = page("beta/predictions.npz")
+    assert text.index("do not fit together, for: beta.") < text.index('class="chart', text.index('id="pictures"'))
+    text = page("alpha/truth.json beta/truth.json")
+    assert "Ground truth of these test videos is not here, so there are no curves" in text
+    assert 'id="timeline"' not in text
 
 
 def test_a_store_of_failures_alone_has_a_site(tmp_path: Path) -> None:

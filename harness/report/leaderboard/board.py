@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.report.leaderboard.published import Published
 from harness.report.leaderboard.questions import Question
+from harness.report.throughput import board as throughput_board
+from harness.report.throughput.board import SpeedBoard
 from harness.tracking.tracker import TrackedRun
 
 if TYPE_CHECKING:
@@ -42,17 +44,30 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """Video frames per second from features. `measured` is "bench" for `harness bench`, else "test pass", the row's own.
+
+    `where` says on what: hardware, device, arithmetic and threads.
+    """
+
+    frames_per_second: float
+    measured: Literal["bench", "test pass"]
+    where: str
+
+
+@dataclass(frozen=True)
 class Row:
     """One method with one config, preset, selection rule, text tower, scale, origin and arithmetic, over its seeds.
 
     `family` is "mil", "clip" or "floor", "" for a method that is not installed here. `rank` counts from 1; rows that
-    cannot be told apart share it. Rows of one seed have none, nor those that chose their weights on the test set.
+    cannot be told apart share it, and `shared` says whether others do. Rows of one seed have none, nor those that chose their weights on the test set.
     `origin` says whether the weights were trained here ("trained") or given: "checkpoint", or "inference-only" where
     the method's training was never published; "imported" are scores of another program. `checkpoint` is the hash of
     given weights.
     Metrics are fractions. `oracle_gap` is what choosing the weights on the test set gains in the primary metric.
     `stability` is how far rounding alone moves the frame AUC at one seed, the worst of the row's seeds; None where it
     was not measured.
+    `pace` is how fast it is, see `harness.report.throughput.paces`; None for scores of others.
     `fidelity` counts the parity cases that the row's own code passed, stage by stage, "" where none was run with it.
     `unchecked`: for some of its runs nothing says that the method passed `harness check-method` with their code.
     Times in seconds, means over seeds. `runs` are run ids by seed, `members` the runs themselves.
@@ -85,8 +100,10 @@ class Row:
     provenance: dict[str, tuple[str, ...]]
     members: tuple[TrackedRun, ...] = field(repr=False, compare=False)
     rank: int | None = None
+    shared: bool = False
     stability: float | None = None
     unchecked: bool = False
+    pace: Pace | None = None
 
     @property
     def honest(self) -> bool:
@@ -146,7 +163,7 @@ class Board:
 class Transfer:
     """One row of one board of a matrix: a method trained on `trained_on` and tested on `tested_on`.
 
-    `figure` is its primary `metric`. `drop` is what the same method has more where it was trained on the data set of
+    `figure` is its primary `metric`, `rank` and `shared` are those of its row. `drop` is what the same method has more where it was trained on the data set of
     the test, as a fraction, with its 95% interval over seeds and test videos; None where nobody trained it there, and
     no interval with one seed.
     """
@@ -160,6 +177,7 @@ class Transfer:
     seeds: int
     figure: Figure
     rank: int | None
+    shared: bool = False
     drop: float | None = None
     low: float | None = None
     high: float | None = None
@@ -190,7 +208,8 @@ class Failure:
 class Leaderboard:
     """All boards, and the failures apart from them; `notices` say what its sources did not bring, or only claim.
 
-    `missing` has one line for each finished run that could not be read and so stands on no board.
+    `missing` has one line for each finished run that could not be read and so stands on no board. `throughput` is what
+    `harness bench` measured.
     """
 
     boards: tuple[Board, ...]
@@ -198,6 +217,7 @@ class Leaderboard:
     transfers: Transfers = field(default_factory=Transfers)
     notices: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    throughput: tuple[SpeedBoard, ...] = ()
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per row of every board, with the columns of `leaderboard.csv`; metrics as fractions."""
@@ -222,6 +242,7 @@ class Leaderboard:
             "failures": [dataclasses.asdict(failure) for failure in self.failures],
             "transfers": dataclasses.asdict(self.transfers),
             "notices": list(self.notices),
+            "throughput": [throughput_board.board_dict(board) for board in self.throughput],
         }
 
 

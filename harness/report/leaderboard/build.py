@@ -20,6 +20,9 @@ from harness.report.leaderboard.ranking import ranks
 from harness.report.leaderboard.rows import Member, oracle_gap, row_of, stability
 from harness.report.leaderboard.transfer import transfers
 from harness.report.leaderboard.uncertainty import Artifact, Resamples
+from harness.report.throughput.build import build_throughput
+from harness.report.throughput.paces import with_paces
+from harness.tracking.benchmarks import Benchmark
 from harness.tracking.rounding_spread import Spreads
 from harness.tracking.tracker import TrackedRun
 
@@ -31,10 +34,12 @@ def build_leaderboard(
     notes: Mapping[str, str] | None = None,
     cache: Path | None = None,
     spreads: Spreads | None = None,
+    benchmarks: Sequence[Benchmark] = (),
 ) -> Leaderboard:
     """Build the leaderboards of `runs`; `artifact` gives a local path of one of a run's files.
 
     `spreads` are what was measured of how runs round. Variants of runs, which that measures, are no results.
+    `benchmarks` are what `harness bench` measured: boards of their own, and the speeds of rows they measured.
     Intervals are kept in the directory `cache`, if one is given.
     """
     groups: dict[Key, list[Member]] = defaultdict(list)
@@ -47,9 +52,10 @@ def build_leaderboard(
         board = _board(key, siblings, groups[key], artifact, (notes or {}).get(key.dataset, ""), cache)
         rows = tuple(dataclasses.replace(row, stability=stability(row, spreads or {})) for row in board.rows)
         boards.append(dataclasses.replace(board, rows=rows))
-    boards = with_losses(boards, artifact, cache)
+    throughput = build_throughput(benchmarks)
+    paced = with_paces(with_losses(boards, artifact, cache), throughput)
     failed = tuple(_failure(run.result) for run in failures)
-    return Leaderboard(tuple(boards), failed, transfers(boards, artifact, cache))
+    return Leaderboard(paced, failed, transfers(paced, artifact, cache), throughput=throughput)
 
 
 def _board(
@@ -124,8 +130,11 @@ def _ranked(rows: list[Row], primary: str, resamples: Resamples) -> list[Row]:
     # Who looked at the test set competes with nobody.
     honest = [row for row in rows if row.honest and primary in row.metrics]
     found = ranks([row.members for row in honest], primary, resamples)
-    rank = {row.runs: value for row, value in zip(honest, found, strict=True)}
-    return [dataclasses.replace(row, rank=rank.get(row.runs)) for row in rows]
+    rank = {row.runs: (value, found.count(value) > 1) for row, value in zip(honest, found, strict=True) if value}
+    return [
+        dataclasses.replace(row, rank=value, shared=shared)
+        for row, (value, shared) in ((row, rank.get(row.runs, (None, False))) for row in rows)
+    ]
 
 
 def _open_pairs(rows: list[Row], primary: str, resamples: Resamples) -> list[OpenPair]:

@@ -20,7 +20,9 @@ from harness.report.leaderboard.critical import diagram
 from harness.report.leaderboard.uncertainty import Artifact
 from harness.report.site import classes, links, pictures, render
 from harness.report.site.citation import bibtex
+from harness.report.site.pareto import pareto_plot
 from harness.report.site.reproduce import command
+from harness.report.site.speeds import URL, speeds_page
 from harness.report.site.timelines import timelines
 from harness.report.study.found import studies
 from harness.report.study.page import address
@@ -89,8 +91,10 @@ class _Method:
 
 def write_site(
     leaderboard: Leaderboard, artifact: Artifact, directory: Path, formats: Sequence[str], cache: Path | None = None
-) -> Path:
-    """Write the site into `directory` and return its first page; pages of an earlier one are replaced or removed.
+) -> list[Path]:
+    """Write the site into `directory` and return its first pages; pages of an earlier one are replaced or removed.
+
+    The first of all is the overview; that of throughput follows where something was measured.
 
     Costly statistics are kept in the directory `cache`, if one is given.
 
@@ -105,7 +109,10 @@ def write_site(
         for path in (directory / folder).rglob("[!.]*"):
             if path.is_file() and path.relative_to(directory).as_posix() not in files:
                 path.unlink(missing_ok=True)
-    return directory / "index.html"
+    first = [directory / name for name in ("index.html", URL)]
+    if URL not in files:
+        first.pop().unlink(missing_ok=True)
+    return first
 
 
 def _write(path: Path, text: str) -> None:
@@ -121,7 +128,8 @@ def pages(
     leaderboard: Leaderboard, artifact: Artifact, formats: Sequence[str], cache: Path | None = None
 ) -> Iterator[tuple[str, str]]:
     """Yield address from the root and text of every file of the site, one at a time: a site may be large."""
-    environment = render.environment(formats)
+    throughput = leaderboard.throughput
+    environment = render.environment(formats, URL if throughput else "")
     boards = [
         _Page(board, slug, render.row_names(board), render.scales(board))
         for board, slug in zip(leaderboard.boards, links.board_slugs(leaderboard.boards), strict=True)
@@ -151,7 +159,10 @@ def pages(
         critical=diagram(leaderboard.boards),
         failures=leaderboard.failures,
         notices=leaderboard.notices,
+        measured=sum(len(board.rows) for board in throughput),
     )
+    if throughput:
+        yield URL, speeds_page(environment, throughput, methods)
     yield "index.html", index
 
 
@@ -163,16 +174,22 @@ def _board(environment: Any, page: _Page, artifact: Artifact, cache: Path | None
         "timeline": "",
         "data": f"data/{page.slug}",
         "looks": pictures.looks_plot(board, names, artifact),
-        "speed": pictures.speed_plot(board, names),
+        "pareto": pareto_plot(board, names),
+        "absent": [],
     }
     truth = _truth(board, artifact)
-    if truth is not None:
+    if truth is None:
+        context["absent"].append(
+            "Ground truth of these test videos is not here, so there are no curves, no timelines and no confusion."
+        )
+    else:
         try:
             context["plots"] = pictures.score_plots(board, names, truth, artifact, cache)
             context["confusions"] = classes.confusions(board, names, truth, artifact, cache)
         except HarnessError:  # the board's cautions already say that predictions do not fit
             pass
         scores = timelines(board, names, truth, artifact)
+        context["absent"] += _absent([row["name"] for row in scores.index["rows"] if not row["there"]])
         if any(row["there"] for row in scores.index["rows"]):
             context["timeline"] = quoting.script_json(scores.index)
             for number, part in enumerate(scores.parts()):
@@ -188,6 +205,11 @@ def _board(environment: Any, page: _Page, artifact: Artifact, cache: Path | None
         **context,
     )
     yield page.url, text
+
+
+def _absent(names: Sequence[str]) -> list[str]:
+    """What a reader must know before the pictures, of rows whose scores video by video are missing."""
+    return [f"Scores of single videos are not here, or do not fit together, for: {', '.join(names)}."] if names else []
 
 
 def _runs(environment: Any, page: _Page, methods: dict[str, _Method], artifact: Artifact) -> Iterator[tuple[str, str]]:

@@ -1,9 +1,8 @@
-"""The pictures of a board: ROC, precision-recall, calibration, speed against accuracy, metric by epoch."""
+"""The pictures of a board: ROC, precision-recall, calibration, metric by epoch."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,11 @@ from harness.records import alignment
 from harness.records.history import read_history
 from harness.records.predictions import Predictions
 from harness.records.truth import GroundTruth
-from harness.report.figures import label
 from harness.report.leaderboard.board import Board, Row
 from harness.report.leaderboard.uncertainty import Artifact
 from harness.report.memory import known, remembered
 from harness.report.parallel import each
-from harness.report.site.plots import Axis, Plot, Points, Series, labelled
+from harness.report.site.plots import Axis, Plot, Points, Series
 
 _UNIT = (0.0, 1.0)
 _CODE = (curves, histograms, calibration, frame, alignment)
@@ -131,36 +129,6 @@ def _banded(key: int, name: str, values: Sequence[Sequence[float]]) -> Series:
 
 def _points(values: Sequence[Sequence[float]]) -> Points:
     return tuple((x, y) for x, y in values)
-
-
-def speed_plot(board: Board, names: Sequence[str]) -> Plot | None:
-    """Return the primary metric over the speed of the test pass, with the Pareto front; None without speeds."""
-    found = [
-        (row.test_frames_per_second, 100 * row.metrics[board.primary].mean, name, key)
-        for key, (row, name) in enumerate(zip(board.rows, names, strict=True))
-        if row.test_frames_per_second and board.primary in row.metrics and row.honest
-    ]
-    if len(found) < 2:
-        return None
-    best, front = -np.inf, list[tuple[float, float]]()
-    for speed, value, *_ in sorted(found, reverse=True):
-        if value > best:
-            best = value
-            front.append((speed, value))
-    note = (
-        "Frames of video per second in the test pass from features, without extracting them. No method is both "
-        "faster and better than those on the line (the Pareto front). Rows that chose their weights on the test set "
-        "are left out."
-    )
-    plot = Plot(
-        "Speed and accuracy",
-        note,
-        Axis.around("frames per second (log scale)", [speed for speed, *_ in found], log=True),
-        Axis.around(f"{label(board.primary)} in percent", [value for _, value, *_ in found]),
-        (Series("Pareto front", tuple(front)), *(Series(n, (), key, marks=((s, v, n),)) for s, v, n, key in found)),
-    )
-    texts = [(speed, value, name[:28]) for speed, value, name, _ in found]
-    return dataclasses.replace(plot, labels=tuple(labelled(plot, texts)))
 
 
 def looks_plot(board: Board, names: Sequence[str], artifact: Artifact) -> Plot | None:

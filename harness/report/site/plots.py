@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from harness.report.site.labels import Label
 
 WIDTH, HEIGHT = 480, 330
 LEFT, RIGHT, TOP, BOTTOM = 54, 14, 14, 46
@@ -61,7 +63,7 @@ class Series:
     """One line or set of dots in the axes' units.
 
     `key` gives colour and dash and is what the page switches on and off, None for what always shows. `band` holds
-    (x, low, high), `marks` dots with a text each.
+    (x, low, high), `marks` dots with a text each, `spans` upright bars (x, low, high). `kind` names more classes.
     """
 
     name: str
@@ -69,28 +71,41 @@ class Series:
     key: int | None = None
     band: tuple[tuple[float, float, float], ...] = ()
     marks: tuple[tuple[float, float, str], ...] = ()
+    spans: tuple[tuple[float, float, float], ...] = ()
+    kind: str = ""
 
     @property
     def style(self) -> str:
-        """Classes of its colour and dash."""
-        return "reference" if self.key is None else style(self.key)
+        """Classes of its colour, dash and kind."""
+        return f"{'reference' if self.key is None else style(self.key)} {self.kind}".rstrip()
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A picture; `note` says what it shows and how it was computed, `labels` are (place x, place y, anchor, text)."""
+    """A picture; `note` says what it shows and how it was computed. `width` and `height` are those of the drawing.
+
+    `margin` is the room to the right of the axes.
+    """
 
     title: str
     note: str
     x: Axis
     y: Axis
     series: tuple[Series, ...]
-    labels: tuple[tuple[float, float, str, str], ...] = ()
+    labels: tuple[Label, ...] = ()
+    width: int = WIDTH
+    height: int = HEIGHT
+    margin: int = RIGHT
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom of what the axes enclose."""
+        return LEFT, TOP, self.width - self.margin, self.height - BOTTOM
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         """The place of a point on the drawing."""
-        across = LEFT + self.x.share(x) * (WIDTH - LEFT - RIGHT)
-        return round(across, 1), round(HEIGHT - BOTTOM - self.y.share(y) * (HEIGHT - TOP - BOTTOM), 1)
+        left, top, right, bottom = self.box
+        return round(left + self.x.share(x) * (right - left), 1), round(bottom - self.y.share(y) * (bottom - top), 1)
 
     def line(self, points: Iterable[tuple[float, float]]) -> str:
         """The points as an SVG polyline has them."""
@@ -105,27 +120,6 @@ class Plot:
 def style(key: int) -> str:
     """Classes of the colour and dash of row `key` of a board: 21 rows differ."""
     return f"c{key % COLOURS} d{key // COLOURS % DASHES}"
-
-
-def labelled(plot_of: Plot, points: Sequence[tuple[float, float, str]]) -> Iterator[tuple[float, float, str, str]]:
-    """Yield a label beside each point, where it hides no other label; a text without room is left out."""
-    dots = [plot_of.place(x, y) for x, y, _ in points]
-    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in dots]
-    for (x, y), (*_, text) in zip(dots, points, strict=True):
-        width = 5.9 * len(text)
-        for dx, dy, anchor in ((8, 4, "start"), (-8, 4, "end"), (0, -9, "middle"), (0, 17, "middle"), (7, -7, "start"),
-                               (7, 14, "start"), (-7, -7, "end"), (-7, 14, "end")):  # fmt: skip
-            left = x + dx - {"start": 0.0, "end": width, "middle": width / 2}[anchor]
-            box = (left, y + dy - 9, left + width, y + dy + 2)
-            inside = box[0] >= LEFT and box[2] <= WIDTH - 2 and box[1] >= TOP - 6 and box[3] <= HEIGHT - BOTTOM
-            if inside and not any(_meet(box, other) for other in taken):
-                taken.append(box)
-                yield x + dx, y + dy, anchor, text
-                break
-
-
-def _meet(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def _short(value: float) -> str:

@@ -15,15 +15,20 @@ from harness.report.leaderboard.open_pairs import settled
 from harness.report.quoting import html_environment
 from harness.report.site import classes, links, plots
 from harness.report.site.citation import harness_bibtex
+from harness.report.throughput import paces
 from harness.version import __version__
 
 STYLES = ("uPlot.min.css", "report.css", "site.css")
 
-_FIGURES = ("amount", "percent", "signed", "count", "duration", "label", "main_metrics")
+_FIGURES = (
+    *("amount", "percent", "place", "signed", "short", "count", "milliseconds", "duration", "label", "main_metrics"),
+    "first_metrics",
+)
 
 
-def environment(formats: Sequence[str]) -> Any:
-    """Return the Jinja environment of the site; `formats` are the tables that lie beside it."""
+def environment(formats: Sequence[str], speeds: str = "") -> Any:
+    """Return the Jinja environment of the site; `formats` are the tables that lie beside it, `speeds` is the address of
+    the page of throughput, "" where nothing was measured."""
     made = html_environment(report_assets_dir())
     made.globals.update(
         {name: getattr(figures, name) for name in _FIGURES},
@@ -36,11 +41,11 @@ def environment(formats: Sequence[str]) -> Any:
         joined=_joined,
         pretty=_pretty,
         settled=settled,
+        pace_words=paces.words,
+        speeds=speeds,
         shade=classes.shade,
         style=plots.style,
         links=links,
-        box={"width": plots.WIDTH, "height": plots.HEIGHT, "left": plots.LEFT, "right": plots.RIGHT, "top": plots.TOP,
-             "bottom": plots.BOTTOM},
         formats=[name for name in formats if name != "html"],
         harness_bibtex=harness_bibtex(),
         styles=STYLES,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.errors import UserError
+from harness.registry import changed_settings
 from harness.report.leaderboard.board import Board, Row
 
 _SEEDED = "seeded-"
@@ -50,14 +51,9 @@ def command(board: Board, row: Row, seeds: Sequence[int]) -> str:
 def changed(dataset: str, row: Row) -> dict[str, Any]:
     """Return the settings of the row's config that its method, data set and preset do not imply."""
     from harness.data.cards import find_card
-    from harness.registry import method_class
 
     try:
         family = find_card(dataset).settings_family
     except UserError:  # a card from someone's own file
         family = ""
-    try:
-        implied = method_class(row.method).configure(family, row.preset, {}).model_dump(mode="json")
-    except (KeyError, UserError, ValueError):
-        implied = {}
-    return {key: value for key, value in row.config.items() if key not in implied or implied[key] != value}
+    return changed_settings(row.method, family, row.preset, row.config)

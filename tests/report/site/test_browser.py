@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urldefrag
@@ -127,12 +128,12 @@ def test_choose_videos_and_methods_of_the_timeline(site: Site, page: Page) -> No
 
 def test_hover_a_curve_and_pick_a_confusion(site: Site, page: Page) -> None:
     page.goto(url(site, "boards/toy*.html"))
-    chart = page.locator("svg.chart").first
-    tip = page.locator(".tip").first
+    chart = page.locator("#pictures svg.chart").first
+    tip = page.locator("#pictures .tip").first
     chart.scroll_into_view_if_needed()
     assert not tip.is_visible()
     x, y, name = page.evaluate(
-        """() => { const line = document.querySelector('svg.chart .series[data-row]:not(.off) polyline');
+        """() => { const line = document.querySelector('#pictures .series[data-row]:not(.off) polyline');
                    const point = line.points[60].matrixTransform(line.getScreenCTM());
                    return [point.x, point.y, line.parentElement.dataset.name]; }"""
     )
@@ -165,11 +166,85 @@ def test_dark_mode_follows_the_system_and_the_switch(site: Site, page: Page) -> 
     assert page.evaluate(colour) == dark
 
 
+def test_what_counts_most_is_seen_without_scrolling_and_a_wider_table_says_so(site: Site, page: Page) -> None:
+    for pattern in ("index.html", "boards/toy*.html", "boards/ucf*.html"):
+        page.goto(url(site, pattern))
+        region = page.locator(".scroll:has(#table)")
+        edge = region.evaluate("box => box.getBoundingClientRect().right")
+        heads = page.locator("#table thead th")
+        ends = dict(heads.evaluate_all("all => all.map(th => [th.textContent.trim(), th.getBoundingClientRect().right])"))
+        for name in ("Method", "Rank", "Frame AUC", "Frame AP", "mAP avg", "Frames/s", "Parameters"):
+            assert ends[name] <= edge, (pattern, name)
+        assert max(ends.values()) > edge
+        hint = page.get_by_text("More to the right").first
+        assert hint.is_visible()
+        left = page.locator("#table tbody th").first.bounding_box()
+        region.evaluate("box => { box.scrollLeft = 300; }")
+        assert page.locator("#table tbody th").first.bounding_box() == left, "the first column stays"
+        page.set_viewport_size({"width": 2400, "height": 900})
+        page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_throughput_is_filtered_by_hardware(site: Site, page: Page) -> None:
+    page.goto(url(site, "throughput.html"))
+    sections = page.locator(".speed-board")
+    assert sections.count() == 3
+    page.get_by_label("Hardware").select_option("Test GPU")
+    assert [section.is_visible() for section in sections.all()].count(True) == 1
+    assert page.locator("table.speeds:visible .method").all_inner_texts()[1].startswith("DeepMIL")
+    page.get_by_label("Hardware").select_option("")
+    page.get_by_label("Find").fill("vadclip")
+    assert page.locator(".speed-board:visible tbody tr:visible[data-row]").count() == 1
+
+
+def test_names_in_the_picture_of_speed_do_not_collide(site: Site, page: Page) -> None:
+    page.goto(url(site, "boards/toy*.html"))
+    boxes = page.eval_on_selector_all(
+        ".pareto text.name, .pareto circle",
+        "all => all.map(each => { const b = each.getBBox(); return [each.tagName, b.x, b.y, b.x + b.width, b.y + b.height]; })",
+    )
+    assert len(boxes) == 8
+    for one, other in itertools.combinations(boxes, 2):
+        apart = one[3] <= other[1] or other[3] <= one[1] or one[4] <= other[2] or other[4] <= one[2]
+        assert apart or one[0] == other[0] == "circle", (one, other)
+
+
+def test_nothing_moves_when_rows_or_confusions_are_chosen(site: Site, page: Page) -> None:
+    page.goto(url(site, "boards/toy*.html"))
+    page.wait_for_timeout(150)
+
+    def places() -> list[float]:
+        found: list[float] = page.eval_on_selector_all(
+            "#pictures figure, #timeline, #classes, #confusion, .confusion, #provenance",
+            "all => all.map(each => each.getBoundingClientRect().top + scrollY)",
+        )
+        return found
+
+    start = places()
+    for choice in page.locator("#chooser input").all():
+        choice.click()
+        assert places() == start
+    for index in range(page.locator("#confusion option").count()):
+        page.locator("#confusion").select_option(index=index)
+        assert places() == start
+
+
 def test_a_phone_shows_no_page_wider_than_itself_and_paper_takes_it(site: Site, page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 800})
-    for pattern in ("index.html", "boards/toy*.html", "methods/*", "runs/vadclip*"):
+    for pattern in ("index.html", "throughput.html", "boards/toy*.html", "methods/*", "runs/vadclip*"):
         page.goto(url(site, pattern))
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, pattern
+        cut = """boxes => boxes.filter(box => box.querySelector('table.leaderboard, table.plain')
+                  && box.scrollWidth > box.clientWidth).map(box => box.ariaLabel)"""
+        assert page.eval_on_selector_all(".scroll", cut) == [], "rows are cards, not a table that is cut"
+    page.goto(url(site, "throughput.html"))
+    card = page.locator("table.speeds tbody tr").first.locator("td")
+    labels = card.evaluate_all("cells => cells.map(cell => getComputedStyle(cell, '::before').content)")
+    assert labels[:2] == ['"Rank"', '"Frames/s"']
+    assert len(labels) == 11
+    page.goto(url(site, "boards/toy*.html"))
+    page.get_by_label("Sort by").select_option("Method")
+    assert names(page) == sorted(names(page), key=str.lower)
     page.goto(url(site, "boards/toy*.html"))
     paper = page.pdf()
     assert paper.startswith(b"%PDF")
@@ -180,7 +255,10 @@ def test_a_phone_shows_no_page_wider_than_itself_and_paper_takes_it(site: Site, 
 def test_axe_finds_nothing(site: Site, page: Page, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-    for pattern in ("index.html", "boards/toy*.html", "methods/vadclip.html", "runs/vadclip-toy-s0-oracle*"):
+    paths = ["index.html", "throughput.html", "boards/toy*.html", "methods/vadclip.html", "runs/vadclip-toy-s0-oracle*"]
+    # On a phone tables are cards, which is another page to who hears it.
+    for width, pattern in [*((1280, path) for path in paths), *((390, path) for path in paths[:3])]:
+        page.set_viewport_size({"width": width, "height": 900})
         page.goto(url(site, pattern))
         page.wait_for_timeout(150)
         # Without a preload axe asks for no file, which the pages' policy would refuse.

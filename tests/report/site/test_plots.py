@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import itertools
+import random
+
 import pytest
 
 from harness.plugin import MethodCard
 from harness.report.site.citation import bibtex
 from harness.report.site.links import slug
-from harness.report.site.plots import LEFT, Axis, Plot, Series, labelled
+from harness.report.site.labels import COLUMN, LINE, LONGEST, Named, box, in_column, labelled, meet
+from harness.report.site.plots import LEFT, Axis, Plot, Series
 
 
 @pytest.mark.parametrize(
@@ -29,13 +33,32 @@ def test_an_axis_around_one_value_has_room() -> None:
     assert 0 < Axis.around("x", []).share(1.0) < 1
 
 
-def test_places_and_labels() -> None:
+def test_places() -> None:
     plot = Plot("t", "n", Axis("x", 0, 10), Axis("y", 0, 1), (Series("a", ((0, 0), (10, 1)), 0),))
     assert plot.place(0, 1)[0] == LEFT
     assert plot.line([(0, 0)]) == "{:g},{:g}".format(*plot.place(0, 0))
-    crowded = [(5.0, 0.5, f"a rather long name {index}") for index in range(30)]
-    shown = list(labelled(plot, crowded))
-    assert 0 < len(shown) < 30, "what has no room is left out"
+
+
+def test_every_point_is_named_and_no_name_lies_on_another_or_on_a_point() -> None:
+    area = (50.0, 10.0, 750.0, 450.0)
+    draw = random.Random(0)
+    points = [Named(400 + 5 * i, 230 + 3 * i, f"a rather long name, number {i}", i < 4) for i in range(6)]
+    points += [Named(300, 400, "方法" * 20), Named(749, 11, "in a corner"), Named(51, 449, "in another")]
+    beside = labelled(points, area)
+    crowd = [Named(draw.gauss(300, 4), draw.gauss(230, 4), f"a rather long name, number {i}") for i in range(40)]
+    assert labelled(crowd, area) is None, "then they stand in a column"
+    column = in_column(crowd, 500, 10, 10 + 40 * LINE)
+    assert beside is not None
+    assert any(label.lead for label in beside), "not all have room beside their points"
+    for named, labels, left, right in ((points, beside, 50, 750), (crowd, column, 500, 500 + COLUMN)):
+        assert [label.name for label in labels] == [point.name for point in named]
+        boxes = [box(label) for label in labels]
+        assert not any(meet(one, other) for one, other in itertools.combinations(boxes, 2))
+        dots = [(point.x - 4.5, point.y - 4.5, point.x + 4.5, point.y + 4.5) for point in named]
+        assert not any(meet(one, dot) for one in boxes for dot in dots)
+        assert all(left <= each[0] and each[2] <= right for each in boxes)
+        assert len({label.text for label in labels}) == len(named), "also of names that were cut"
+        assert all(each[2] - each[0] <= 1.2 * LONGEST for each in boxes)
 
 
 def test_file_names_are_safe_and_tell_names_apart() -> None:
