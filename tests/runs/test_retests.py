@@ -193,7 +193,11 @@ def test_questions_that_do_not_fit_together(harness: Call) -> None:
 
 @pytest.mark.usefixtures("sets")
 def test_a_disturbed_test_goes_with_every_set_and_reading(tmp_path: Path) -> None:
-    asked: dict[str, Any] = {"tests": ("right",), "causal": True, "disturbances": ("feature-noise 1", "label-noise 0.5")}
+    asked: dict[str, Any] = {
+        "tests": ("right",),
+        "causal": True,
+        "disturbances": ("feature-noise 1", "label-noise 0.5"),
+    }
     matrix = Matrix(methods=("deepmil",), datasets=("left",), preset="fast", **asked)
     found = [order.spec for order in plan(matrix, tmp_path, 1).all]
     questions = [(spec.dataset, spec.reading, spec.disturbance) for spec in found]
