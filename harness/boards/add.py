@@ -97,7 +97,7 @@ def verify(path: Path, repository: Repository, where: str = "", imported: bool =
         format=FORMAT,
         id=sha256[:16],
         sha256=sha256,
-        bytes=path.stat().st_size,
+        size=path.stat().st_size,
         harness=__version__,
         verified=not unverified,
         unverified=tuple(unverified),

@@ -57,17 +57,18 @@ def check(directory: Path, base: str, maintainer: bool = False, imported: bool =
     }
     read = zip(records, history.contents(list(records.values())), strict=True)
     earlier = {name: trusted_record(data, f"records/{name}.json") for name, data in read}
-    problems = list(changes.problems)
     with tempfile.TemporaryDirectory() as scratch:
         repository = _repository(history, "HEAD" if maintainer else start, Path(scratch) / "trusted")
-        if maintainer:
-            problems += _maintained(history, made, repository)
+        maintained = _maintained(history, made, repository) if maintainer else ()
         handed_in = Examiner(history, changes, repository, earlier, imported).examine(Path(scratch))
+        lines = (*changes.problems, *maintained, *handed_in.problems)
+        # Where the files lay that verified is of no interest.
+        problems = dict.fromkeys(line.replace(f"{repository.directory}/", "") for line in lines)
     before, after = _boards(history, start, earlier, {each.record.id: each for each in handed_in.found})
     added = tuple(each.record for each in handed_in.found)
     notes = list(_copies(earlier, added))
     notes += [f"{plain(path)}: is not committed, so nobody looked at it" for path in history.uncommitted()[:_LISTED]]
-    return Checked(tuple(dict.fromkeys([*problems, *handed_in.problems])), tuple(notes), added, before, after)
+    return Checked(tuple(problems), tuple(notes), added, before, after)
 
 
 def _earlier(history: History, commit: str) -> dict[str, Record]:

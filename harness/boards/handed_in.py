@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.boards.add import Found, Rejected, verify
 from harness.boards.agreement import differences, same_arrays
-from harness.boards.history import Change, History
+from harness.boards.history import History
 from harness.boards.record import JSON_LIMIT, NPZ_LIMIT, Record, arrays_bytes, parse_arrays, parse_record
 from harness.boards.repository import Repository
 from harness.boards.rules import Sorted
@@ -83,7 +83,7 @@ class Examiner:
             yield f"{where}: was changed; a record changes once at most, from not verified to verified"
             return
         try:
-            data = self._content(change, JSON_LIMIT)
+            data = self.history.content(change.blob, JSON_LIMIT, where)
             claimed = parse_record(data, where)
         except UserError as error:
             yield str(error)
@@ -104,13 +104,16 @@ class Examiner:
         name = found.record.id
         where, again = f"records/{name}.npz", f"`harness board add submissions/{name}.zip`"
         change = self.changes.arrays.get(name)
-        if change is None and found.arrays:
+        blob = change.blob if change else self.history.files("HEAD", [where]).get(where)
+        if name not in self.changes.records:  # which says it all
+            return
+        if blob is None and found.arrays:
             yield f"{where}: is missing; write it with {again}"
-        elif change is not None and not found.arrays:
+        elif blob is not None and not found.arrays:
             yield f"{where}: belongs to no verified row"
-        elif change is not None:
+        elif blob is not None:
             try:
-                data = self._content(change, NPZ_LIMIT)
+                data = self.history.content(blob, NPZ_LIMIT, where)
                 claimed = parse_arrays(data, found.record, where)
             except UserError as error:
                 yield str(error)
@@ -119,6 +122,3 @@ class Examiner:
                 yield f"{where}: is not what its scores give; write it anew with {again}"
             elif arrays_bytes(claimed) != data:
                 yield f"{where}: is not written as {again} writes it"
-
-    def _content(self, change: Change, limit: int) -> bytes:
-        return self.history.content(change.blob, limit, plain(change.path))

@@ -115,15 +115,16 @@ class Row(_Part):
 
 
 class Record(_Part):
-    """A submission as it was found. `unverified` has a line for each thing that could not be computed again.
+    """A submission as it was found, of `size` bytes.
 
-    `harness` is the version that wrote it, which nothing depends on.
+    `unverified` has a line for each thing that could not be computed again. `harness` is the version that wrote it,
+    which nothing depends on.
     """
 
     format: Literal[1]
     id: Annotated[str, Field(pattern=ID)]
     sha256: _Hash
-    bytes: int
+    size: int
     harness: str
     verified: bool
     unverified: tuple[str, ...]

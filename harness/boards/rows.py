@@ -31,7 +31,10 @@ from harness.submissions.statement import Statement
 from harness.tracking.tracker import TrackedRun
 
 # What of a run's provenance its row keeps.
-_PROVENANCE = ("harness", "git_commit", "git_dirty", "python", "torch", "platform", "processor", "gpu", "source")
+_PROVENANCE = (
+    *("harness", "git_commit", "git_dirty", "python", "torch", "numpy", "platform", "processor", "threads", "gpu"),
+    "source",
+)
 _ROUNDING = 1e-9
 
 Cards = dict[str, DatasetCard]
@@ -49,7 +52,7 @@ def rows_of(
     for each in judged:
         for key, member in keys_of(_tracked(each)):
             groups[key, training_of(member[1]), member[1].selection][member[1].seed] = member
-    rows, arrays = [], dict[int, Resampled]()
+    rows, arrays = list[Row](), dict[int, Resampled]()
     for (key, training, selection), by_seed in sorted(groups.items()):
         members, repeated = _counted([by_seed[seed] for seed in sorted(by_seed)], by_run)
         looked = groups.get((key, training, "oracle"), {}) if selection == "last" else by_seed

@@ -95,7 +95,7 @@ class Many:
 
     @property
     def _kept(self) -> NDArray[np.bool_]:
-        return np.isfinite(self._without[0])
+        return np.asarray(np.isfinite(self._without[0]))
 
     def p_values(self, best: int, level: float) -> list[float] | None:
         """Return those of a row against each below it, as `Differences.p_values`; None where one is not defined."""

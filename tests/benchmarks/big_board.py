@@ -110,7 +110,7 @@ def make(directory: Path, submissions: int) -> Repository:
             found, arrays = rows_of(judged(number, rng), cards, repository.settings, said)
             sha256 = digest(str(number))
             record = Record(
-                **{"format": FORMAT, "id": sha256[:16], "sha256": sha256, "bytes": 1_400_000, "harness": "made up"},
+                **{"format": FORMAT, "id": sha256[:16], "sha256": sha256, "size": 1_400_000, "harness": "made up"},
                 **{"verified": True, "unverified": (), "statement": said, "rows": tuple(found)},
             )
             repository.record_path(record.id).write_bytes(record.to_bytes())

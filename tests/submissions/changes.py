@@ -33,8 +33,13 @@ COST = b"""
 "parameters": 1, "trainable_parameters": 1}"""
 
 
-def run_of(bank: Bank, out: Path, seed: int = 0, classify: bool = True, **changes: Any) -> Path:
-    """Write a finished run of made-up scores on the test set of a bank; `changes` go into the spec."""
+def run_of(
+    bank: Bank, out: Path, seed: int = 0, classify: bool = True, draw: int | None = None, **changes: Any
+) -> Path:
+    """Write a finished run of made-up scores on the test set of a bank; `changes` go into the spec.
+
+    `draw` is what scores are drawn from, None: the seed.
+    """
     spec = spec_of(
         "random",
         method_class("random").Config(),
@@ -42,7 +47,7 @@ def run_of(bank: Bank, out: Path, seed: int = 0, classify: bool = True, **change
         None,
         **{"preset": "fast", "seed": seed, "selection": "last", "device": "cpu", "threads": 1},
     ).model_copy(update=changes)
-    rng, truth = np.random.default_rng(seed), bank.truth()
+    rng, truth = np.random.default_rng(seed if draw is None else draw), bank.truth()
     items = bank.split("test").items
     offsets = np.cumsum([0, *(item.snippets for item in items)])
     probs = rng.dirichlet(np.ones(len(truth.classes)), offsets[-1]).astype(np.float32) if classify else None
