@@ -12,12 +12,13 @@ from harness.metrics.protocol import evaluate
 from harness.records.alignment import Alignment
 from harness.records.benchmark import Bench
 from harness.records.predictions import Predictions
-from harness.records.result import Cost, RunResult, Selection
+from harness.records.result import Cost, DataFacts, RunResult, Selection
 from harness.records.spec import RunSpec
 from harness.records.truth import Event, GroundTruth, VideoTruth
 from harness.tracking.benchmarks import Benchmark
 
 ALIGNMENT = Alignment(kind="stride", stride=16)
+STARTED = 1_750_000_000_000
 CLASSES = ("Normal", "Fight", "Road Accident")
 METRICS = (
     *("frame_auc", "frame_ap", "frame_pr_auc_trapezoid", "abnormal_auc", "abnormal_ap", "video_auc", "macro_auc"),
@@ -109,6 +110,12 @@ def fake_result(
             trainable_parameters=1234000,
         ),
         spec=spec,
+        data=DataFacts(
+            source=f"https://example.org/{dataset}",
+            **{"dim": 16, "train_videos": 24, "train_snippets": 900, "test_videos": 12, "test_snippets": 453},
+        ),
+        started=STARTED + 1000 * seed,
+        ended=STARTED + 1000 * seed + 60_000,
         provenance={
             "git_commit": "0" * 40,
             "git_dirty": "false",

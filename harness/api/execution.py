@@ -15,6 +15,7 @@ from harness.report.leaderboard.board import Leaderboard
 from harness.report.publish import publish_report
 from harness.runs import runner
 from harness.runs.estimate import Estimates
+from harness.runs.machine_sampling import check_sampling
 from harness.runs.matrix import Plan
 from harness.runs.order import Order
 from harness.runs.runner import Display, Open
@@ -40,7 +41,8 @@ class Execution:
 
     `jobs` runs go at a time. `timeout` is in seconds and `memory_limit` in bytes, of one run with all its processes.
     `gpus` are those of one run under Ray. `stability` computes each run's variants that only round otherwise. Without
-    `report`, runs are computed and recorded, and no leaderboard is made of them.
+    `report`, runs are computed and recorded, and no leaderboard is made of them. With `system_metrics`, the machine is
+    sampled while a run is computed, and what it was busy with is recorded with the run.
     """
 
     out: Path = Path("runs")
@@ -53,9 +55,12 @@ class Execution:
     gpus: float = 0.0
     stability: Variants | None = None
     report: bool = True
+    system_metrics: bool = False
 
     def __post_init__(self) -> None:
         """Raise UserError where an executor is asked for what it cannot do."""
+        if self.system_metrics:
+            check_sampling()
         if self.jobs < 1:
             raise UserError(f"--jobs {self.jobs}: expected at least 1")
         if self.stability is not None and self.executor != "local":
@@ -114,6 +119,7 @@ def execute(plan: Plan, execution: Execution, shown: Shown) -> Executed:
     Raises:
         Unwritable: the output directory refused a write; what is finished stays.
     """
+    plan = plan.watched if execution.system_metrics else plan
     out, jobs = execution.out, min(execution.jobs, max(len(plan.orders), 1))
     tracker, opener = Tracker(execution.tracking_uri, out), execution.opener(jobs)
     here = replace(execution, executor="local").opener(jobs) if execution.executor == "ray" else None

@@ -96,6 +96,9 @@ def run(
     report: Annotated[
         bool, typer.Option("--report/--no-report", help="Make leaderboard and report; `harness report` does it later.")
     ] = True,
+    system_metrics: Annotated[
+        bool, typer.Option("--system-metrics", help="Sample processor, memory, disk, network and GPUs during each run.")
+    ] = False,
     verify: Annotated[
         bool, typer.Option("--verify", help="First hash every file of the data sets and of finished runs in full.")
     ] = False,
@@ -157,6 +160,7 @@ def run(
         gpus=gpus if matrix.device == "cuda" else 0.0,
         stability=variants if stability else None,
         report=report,
+        system_metrics=system_metrics,
     )
     planned = plan(matrix, out, threads_of_a_run(jobs), fresh=rerun)
     if dry_run:
@@ -197,6 +201,7 @@ def _show_executed(done: Executed, execution: Execution, json: bool) -> None:
     from harness.console import print_json, say, tell
     from harness.report.leaderboard.board import board_dict
     from harness.report.terminal import print_leaderboard, print_transfers
+    from harness.tracking.tracker import Tracker
 
     wanted = {result.dataset for result in done.results}
     boards = [board for board in done.leaderboard.boards if board.dataset in wanted]
@@ -216,6 +221,7 @@ def _show_executed(done: Executed, execution: Execution, json: bool) -> None:
             listing.show_spreads(list(done.spreads))
         for path in done.files:
             tell(f"wrote {path}")
+        tell(f"runs in MLflow: {Tracker(execution.tracking_uri, execution.out).address}")
     for line in done.problems:
         say(f"failed: {line}")
     if done.problems:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from harness.records.model import Record
 from harness.records.spec import RunSpec, SelectionRule
 
 Origin = Literal["trained", "checkpoint", "inference-only", "imported"]
+_Moment = Annotated[int, Field(ge=0, le=1 << 53)]
 Status = Literal["ok", "failed", "skipped"]
 
 
@@ -94,8 +97,8 @@ class RunResult(Record):
     directory: str = ""
     files: dict[str, str] = {}
     data: DataFacts | None = None
-    started: int = 0
-    ended: int = 0
+    started: _Moment = 0
+    ended: _Moment = 0
 
     @classmethod
     def of(cls, spec: RunSpec, status: Status, **facts: Any) -> RunResult:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from harness.errors import UserError
 from harness.io.atomic import read_json
 from harness.records.model import Record
 
 FILE = "system_metrics.json"
+_Moment = Annotated[int, Field(ge=0, le=1 << 53)]
+_Real = Annotated[float, Field(ge=-1e30, le=1e30, allow_inf_nan=False)]
 
 
 class SystemMetrics(Record):
     """Samples in the order of time: milliseconds since 1970, and the values of each metric by MLflow's name for it."""
 
-    times: tuple[int, ...]
-    values: dict[str, tuple[float, ...]]
+    times: tuple[_Moment, ...]
+    values: dict[str, tuple[_Real, ...]]
 
     @model_validator(mode="after")
     def _aligned(self) -> SystemMetrics:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,12 @@ class Plan:
     def all(self) -> tuple[Order, ...]:
         """The orders and what tests them again."""
         return self.orders + self.retests
+
+    @property
+    def watched(self) -> Plan:
+        """The same, with what the machine is busy with meanwhile."""
+        orders, retests = (tuple(replace(o, watched=True) for o in some) for some in (self.orders, self.retests))
+        return replace(self, orders=orders, retests=retests)
 
 
 def read_matrix(path: Path) -> Matrix:

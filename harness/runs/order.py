@@ -30,8 +30,8 @@ _ASKED = ("capability", "nudge", "vocabulary", "trained_on", "source", "reading"
 class Order:
     """`dataset` is a card's name or the absolute path of its file, `text_tower` a directory, a hub id or None.
 
-    With `fresh`, what an earlier attempt left is ignored. `source` is the order of the run whose weights are tested
-    again, None for an order to train.
+    With `fresh`, what an earlier attempt left is ignored; where it is `watched`, the machine is sampled meanwhile.
+    `source` is the order of the run whose weights are tested again, None for an order to train.
     """
 
     spec: RunSpec
@@ -39,6 +39,7 @@ class Order:
     text_tower: str | None
     out: Path
     fresh: bool = False
+    watched: bool = False
     source: Order | None = None
 
     @property

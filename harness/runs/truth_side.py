@@ -27,6 +27,7 @@ from harness.records.predictions import Predictions
 from harness.records.result import Cost, DataFacts, RunResult
 from harness.records.run_directory import CARD, write_run
 from harness.records.spec import RunSpec
+from harness.records.system_metrics import FILE as SYSTEM
 from harness.records.truth import GroundTruth
 from harness.registry import method_class
 from harness.runs.computation import Judge, judge_by
@@ -181,7 +182,7 @@ def publish_run(result: RunResult, truth: GroundTruth, computed: Path, log: str,
     """
     assert result.spec is not None
     with replacing_directory(Path(result.directory)) as directory:
-        for name in (PREDICTIONS, HISTORY, CHECKPOINT):
+        for name in (PREDICTIONS, HISTORY, CHECKPOINT, SYSTEM):
             # By name, and files alone: nothing else that a method may have put there is taken along.
             if (computed / name).is_file() and not (computed / name).is_symlink():
                 os.replace(computed / name, directory / name)

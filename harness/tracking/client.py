@@ -24,6 +24,8 @@ from harness.tracking.format import Point, Stored
 from harness.tracking.logged_model import MODEL
 from harness.tracking.sqlite import rebase, sqlite_file, sqlite_uri
 
+# Of an experiment: that its pages are those of trainings, not of language models.
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
 # MLflow refuses more than 1000 metrics, 100 params or 100 tags in one call, and 1000 of all together.
 _METRICS_PER_CALL, _PAIRS_PER_CALL = 800, 100
 
@@ -55,7 +57,7 @@ def _client(uri: str) -> Any:
 def created(client: Any, name: str, location: str | None) -> str:
     """Create an experiment; it is no error if another process does so at the same moment."""
     try:
-        return str(client.create_experiment(name, artifact_location=location))
+        return str(client.create_experiment(name, artifact_location=location, tags=_KIND))
     except Exception:
         found = client.get_experiment_by_name(name)
         if found is None:
@@ -124,7 +126,7 @@ def log(
 ) -> None:
     """Write everything of a run in as few calls as MLflow allows.
 
-    Final metrics, those without a slash in their key, are said to be of a logged `model` and of a data set.
+    Final metrics, those without a slash in their key, are said to be of a logged `model` and of the data set `data`.
     """
     from mlflow.entities import Metric, Param, RunTag
 
@@ -158,14 +160,14 @@ def log_data(client: Any, run: str, found: Collection[DataSet]) -> None:
         client.log_inputs(run, inputs)
 
 
-def log_model(client: Any, experiment: str, run: str, method: str, write: Callable[[Path, str], None]) -> str:
+def log_model(client: Any, experiment: str, run: str, tags: dict[str, str], write: Callable[[Path, str], None]) -> str:
     """Log a model of a run, whose files `write` writes into a directory, given its id.
 
     Files of a store on this machine are written where they stay. Returns the model's id.
     """
     from mlflow.entities import LoggedModelOutput
 
-    model = client.create_logged_model(experiment, name=MODEL, source_run_id=run, model_type=method)
+    model = client.create_logged_model(experiment, name=MODEL, source_run_id=run, tags=tags)
     client.log_outputs(run, [LoggedModelOutput(model.model_id, step=0)])
     if (place := local_path(model.artifact_location)) is not None:
         place.mkdir(parents=True)

@@ -25,7 +25,7 @@ class DataSet:
 
 
 def data_sets(result: RunResult) -> list[DataSet]:
-    """Return the test split and, of a run that trained, the training split; none of a run that does not say its own.
+    """Return the splits that a run read, the test split last; none of a run of earlier versions, which does not say so.
 
     MLflow keeps one use of a data set by a run, so that each split has a name of its own.
     """

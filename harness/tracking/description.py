@@ -10,6 +10,8 @@ from harness.records.spec import RunSpec
 
 PARENT_RUN = "mlflow.parentRunId"
 _NOTE = "mlflow.note.content"
+# What a logged model has of the tags of its run.
+MODEL_TAGS = ("harness.run_id", "harness.method", "mlflow.user", "mlflow.source.name", "mlflow.source.type", _NOTE)
 _SOURCES: dict[Origin, str] = {
     "trained": "harness run",
     "checkpoint": "harness eval",

@@ -25,7 +25,7 @@ RUN_ID, CONTENT = "harness.run_id", "harness.content"
 # The result as JSON in tags of earlier versions.
 RESULT = "harness.result"
 # What begins the keys of the tags that `restored` reads.
-OWN, PROVENANCE, FILES = "harness.", "provenance.", "harness.files."
+OWN, PROVENANCE, FILES = "harness.", "provenance.", "harness.files"
 # Of a run that does not say when it was.
 _ESTIMATED = "harness.times"
 _LINES = ("undefined", "cautions", "excluded")
@@ -88,14 +88,13 @@ def read_run(directory: Path) -> RunDirectory:
 def points(result: RunResult, directory: Path, times: Times) -> list[Point]:
     """Return everything numeric: final metrics, cost, what `history.json` holds, and what the machine was busy with.
 
-    Final metrics are those of the chosen weights and stand at their step.
+    Final metrics stand at step 0: MLflow draws a bar of a metric that has no other.
 
     Raises:
         UserError: a file is damaged.
     """
-    step = result.selected.step if result.selected else 0
-    found = [Point(metric_key(name), value, step, times.ended) for name, value in result.metrics.items()]
-    found += [Point(f"class_auc/{escape(name)}", value, step, times.ended) for name, value in result.class_auc.items()]
+    found = [Point(metric_key(name), value, 0, times.ended) for name, value in result.metrics.items()]
+    found += [Point(f"class_auc/{escape(name)}", value, 0, times.ended) for name, value in result.class_auc.items()]
     if result.cost is not None:
         costs = result.cost.model_dump().items()
         found += [Point(f"cost/{name}", float(value), 0, times.ended) for name, value in costs]
@@ -130,10 +129,11 @@ def tags(result: RunResult, content: str) -> dict[str, str]:
     rest = result.model_dump(mode="json", include=_TAGS, exclude_defaults=True, exclude_none=True)
     found = {RUN_ID: result.id, CONTENT: content, f"{OWN}origin": result.origin, **flat(rest, OWN[:-1])}
     found |= {OWN + name: lines(texts) for name in _LINES if (texts := getattr(result, name))}
-    found |= {FILES + escape(name): content for name, content in result.files.items()}
+    if result.files:
+        found[FILES] = lines([f"{content}  {name}" for name, content in result.files.items()])
     found |= {PROVENANCE + escape(name): value for name, value in result.provenance.items()}
     if result.spec is not None:
-        for name in ("feature_hash", "protocol", "text_tower", "code", "device", "arithmetic"):
+        for name in ("feature_hash", "protocol", "arithmetic"):
             found[OWN + name] = str(getattr(result.spec, name))
         if result.spec.partial:
             found[f"{OWN}partial"] = result.spec.partial
@@ -160,7 +160,8 @@ def _of_fields(stored: Stored) -> dict[str, Any]:
     value = nested({key: text for key, text in own.items() if key.partition(".")[0] in _TAGS})
     value |= {name: unlined(own[name]) for name in _LINES if name in own}
     value |= {"id": own.get("run_id"), "spec": spec or None}
-    value |= {"provenance": _below(PROVENANCE, labels), "files": _below(FILES, labels)}
+    files = [line.partition("  ") for line in unlined(labels[FILES])] if FILES in labels else []
+    value |= {"provenance": _below(PROVENANCE, labels), "files": {name: content for content, _, name in files}}
     value["cost"] = _below("cost/", stored.metrics) or None
     if _ESTIMATED not in labels:
         value |= {"started": stored.started, "ended": stored.ended}

@@ -33,7 +33,7 @@ from harness.tracking.client import (
     pages,
 )
 from harness.tracking.data_sets import data_sets
-from harness.tracking.description import PARENT_RUN, system_tags
+from harness.tracking.description import MODEL_TAGS, PARENT_RUN, system_tags
 from harness.tracking.families import FAMILY, PARENT, family_of, gather, loose
 from harness.tracking.fields import escape
 from harness.tracking.format import CONTENT, RUN_ID, Point, flattened, params, points, read_run, tags
@@ -245,10 +245,10 @@ class Tracker(Recorded):
                     client,
                     experiment,
                     run,
-                    result.method,
+                    {key: labels[key] for key in MODEL_TAGS if key in labels},
                     lambda place, model: write_model(place, result, directory, run, model),
                 )
-        log(client, run, numbers, params(result), labels, model, data[0] if data else None)
+        log(client, run, numbers, params(result), labels, model, data[-1] if data else None)
         if directory is not None:
             log_files(client, run, directory, {WEIGHTS} if model else set())
         client.set_terminated(run, "FAILED" if directory is None else "FINISHED", times.ended)  # else made anew

@@ -116,7 +116,8 @@ def recorded(root: Path) -> object:
     result, content = run.result, run.content
     open_run(directory).check()
     times = times_of(result, directory)
-    read = points(result, directory, times), params(result), tags(result, content), read_history(directory / "history.json")
+    sent = points(result, directory, times), params(result), tags(result, content)
+    read = *sent, read_history(directory / "history.json")
     return read, Predictions.load(directory / "predictions.npz"), GroundTruth.load(directory / "truth.json")
 
 

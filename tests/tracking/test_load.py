@@ -9,6 +9,7 @@ import contextlib
 import os
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import time
@@ -16,9 +17,12 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from harness.tracking.description import PARENT_RUN
+from harness.tracking.families import FAMILY, PARENT
 from harness.tracking.format import RUN_ID
 from harness.tracking.tracker import Tracker
 
@@ -44,10 +48,29 @@ def _check(tracker: Tracker) -> None:
     experiments = [e.experiment_id for e in client.search_experiments()]
     everything = client.search_runs(experiments, f"tags.`{RUN_ID}` != ''", max_results=1000)
     assert Counter(run.info.status for run in everything) == {"FINISHED": WRITERS * EACH}
+    _check_families(client, experiments, everything)
+    models = client.search_logged_models(experiments, max_results=50)
+    assert {model.source_run_id for model in models} <= {run.info.run_id for run in everything}
+    assert {str(model.status) for model in models} == {"READY"}
+    assert len(models) == min(len(runs), 50)
     for run in runs[:: max(len(runs) // 10, 1)]:
         assert len(run.result.metrics) > 10
         assert len(client.get_metric_history(run.mlflow_id, "train/mil")) == 30
         assert tracker.artifact(run, "predictions.npz").is_file()
+
+
+def _check_families(client: Any, experiments: list[str], everything: list[Any]) -> None:
+    """One parent for each family, with the mean of its runs; each run read the test and training split."""
+    parents = client.search_runs(experiments, f"tags.`{PARENT}` != ''", max_results=1000)
+    assert len({run.data.tags[FAMILY] for run in parents}) == len(parents) == 3, "one for each data set"
+    for parent in parents:
+        own = [run for run in everything if run.data.tags[PARENT_RUN] == parent.info.run_id]
+        assert parent.data.metrics["seeds"] == len(own) == WRITERS * EACH // 3
+        mean = statistics.fmean(run.data.metrics["frame_auc"] for run in own)
+        assert parent.data.metrics["frame_auc"] == pytest.approx(mean, abs=1e-12)
+    for run in everything:
+        assert {entry.tags[0].value for entry in run.inputs.dataset_inputs} == {"training", "testing"}
+        assert run.info.end_time - run.info.start_time == 60_000
 
 
 def test_several_processes_meet_a_fresh_sqlite_store(tmp_path: Path) -> None:

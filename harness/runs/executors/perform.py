@@ -14,7 +14,8 @@ from harness.printable import LINES, printable
 from harness.records.label_access import withheld
 from harness.records.result import RunResult
 from harness.runs.computation import Judge, Tick
-from harness.runs.method_side import Computed, append_log, execute_job, now
+from harness.runs.machine_sampling import sampled
+from harness.runs.method_side import COMPUTED, Computed, append_log, execute_job, now
 from harness.runs.order import Order, bank_of, job_of
 from harness.runs.provenance import provenance
 
@@ -35,7 +36,9 @@ def perform(order: Order, judge: Judge, tick: Tick) -> Computed | Failure:
     try:
         bank = bank_of(order)
         with withheld():  # from here on code of the method may run, first of all when it is imported
-            return execute_job(job_of(order, bank), judge, fresh=order.fresh, progress=tick)
+            job = job_of(order, bank)
+            with sampled(job.workspace / COMPUTED) if order.watched else contextlib.nullcontext():
+                return execute_job(job, judge, fresh=order.fresh, progress=tick)
     except BaseException as error:  # of whatever type: nothing that a method raises is more than its run's failure
         # Where Ctrl-C is ignored, as in a worker, nobody but the method can have raised it.
         if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
