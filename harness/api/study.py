@@ -68,7 +68,7 @@ def study(name: str, levels: tuple[float, ...] | None, matrix: Matrix, execution
         path = execution.out / "study" / address(found.study)
         write_page(path, found.study, found.command)
     notes = (*planned.left_out, *planned.notes)
-    return Studied(done.results, found and found.study, path, notes, tuple(problems))
+    return Studied(done.results, found.study if found else None, path, notes, tuple(problems))
 
 
 def _disturbed(matrix: Matrix, asked: list[Disturbance], bank: Bank) -> Matrix:

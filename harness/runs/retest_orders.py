@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from harness.data.bank import Bank
@@ -41,7 +42,7 @@ def retests(
                     "protocol": f"{card.protocol_of(name)}; {translation(find_card(order.dataset), card)}",
                     "partial": bank.partial,
                 }
-            yield Order(order.spec.model_copy(update=changed), place, order.text_tower, order.out, order.fresh, order)
+            yield replace(order, spec=order.spec.model_copy(update=changed), dataset=place, source=order)
 
 
 def matching_bank(trained: Bank, tested: str) -> Bank:
