@@ -61,6 +61,11 @@ def translation(trained: DatasetCard, tested: DatasetCard) -> str:
     return f"{len(shared)} classes of {trained.name} by map #{digest(json.dumps(dict(shared), sort_keys=True))[:8]}"
 
 
+def protocol_between(trained: DatasetCard, tested: DatasetCard, features: str) -> str:
+    """Return the protocol of a test on a feature set of `tested` of weights that were trained on `trained`."""
+    return f"{tested.protocol_of(features)}; {translation(trained, tested)}"
+
+
 def translated(predictions: Predictions, trained: DatasetCard, tested: DatasetCard) -> Predictions:
     """Return predictions in the classes of `tested`: 0 for those that `trained` lacks, none at all without a map."""
     shared = shared_classes(trained, tested)

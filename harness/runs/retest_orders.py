@@ -10,7 +10,7 @@ from typing import Any
 from harness.data.bank import Bank
 from harness.data.card import DatasetCard
 from harness.data.cards import find_card, open_bank
-from harness.data.class_maps import translation
+from harness.data.class_maps import protocol_between
 from harness.errors import UserError
 from harness.runs.order import Order
 
@@ -39,7 +39,7 @@ def retests(
                     "features": name,
                     "feature_hash": bank.content_hash,
                     "scale": card.features[name].scale,
-                    "protocol": f"{card.protocol_of(name)}; {translation(find_card(order.dataset), card)}",
+                    "protocol": protocol_between(find_card(order.dataset), card, name),
                     "partial": bank.partial,
                 }
             yield replace(order, spec=order.spec.model_copy(update=changed), dataset=place, source=order)

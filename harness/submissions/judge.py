@@ -9,6 +9,7 @@ from typing import Literal
 
 from harness.data.card import DatasetCard
 from harness.data.cards import find_card
+from harness.data.class_maps import protocol_between
 from harness.errors import UserError
 from harness.metrics.protocol import Evaluation
 from harness.records.result import RunResult
@@ -117,12 +118,24 @@ def _other_identity(spec: RunSpec, truth: str, own: OwnTest) -> Iterator[str]:
     """Where a run was made for another test set than the one here."""
     if spec.dataset_hash != own.card.digest:
         yield f"other card of {own.card.name}: its hash is {plain(spec.dataset_hash[:12])}, here {own.card.digest[:12]}"
-    if spec.protocol != (here := own.card.protocol_of(spec.features)):
+    if spec.protocol != (here := _protocol(spec, own.card)):
         yield f"other protocol: '{plain(spec.protocol)}', here '{here}'"
     if own.feature_hash and spec.feature_hash != own.feature_hash:
         yield f"other features: their hash is {plain(spec.feature_hash[:12])}, here {own.feature_hash[:12]}"
+    if own.glances and spec.glances and spec.glances != own.glances:
+        yield f"other clicks: their hash is {plain(spec.glances[:12])}, here {own.glances[:12]}"
     if own.truth is not None and not own.problems and truth != truth_hash(own.truth):
         yield f"other ground truth: its hash is {truth[:12]}, here {truth_hash(own.truth)[:12]}"
+
+
+def _protocol(spec: RunSpec, card: DatasetCard) -> str:
+    """The protocol that a run on this card has here; that of a data set of training that is not known here is its own."""
+    if not spec.trained_on:
+        return card.protocol_of(spec.features)
+    try:
+        return protocol_between(find_card(spec.trained_on), card, spec.features)
+    except UserError:
+        return spec.protocol
 
 
 def _counts(of: RunResult | Evaluation) -> dict[str, float]:

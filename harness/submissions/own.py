@@ -26,13 +26,15 @@ class OwnTest:
     """The card of a test set, the hash of its imported features, and its ground truth.
 
     `feature_hash` is "" where there are annotation files alone. `problems` says which videos or rows the submitted
-    predictions have that they should not, or lack; `truth` may then be None.
+    predictions have that they should not, or lack; `truth` may then be None. `glances` is the hash of the clicks that were
+    imported with the features, "" without any.
     """
 
     card: DatasetCard
     feature_hash: str
     truth: GroundTruth | None
     problems: tuple[str, ...] = ()
+    glances: str = ""
 
 
 class Unverifiable(UserError):
@@ -81,7 +83,7 @@ def own_test(
     rows = _rows(predictions)
     wrong = [video for video, count in rows.items() if count != snippets.get(video)]
     problems = _other_videos(rows, snippets) or _other_rows(rows, wrong)
-    return OwnTest(bank.card, bank.content_hash, bank.truth(), problems)
+    return OwnTest(bank.card, bank.content_hash, bank.truth(), problems, bank.glances_hash)
 
 
 def _by_annotations(card: DatasetCard, result: RunResult, predictions: Predictions, roots: Sequence[Path]) -> OwnTest:

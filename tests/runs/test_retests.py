@@ -76,6 +76,15 @@ def document(stdout: str) -> dict[str, Any]:
     return found
 
 
+def verified(harness: Call, runs: list[dict[str, Any]], file: Path) -> None:
+    """Another harness that knows the data sets comes to the same numbers."""
+    code, _, stderr = harness("submit", *(run["directory"] for run in runs), "--to", str(file))
+    assert code == 0, stderr
+    code, stdout, _ = harness("verify-submission", str(file), "--json")
+    found = document(stdout)
+    assert (code, found["verdict"], len(found["runs"])) == (0, "accepted", len(runs)), stdout
+
+
 @pytest.mark.usefixtures("sets")
 def test_one_training_is_tested_on_several_sets(harness: Call, tmp_path: Path) -> None:
     asked = ("run", "--methods", "deepmil", "--seeds", "0,1,2", *SHORT, "--out", str(tmp_path / "runs"), "--json")
@@ -118,6 +127,7 @@ def test_one_training_is_tested_on_several_sets(harness: Call, tmp_path: Path) -
     assert {run["status"] for run in document(stdout)["runs"]} == {"skipped"}
     page = (tmp_path / "runs/report/index.html").read_text(encoding="utf-8")
     assert "Trained here, tested there" in page
+    verified(harness, [runs["left", "right", 0], runs["left", "other", 1]], tmp_path / "moved.zip")
 
 
 @pytest.mark.usefixtures("sets")
@@ -148,10 +158,7 @@ def test_a_causal_test_stands_beside_the_usual_one(harness: Call, tmp_path: Path
     losses = {row["method"]: row["metrics"]["causal_loss"]["mean"] for row in boards["left · own · causal"]["rows"]}
     assert losses["deepmil"] == 0
     assert losses["rtfm"] == pytest.approx(usual["frame_auc"] - causal["frame_auc"]) != 0
-    code, _, stderr = harness(
-        "submit", *(run["directory"] for run in document(stdout)["runs"]), "--out", str(tmp_path / "s.zip")
-    )
-    assert code == 0, stderr
+    verified(harness, document(stdout)["runs"], tmp_path / "causal.zip")
 
 
 @pytest.mark.usefixtures("sets")
@@ -170,6 +177,7 @@ def test_a_training_with_an_open_vocabulary_sees_no_novel_video(harness: Call, t
         *("--open-vocabulary", "--out", str(tmp_path / "runs"), "--json"),
     )
     assert code == 0, stderr
+    verified(harness, document(stdout)["runs"], tmp_path / "open.zip")
     boards = {board["title"]: board for board in document(stdout)["leaderboard"]}
     parts = [f"left · own · open vocabulary, {part} classes" for part in ("all", "base", "novel")]
     assert sorted(boards) == sorted(parts)
