@@ -20,8 +20,10 @@ from harness.metrics.frame import Floats, Ints
 from harness.metrics.paired import paired
 from harness.metrics.variance import Estimate
 
-# Below this a difference is one of rounding, as `variance` has it.
-_ROUNDING = 1e-12
+# As in `variance`: what differs by rounding only, and the smallest p-value that is told apart.
+_ROUNDING, _LEAST = 1e-12, 1e-12
+# Bounds of a p-value are made this much wider, in logarithms, and halved so often: that is ten digits at least.
+_WIDER, _HALVINGS = 1e-9, 44
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,24 +43,46 @@ class Differences:
         return Estimate(**{name: float(getattr(self, name)[index]) for name in names})
 
     def p_values(self, level: float) -> list[float]:
-        """Return p-values that Holm's correction decides by at `level` as it does by the exact ones.
+        """Return p-values that Holm's correction decides by at `level` as it does by those of `variance.Estimate`.
 
         One that is rejected whatever the others are is given as 0, one that is not as 1.
         """
         from scipy.special import stdtr
 
-        deviation = np.sqrt(self.videos + np.maximum(self.seeds - self.shared, 0.0))
-        none = (np.abs(self.value) <= _ROUNDING) | (deviation == 0)
+        none = (np.abs(self.value) <= _ROUNDING) | (self._variance == 0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            distance = np.where(none, 0.0, np.abs(self.value) / deviation)
+            distance = np.where(none, 0.0, np.abs(self.value) / np.sqrt(self._variance))
         # An interval reaches as far as Student's t with the freedom of one of both sources, or in between.
         other = np.where(self.seeds == 0, self.video_freedom, self.seed_freedom)
-        most = 2 * stdtr(np.minimum(self.video_freedom, other), -distance)
         least = 2 * stdtr(np.maximum(self.video_freedom, other), -distance)
-        found = np.where(least > level, 1.0, 0.0)
-        for index in np.flatnonzero(~none & (least <= level) & (most >= level / max(len(found), 1) / 2)):
-            found[index] = self.estimate(int(index)).p_value
-        return [float(value) for value in np.where(none, 1.0, found)]
+        most = 2 * stdtr(np.minimum(self.video_freedom, other), -distance)
+        found = np.where(none | (least > level), 1.0, 0.0)
+        open_ones = np.flatnonzero(~none & (least <= level) & (most >= level / max(len(found), 1) / 2))
+        if len(open_ones):
+            found[open_ones] = self._solved(open_ones, distance[open_ones], least[open_ones], most[open_ones])
+        return [float(value) for value in found]
+
+    @property
+    def _variance(self) -> Floats:
+        return np.asarray(self.videos + np.maximum(self.seeds - self.shared, 0.0))
+
+    def _solved(self, which: Ints, distance: Floats, least: Floats, most: Floats) -> Floats:
+        """The p at which `variance.Estimate.reach(1 - p)` is the distance, between two bounds; by halving."""
+        from scipy.special import stdtrit
+
+        total, seeds, freedom = self._variance[which], self.seeds[which], self.seed_freedom[which]
+        share = np.where(seeds > 0, np.clip((seeds - self.shared[which] / 2) / total, 0.0, 1.0), 0.0)
+        weight = np.where(seeds > 0, share ** (1.5 - 0.5 / freedom), 0.0)
+        low, high = np.log(np.maximum(least, _LEAST)) - _WIDER, np.log(np.maximum(most, _LEAST)) + _WIDER
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            level = 1 - np.exp(middle) / 2
+            of_videos = stdtrit(self.video_freedom[which], level)
+            reach = of_videos + weight * (stdtrit(freedom, level) - of_videos)
+            # The farther an interval reaches, the smaller its p.
+            beyond = reach > distance
+            low, high = np.where(beyond, middle, low), np.where(beyond, high, middle)
+        return np.minimum(np.exp((low + high) / 2), 1.0)
 
 
 class Many:
@@ -78,20 +102,19 @@ class Many:
         self.defined = bool(np.isfinite(self._whole).all() and defined[0].any())
         self._drawn = 1 + videos + np.flatnonzero(defined[0])
         self._average = _centred(means[:, self._drawn])
-        self._own = [variance.mean(each, normal) for each in values]
         self._groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for index, each in enumerate(seeds):
             if paired(each, each):
                 self._groups[each].append(index)
         self._place = {index: at for group in self._groups.values() for at, index in enumerate(group)}
         # How each seed differs from its row's mean, by resample: `[rows, seeds, resamples]`.
-        self._apart = {
-            each: np.stack([_apart(values[index][:, self._drawn]) for index in group])
-            for each, group in self._groups.items()
-        }
-        self._points = {
-            each: np.stack([values[index][:, 0] for index in group]) for each, group in self._groups.items()
-        }
+        self._apart, self._points = dict[tuple[int, ...], Floats](), dict[tuple[int, ...], Floats]()
+        # B, C and the degrees of freedom of B of each row; a single set of predictions has none of them.
+        self._own = np.tile([0.0, 0.0, UNLIMITED], (len(values), 1))
+        for each, group in self._groups.items():
+            self._apart[each] = np.stack([_apart(values[index][:, self._drawn]) for index in group])
+            self._points[each] = np.stack([values[index][:, 0] for index in group])
+            self._own[group] = np.stack(self._of_seeds(self._points[each], self._apart[each]), axis=1)
 
     @property
     def _kept(self) -> NDArray[np.bool_]:
@@ -110,10 +133,9 @@ class Many:
     def differences(self, one: int, others: Ints) -> Differences:
         """Return the mean of row `one` minus that of each of `others`, which must be defined alike."""
         same = np.array([paired(self._seeds[one], self._seeds[other]) for other in others], dtype=bool)
-        own, all_own = self._estimate(one), [self._estimate(int(other)) for other in others]
-        seeds = np.array([own.seeds + each.seeds for each in all_own])
-        shared = np.array([own.shared + each.shared for each in all_own])
-        doubt = np.array([own.seeds**2 / own.seed_freedom + e.seeds**2 / e.seed_freedom for e in all_own])
+        own, theirs = self._own[one], self._own[others].T
+        seeds, shared = own[0] + theirs[0], own[1] + theirs[1]
+        doubt = own[0] ** 2 / own[2] + theirs[0] ** 2 / theirs[2]
         with np.errstate(divide="ignore", invalid="ignore"):
             seed_freedom = np.where(doubt > 0, seeds**2 / doubt, UNLIMITED)
         if same.any():
@@ -132,13 +154,15 @@ class Many:
         """B, C and the degrees of freedom of B where the i-th seeds of both met the same sampling."""
         group = self._seeds[one]
         places = np.array([self._place[int(other)] for other in others])
-        count, here = len(group), self._place[one]
-        points = self._points[group]
-        spread = (points[here] - points[places]).var(axis=1, ddof=1) / count
+        points, apart, here = self._points[group], self._apart[group], self._place[one]
+        return self._of_seeds(points[here] - points[places], apart[here] - apart[places])
+
+    def _of_seeds(self, points: Floats, apart: Floats) -> tuple[Floats, Floats, Floats]:
+        """B, C and the degrees of freedom of B of values `[n, seeds]` and how they differ by resample."""
+        count = points.shape[1]
+        spread = points.var(axis=1, ddof=1) / count
         seeds = np.where(spread > _ROUNDING**2, spread, 0.0)
-        apart = self._apart[group]
-        left = apart[here] - apart[places]
-        total = np.einsum("nsr,nsr->n", left, left) / left.shape[2]
+        total = np.einsum("nsr,nsr->n", apart, apart) / apart.shape[2]
         shared = np.where(seeds > 0, self._short * total / (count - 1) / count, 0.0)
         return seeds, shared, np.where(seeds > 0, float(count - 1), UNLIMITED)
 
@@ -154,11 +178,6 @@ class Many:
                 doubt += shares.var(axis=1, ddof=1) * count
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(doubt > 0, np.minimum(2 * total**2 / doubt, UNLIMITED), UNLIMITED)
-
-    def _estimate(self, index: int) -> Estimate:
-        found = self._own[index]
-        assert found is not None  # as `defined` says
-        return found
 
     def _scalar(self, one: int, other: int) -> Estimate | None:
         same = paired(self._seeds[one], self._seeds[other])

@@ -63,7 +63,11 @@ def test_each_wrong_field_is_named(packed: Path, tmp_path: Path, harness: Harnes
 
 @pytest.mark.parametrize(
     ("text", "reason"),
-    [("[1, 2]", "no statement; expected the fields team,"), ("a: [", "not a readable YAML file"), (None, "no such file")],
+    [
+        ("[1, 2]", "no statement; expected the fields team,"),
+        ("a: [", "not a readable YAML file"),
+        (None, "no such file"),
+    ],
 )
 def test_what_is_no_statement_ends_in_one_line(
     packed: Path, tmp_path: Path, harness: Harness, text: str | None, reason: str
