@@ -106,9 +106,8 @@ def _check(row: Row, order: Order, what: str) -> None:
     """Raise UserError where something is not here as it was."""
     spec = order.spec
     if spec.text_tower != row.text_tower:
-        raise UserError(
-            f"{what}: its text tower was {row.text_tower}, here {spec.text_tower}; name it with --text-tower"
-        )
+        towers = f"its text tower was {row.text_tower or 'none'}, here {spec.text_tower or 'none'}"
+        raise UserError(f"{what}: {towers}; name it with --text-tower")
     for name, here, there in (
         ("card", spec.dataset_hash, row.board.dataset_hash),
         ("features", spec.feature_hash, row.board.feature_hash),
