@@ -8,6 +8,7 @@ from harness.records.request import Matrix
 from harness.records.result import Cost, RunResult, Selection
 from harness.records.spec import RunSpec
 from harness.submissions.bundle import Manifest, Packed
+from harness.submissions.statement import Statement
 
 _RUN = {
     "`run.json`": RunResult,
@@ -32,5 +33,5 @@ def matrix_fields() -> str:
 
 def submission_fields() -> str:
     """Return the fields of a submission's table of contents."""
-    parts = {"`manifest.json`": Manifest, "A run in `manifest.json`": Packed}
+    parts = {"`manifest.json`": Manifest, "A run in `manifest.json`": Packed, "`statement.json`": Statement}
     return "\n".join(tables.model(part, f"### {title}") for title, part in parts.items())

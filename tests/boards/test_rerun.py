@@ -107,7 +107,7 @@ def test_what_cannot_be_trained_here_ends_in_one_line(trained: tuple[Path, str],
     assert "its text tower was openai/clip, here none; name it with --text-tower" in says(row(text_tower="openai/clip"))
     assert "other features here: the hash is" in says(board(feature_hash="0" * 64))
     assert "unknown dataset 'nowhere'" in says(board(dataset="nowhere"))
-    assert "has not been imported" in says(board(dataset="ucf-crime", features="vadclip"))
+    assert "has not been imported" in says(board(dataset="ucf-crime", features="clip-vit-b16"))
     assert "no record 0000" in harness("board", "rerun", "0000", "--to", str(place))[2]
     assert not Repository(place).reruns()
 
