@@ -88,7 +88,9 @@ def _measured(name: str, subject: Subject, plan: BenchPlan) -> Bench:
         precision=plan.precision,
         threads=torch.get_num_threads(),
         dim=plan.dim,
-        settings=changed_settings(name, plan.card.settings_family, plan.preset, subject.method.config.model_dump(mode="json")),
+        settings=changed_settings(
+            name, plan.card.settings_family, plan.preset, subject.method.config.model_dump(mode="json")
+        ),
         frames_per_second=VIDEO * stride / one.median,
         snippets_per_second=VIDEO / one.median,
         spread=one.spread,

@@ -58,4 +58,3 @@ def show(document: dict[str, Any], changes: Sequence[Change] | None) -> None:
             )
     slower = sum(change.slower for change in changes)
     out.print(f"{len(changes)} figures compared, {slower} slower")
-

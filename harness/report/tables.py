@@ -139,7 +139,18 @@ def _tex_figure(metric: str, figure: Figure | None, best: list[float]) -> str:
 def columns_and_rows(leaderboard: Leaderboard) -> tuple[list[str], list[list[Any]]]:
     """Return one flat table of all boards: names of its columns, and a row per row, fractions in full precision."""
     metrics = list(dict.fromkeys(name for board in leaderboard.boards for name in board.metrics))
-    identity = ("rank", "shared", "claim", "method", "family", "ablation", "preset", "selection", "origin", "checkpoint")
+    identity = (
+        "rank",
+        "shared",
+        "claim",
+        "method",
+        "family",
+        "ablation",
+        "preset",
+        "selection",
+        "origin",
+        "checkpoint",
+    )
     facts = (*identity, "arithmetic", "text_tower", "scale", "config_hash", "fidelity", "unchecked")
     costs = ("stability", "oracle_gap", "parameters", "train_seconds", "test_frames_per_second")
     parts = ("mean", "sd", "low", "high", "videos_low", "videos_high")
@@ -186,7 +197,9 @@ def _row(board: Board, row: Row, shown: list[str]) -> list[str]:
     reported = row.published.get(board.primary)
     return [
         f"{row.title} (unchecked)" if row.unchecked else row.title,
-        "one seed, no claim" if row.rank is None and row.honest and row.claim == "weights" else place(row.rank, row.shared),
+        "one seed, no claim"
+        if row.rank is None and row.honest and row.claim == "weights"
+        else place(row.rank, row.shared),
         chosen(row.selection, row.origin),
         row.preset or "-",
         row.text_tower or "-",

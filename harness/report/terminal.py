@@ -67,8 +67,8 @@ def print_leaderboard(boards: Sequence[Board], console: Screen) -> None:
         excluded = f", {len(board.excluded)} without features left out" if board.excluded else ""
         console.print(
             f"{board.videos} test videos{excluded}; percent, mean ± sd between n seeds; 95% intervals: m of the "
-            "method, by seeds and test videos; v of these weights, by test videos alone; * decides the order; # rank, = shared"
-            + ("; round.: points by which rounding alone moves the AUC at one seed" if measured else ""),
+            "method, by seeds and test videos; v of these weights, by test videos alone; * decides the order; # rank, "
+            "= shared" + ("; round.: points by which rounding alone moves the AUC at one seed" if measured else ""),
             style="dim",
         )
         if any(row.pace is not None and row.pace.measured == "bench" for row in board.rows):

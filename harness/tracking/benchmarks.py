@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from harness.errors import UserError
+from harness.errors import HarnessError
 from harness.records.benchmark import Bench, BenchDocument
 from harness.tracking.recorded_runs import Recorded
 from harness.tracking.tracker import BENCH
@@ -47,7 +47,7 @@ def recorded(store: Recorded) -> tuple[list[Benchmark], list[str]]:
             document = parsed[text] if text in parsed else BenchDocument.model_validate_json(text)
             parsed[text] = document
             figures = next(row for row in document.rows if row.method == method)
-        except (UserError, OSError, ValidationError, StopIteration) as error:
+        except (HarnessError, OSError, ValidationError, StopIteration) as error:
             reason = " ".join(str(error).split())[:200] or f"its document has no row of {method}"
             problems.append(f"benchmark {name} is left out: {reason}")
             continue

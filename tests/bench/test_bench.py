@@ -13,7 +13,9 @@ from harness.bench.subject import Subject
 from harness.bench.timing import Timing, timed
 from harness.data.cards import find_card
 from harness.errors import UserError
+from harness.records.benchmark import Bench
 from harness.tracking.tracker import BENCH, Tracker
+from tests.report.site.test_numbers import Tables
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -41,6 +43,24 @@ def test_document_table_store_and_comparison(harness: Call, tmp_path: Path) -> N
         name: row["flops"] for name, row in rows.items()
     }
     assert Tracker(None, tmp_path).runs() == [], "a benchmark is no run of a leaderboard"
+    page = tmp_path / "report" / "throughput.html"
+    assert f"`harness report --out {tmp_path}` puts it on {page}" in stderr
+    code, stdout, stderr = harness("report", "--out", str(tmp_path), "--formats", "html,md,csv,json,tex")
+    assert code == 0, stderr
+    assert f"wrote {page}" in stdout
+    lines = Tables(page.read_text()).lines
+    assert len(lines) == 2
+    for line, row in zip(lines, document["rows"], strict=True):
+        figures = Bench.model_validate(row)
+        for cell in line.cells[1:]:
+            name, _, share = cell.name.partition(".")
+            value = getattr(figures, name)[share] if share else getattr(figures, name)
+            assert cell.value == ("" if value is None else str(value)), cell
+    (written,) = json.loads((tmp_path / "report" / "leaderboard.json").read_text())["throughput"]
+    assert [
+        {name: line[name] for name in row} for line, row in zip(written["rows"], document["rows"], strict=True)
+    ] == (document["rows"])
+    assert "throughput.html" in (tmp_path / "report" / "index.html").read_text()
     slow = json.loads(path.read_text())
     for row in slow["rows"]:
         row["frames_per_second"] /= 10

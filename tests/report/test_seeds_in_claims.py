@@ -131,7 +131,9 @@ def test_a_shared_rank_says_so_wherever_people_read_it(board: Board, tmp_path: P
     assert [row.shared for row in board.rows] == [numbers.count(row.rank or 0) > 1 for row in board.rows]
     honest = [row for row in board.rows if row.rank]
     for shared, text in ((True, "=1"), (False, "1")):
-        rows = [dataclasses.replace(row, rank=1 if shared else place, shared=shared) for place, row in enumerate(honest, 1)]
+        rows = [
+            dataclasses.replace(row, rank=1 if shared else place, shared=shared) for place, row in enumerate(honest, 1)
+        ]
         made = Leaderboard((dataclasses.replace(board, rows=(*rows, *(row for row in board.rows if not row.rank))),))
         stream = io.StringIO()
         print_leaderboard(made.boards, Screen(file=stream, width=100))

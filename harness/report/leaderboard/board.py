@@ -45,7 +45,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Pace:
-    """Video frames per second from features. `measured` is "bench" for `harness bench`, else "test pass", the row's own.
+    """Video frames per second from features, as `harness bench` or the row's own test pass measured them.
 
     `where` says on what: hardware, device, arithmetic and threads.
     """
@@ -60,7 +60,8 @@ class Row:
     """One method with one config, preset, selection rule, text tower, scale, origin and arithmetic, over its seeds.
 
     `family` is "mil", "clip" or "floor", "" for a method that is not installed here. `rank` counts from 1; rows that
-    cannot be told apart share it, and `shared` says whether others do. Rows of one seed have none, nor those that chose their weights on the test set.
+    cannot be told apart share it, and `shared` says whether others do. Rows of one seed have none, nor those that
+    chose their weights on the test set.
     `origin` says whether the weights were trained here ("trained") or given: "checkpoint", or "inference-only" where
     the method's training was never published; "imported" are scores of another program. `checkpoint` is the hash of
     given weights.
@@ -163,9 +164,9 @@ class Board:
 class Transfer:
     """One row of one board of a matrix: a method trained on `trained_on` and tested on `tested_on`.
 
-    `figure` is its primary `metric`, `rank` and `shared` are those of its row. `drop` is what the same method has more where it was trained on the data set of
-    the test, as a fraction, with its 95% interval over seeds and test videos; None where nobody trained it there, and
-    no interval with one seed.
+    `figure` is its primary `metric`, `rank` and `shared` are those of its row. `drop` is what the same method has more
+    where it was trained on the data set of the test, as a fraction, with its 95% interval over seeds and test videos;
+    None where nobody trained it there, and no interval with one seed.
     """
 
     method: str

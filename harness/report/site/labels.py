@@ -6,6 +6,9 @@ import math
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
 
 # Of letters at the size that site.css gives names, in the widest of the common typefaces.
 _ASCENT, _DESCENT = 11, 4
@@ -13,7 +16,7 @@ LONGEST, LINE, COLUMN = 200, 15.5, 250
 # Beside a point: across, down, and which end of the text is there.
 _BESIDE = ((9, 4, "start"), (-9, 4, "end"), (8, -6, "start"), (8, 15, "start"), (-8, -6, "end"), (-8, 15, "end"))
 # Further away, on rings around the point, with a line that leads there.
-_RING, _STEP, _ANGLES = 20, 9, 24
+_RING, _STEP, _RINGS, _ANGLES = 20, 9, 14, 24
 _CROWD = 60
 
 Box = tuple[float, float, float, float]
@@ -94,23 +97,26 @@ def meet(a: Box, b: Box) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def _placed(
-    point: Named, area: Box, texts: Sequence[Box], marks: Sequence[Box], lines: Sequence[Box]
-) -> Label | None:
+def _placed(point: Named, area: Box, texts: Sequence[Box], marks: Sequence[Box], lines: Sequence[Box]) -> Label | None:
     beside = [_at(point, point.x + dx, point.y + dy, anchor) for dx, dy, anchor in _BESIDE]
-    for label in beside:
-        if _free(label, area, texts, (*marks, *lines)):
+    for label in _free(beside, area, (*texts, *marks, *lines)):
+        return label
+    for label in _free([*beside, *_around(point, area)], area, (*texts, *marks)):
+        # Its line may pass marks, but no text.
+        if not any(meet(each, other) for each in _along(label.lead) for other in texts):
             return label
-    return next((label for label in (*beside, *_around(point, area)) if _free(label, area, texts, marks)), None)
+    return None
 
 
 def _around(point: Named, area: Box) -> Iterator[Label]:
     """Places on rings, the nearest first."""
-    for ring in range(int(math.hypot(area[2] - area[0], area[3] - area[1]) / _STEP)):
+    for ring in range(_RINGS):
         away = _RING + _STEP * ring
         for turn in range(_ANGLES):
             angle = 2 * math.pi * turn / _ANGLES
             x, y = point.x + away * math.cos(angle), point.y + away * math.sin(angle)
+            if not (area[0] <= x <= area[2] and area[1] <= y <= area[3]):
+                continue
             anchor = "start" if math.cos(angle) > -1e-9 else "end"
             end = x - 3 if anchor == "start" else x + 3
             lead = (point.x + 5.5 * math.cos(angle), point.y + 5.5 * math.sin(angle), end, y)
@@ -118,17 +124,18 @@ def _around(point: Named, area: Box) -> Iterator[Label]:
 
 
 def _at(point: Named, x: float, y: float, anchor: str, lead: tuple[float, ...] = ()) -> Label:
-    return Label(round(x, 1), round(y, 1), anchor, shortened(point.name), point.name, lead, point.strong, point.style)
+    text = shortened(point.name)
+    return Label(round(x, 1), round(y, 1), anchor, text, point.name, lead, point.strong, point.style)
 
 
-def _free(label: Label, area: Box, texts: Sequence[Box], marks: Sequence[Box]) -> bool:
-    """Whether a label lies inside, on no other and on no mark; its line may pass marks, but no text."""
-    own = box(label)
-    if own[0] < area[0] or own[1] < area[1] or own[2] > area[2] or own[3] > area[3]:
-        return False
-    if any(meet(own, other) for other in (*texts, *marks)):
-        return False
-    return not any(meet(each, other) for each in _along(label.lead) for other in texts)
+def _free(labels: Sequence[Label], area: Box, taken: Sequence[Box]) -> Iterator[Label]:
+    """The labels that lie inside, and on nothing that is taken."""
+    own = np.array([box(label) for label in labels])
+    inside = (own[:, :2] >= area[:2]).all(axis=1) & (own[:, 2:] <= area[2:]).all(axis=1)
+    other = np.array(taken, dtype=np.float64).reshape(-1, 4)
+    met = (own[:, None, :2] < other[None, :, 2:]).all(axis=2) & (other[None, :, :2] < own[:, None, 2:]).all(axis=2)
+    free = inside & ~np.any(met, axis=1)
+    yield from (label for label, is_free in zip(labels, free.tolist(), strict=True) if is_free)
 
 
 def _along(lead: tuple[float, ...]) -> list[Box]:
@@ -141,17 +148,19 @@ def _along(lead: tuple[float, ...]) -> list[Box]:
     return [(x - 1, y - 1, x + 1, y + 1) for x, y in places]
 
 
+@cache
 def shortened(name: str) -> str:
     """Return a name that is at most `LONGEST` wide; what tells long names apart often stands at their end."""
     start, end = list(name), list[str]()
     while _width("".join([*start, *end])) > LONGEST:
-        end = list(name[-12:]) if not end else end
+        end = end or list(name[-12:])
         start.pop()
         if len(start) <= len(end):
             end.pop(0)
     return f"{''.join(start).rstrip()}…{''.join(end).lstrip()}" if end else name
 
 
+@cache
 def _width(text: str) -> float:
     return sum(_letter(letter) for letter in text)
 

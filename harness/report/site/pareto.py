@@ -14,6 +14,8 @@ from harness.report.site.plots import Axis, Plot, Points, Series, style
 from harness.report.throughput import paces
 
 WIDTH, HEIGHT, EACH = 760, 340, 9
+# More points have their names in a column: looking for places beside them would take long, and find few.
+FEW = 24
 _NOTE = (
     "Bars: 95% interval of the method, by seeds and test videos; dashed, of one seed's weights, by test videos alone. "
     "Rows that chose their weights on the test set are left out."
@@ -68,7 +70,11 @@ def front(points: Sequence[Point]) -> list[Point]:
     """Return the points that no other is at least as fast and as good as, and better in one; the fastest first."""
     found: list[Point] = []
     for point in sorted(points, key=lambda each: (-each.speed, -each.value)):
-        if not found or point.value > found[-1].value or (point.speed, point.value) == (found[-1].speed, found[-1].value):
+        if (
+            not found
+            or point.value > found[-1].value
+            or (point.speed, point.value) == (found[-1].speed, found[-1].value)
+        ):
             found.append(point)
     return found
 
@@ -109,7 +115,8 @@ def _named(plot: Plot, points: Sequence[Point], best: set[int]) -> Plot:
     """The plot with a name for each point: beside it, or in a column at the right where points crowd."""
     left, top, right, bottom = plot.box
     lines = [box for series in plot.series for box in _lines(plot, series)]
-    labels = labelled(_places(plot, points, best), (left + 3, top - 8, right + 8, bottom - 2), lines)
+    area = (left + 3, top - 8, right + 8, bottom - 2)
+    labels = labelled(_places(plot, points, best), area, lines) if len(points) <= FEW else None
     if labels is None:
         height = max(plot.height, math.ceil(plot.height - (bottom - top) + LINE * len(points)))
         plot = dataclasses.replace(plot, height=height, margin=COLUMN)

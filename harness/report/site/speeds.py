@@ -1,4 +1,4 @@
-"""The page of what `harness bench` measured: one table for each hardware and way of measuring, and growth with length."""
+"""The page of what `harness bench` measured: a table for each hardware and way of measuring, growth with length."""
 
 from __future__ import annotations
 

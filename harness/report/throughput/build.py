@@ -56,16 +56,20 @@ def _key(each: Benchmark) -> _Key:
 
 
 def _row(each: Benchmark) -> SpeedRow:
+    versions = {part: each.machine[part] for part in _VERSIONS if each.machine.get(part)}
+    title, family = _names(each.figures.method)
+    return SpeedRow(each.figures.method, title, family, each.figures, versions, each.time, each.source)
+
+
+def _names(method: str) -> tuple[str, str]:
+    """Title and family; a method of another installation has only its name."""
     from harness.registry import method_class
 
-    name = each.figures.method
     try:
-        card = method_class(name).card
-        title, family = card.title, card.family
-    except (KeyError, UserError):  # of another installation
-        title, family = name, ""
-    versions = {part: each.machine[part] for part in _VERSIONS if each.machine.get(part)}
-    return SpeedRow(name, title, family, each.figures, versions, each.time, each.source)
+        card = method_class(method).card
+    except (KeyError, UserError):
+        return method, ""
+    return card.title, card.family
 
 
 def _board(key: _Key, rows: list[SpeedRow]) -> SpeedBoard:

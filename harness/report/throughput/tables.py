@@ -13,13 +13,13 @@ from harness.report.throughput.board import SpeedBoard, SpeedRow
 
 # What is said of every board, wherever it stands.
 WORDS = (
-    "Measured by harness bench on made-up features of real size, each method in a process of its own; features are not "
-    "extracted here. Frames/s: video frames in single videos of 256 snippets, ± half the distance between the "
-    "quartiles; best batch: the same with as many videos at once as are fastest. 10 s and 10 min: milliseconds to score "
-    "a video of that length. Snippet: one more of a running camera. Memory: beyond the method, for 10 minutes. "
+    "Measured by harness bench on made-up features of real size, each method in a process of its own; features are "
+    "not extracted here. Frames/s: video frames in single videos of 256 snippets, ± half the distance between the "
+    "quartiles; best batch: the same with as many videos at once as are fastest. 10 s and 10 min: milliseconds to "
+    "score a video of that length. Snippet: one more of a running camera. Memory: beyond the method, for 10 minutes. "
     "FLOPs: of 256 snippets. Growth: the power of a video's length with which the time grows. Training: the whole "
-    "schedule, extrapolated from single steps. Rows share a rank (=) that are within 10%, or twice the spread of either, "
-    "of the fastest of their group. Only rows of one table were measured on the same hardware in the same way."
+    "schedule, extrapolated from single steps. Rows share a rank (=) that are within 10%, or twice the spread of "
+    "either, of the fastest of their group. Only rows of one table were measured on the same hardware in the same way."
 )
 _HEAD = (
     *("Method", "Rank", "Frames/s", "Best batch", "10 s p50", "p95", "p99", "10 min p50", "p95", "p99", "Snippet"),
@@ -62,7 +62,7 @@ def _cells(row: SpeedRow) -> list[str]:
 
 
 def comma_separated(boards: Sequence[SpeedBoard]) -> str:
-    """Return one CSV for all boards, figures in full precision; `seconds_at_N` is the time for a video of N snippets."""
+    """Return one CSV for all boards, figures in full precision; `seconds_at_N` is for a video of N snippets."""
     shared = ("hardware", "cores", "device", "precision", "threads", "dataset", "features", "dim", "preset")
     facts = ("rank", "shared", "method", "title", "family", "settings", "time", "source")
     figures = ("text_tower", "frames_per_second", "snippets_per_second", "spread", "best_batch")

@@ -85,7 +85,11 @@ def fact(row: Row, name: str) -> tuple[Any, str]:
     if name == "seeds":
         return len(row.seeds), str(len(row.seeds))
     if name == "frames_per_second":
-        return (row.pace.frames_per_second, f"{count(row.pace.frames_per_second)} {row.pace.measured}") if row.pace else ("", "-")
+        return (
+            (row.pace.frames_per_second, f"{count(row.pace.frames_per_second)} {row.pace.measured}")
+            if row.pace
+            else ("", "-")
+        )
     value = getattr(row, name)
     shown = {"parameters": count, "train_seconds": duration, "oracle_gap": signed, "stability": percent}[name]
     return value, shown(value)
@@ -108,7 +112,9 @@ def speed(row: SpeedRow, name: str) -> tuple[Any, str]:
         "flops": count(f.flops),
         "parameters": f"{count(f.parameters)} {count(f.trainable_parameters)} trained",
         "exponent": f"T^{f.exponent:.2f}",
-        "full_training_hours": f"{short(f.full_training_hours, 2)} {short(f.step_seconds, 3)} s a step {f.training_steps} steps",
+        "full_training_hours": " ".join(
+            (short(f.full_training_hours, 2), short(f.step_seconds, 3), "s a step", str(f.training_steps), "steps")
+        ),
     }
     return getattr(f, name), texts[name]
 
@@ -128,7 +134,10 @@ def test_overview_and_boards(site: Site) -> None:
             board = boards[line.board or pages[name]]
             row = board.rows[line.row]
             for cell in line.cells:
-                check(cell, metric(board, row, cell.name) if cell.name in (*board.metrics, "map_avg") else fact(row, cell.name))
+                check(
+                    cell,
+                    metric(board, row, cell.name) if cell.name in (*board.metrics, "map_avg") else fact(row, cell.name),
+                )
                 seen[name] += 1
             shown = {cell.name for cell in line.cells}
             assert {"rank", "seeds", "frame_auc", "frame_ap", "map_avg", "frames_per_second", "parameters"} <= shown
@@ -152,7 +161,9 @@ def test_throughput(site: Site) -> None:
 
 def test_every_point_of_the_picture_is_named_with_the_hardware_below(site: Site) -> None:
     for slug, board in zip(board_slugs(site.leaderboard.boards), site.leaderboard.boards, strict=True):
-        figure = re.search(r'<figure class="plot fixed pareto">.*?</figure>', site.text(f"boards/{slug}.html"), re.DOTALL)
+        figure = re.search(
+            r'<figure class="plot fixed pareto">.*?</figure>', site.text(f"boards/{slug}.html"), re.DOTALL
+        )
         assert figure is not None
         shown = [row for row in board.rows if row.honest and row.pace]
         assert figure[0].count("<circle") == figure[0].count('class="name') == len(shown)

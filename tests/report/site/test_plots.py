@@ -7,8 +7,8 @@ import pytest
 
 from harness.plugin import MethodCard
 from harness.report.site.citation import bibtex
-from harness.report.site.links import slug
 from harness.report.site.labels import COLUMN, LINE, LONGEST, Named, box, in_column, labelled, meet
+from harness.report.site.links import slug
 from harness.report.site.plots import LEFT, Axis, Plot, Series
 
 

@@ -94,9 +94,7 @@ def test_every_table_holds_the_figures_of_the_benchmark() -> None:
 
 def board_with(out: Path, *benchmarks: Benchmark) -> Leaderboard:
     results = [fake_run(out, method=method, seed=seed) for method in ("alpha", "beta", "gamma") for seed in (0, 1)]
-    return build_leaderboard(
-        tracked(results), [], lambda run, name: out / run.result.id / name, benchmarks=benchmarks
-    )
+    return build_leaderboard(tracked(results), [], lambda run, name: out / run.result.id / name, benchmarks=benchmarks)
 
 
 def test_an_accuracy_board_takes_its_speeds_from_one_hardware(tmp_path: Path) -> None:
@@ -131,5 +129,12 @@ def test_the_front_is_what_no_other_point_beats() -> None:
     def point(key: int, speed: float, value: float) -> Point:
         return Point(key, str(key), speed, value, None, None)  # type: ignore[arg-type]
 
-    points = [point(0, 10, 80), point(1, 100, 70), point(2, 100, 60), point(3, 5, 79), point(4, 1, 90), point(5, 10, 80)]
+    points = [
+        point(0, 10, 80),
+        point(1, 100, 70),
+        point(2, 100, 60),
+        point(3, 5, 79),
+        point(4, 1, 90),
+        point(5, 10, 80),
+    ]
     assert [each.key for each in front(points)] == [1, 0, 5, 4]
