@@ -129,7 +129,7 @@ def _other_identity(spec: RunSpec, truth: str, own: OwnTest) -> Iterator[str]:
 
 
 def _protocol(spec: RunSpec, card: DatasetCard) -> str:
-    """The protocol that a run on this card has here; that of a data set of training that is not known here is its own."""
+    """The protocol that a run on this card has here; its own, where the data set of its training is not known here."""
     if not spec.trained_on:
         return card.protocol_of(spec.features)
     try:

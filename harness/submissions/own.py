@@ -26,8 +26,8 @@ class OwnTest:
     """The card of a test set, the hash of its imported features, and its ground truth.
 
     `feature_hash` is "" where there are annotation files alone. `problems` says which videos or rows the submitted
-    predictions have that they should not, or lack; `truth` may then be None. `glances` is the hash of the clicks that were
-    imported with the features, "" without any.
+    predictions have that they should not, or lack; `truth` may then be None. `glances` is the hash of the clicks that
+    were imported with the features, "" without any.
     """
 
     card: DatasetCard
