@@ -5,8 +5,9 @@ from __future__ import annotations
 from generate import tables
 from harness.records.history import Epoch, History, Look
 from harness.records.request import Matrix
-from harness.records.result import Cost, RunResult, Selection
+from harness.records.result import Cost, DataFacts, RunResult, Selection
 from harness.records.spec import RunSpec
+from harness.records.system_metrics import SystemMetrics
 from harness.submissions.bundle import Manifest, Packed
 from harness.submissions.statement import Statement
 
@@ -15,9 +16,11 @@ _RUN = {
     "`spec` in `run.json`": RunSpec,
     "`selected` in `run.json`": Selection,
     "`cost` in `run.json`": Cost,
+    "`data` in `run.json`": DataFacts,
     "`history.json`": History,
     "An epoch": Epoch,
     "A look": Look,
+    "`system_metrics.json`": SystemMetrics,
 }
 
 

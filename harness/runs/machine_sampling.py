@@ -20,6 +20,8 @@ from harness.records.system_metrics import FILE, SystemMetrics
 
 # Seconds between two samples at first. A run keeps at most so many: then every second one goes, and half as many come.
 INTERVAL, MOST = 1.0, 512
+# Seconds until the first sample, so that short runs have one.
+FIRST = 0.1
 _GPU = ("utilization.gpu", "memory.used", "memory.total", "power.draw", "power.limit")
 _MB = 1e6
 
@@ -49,8 +51,7 @@ class Sampler:
 
     def _run(self) -> None:
         busy, net = _busy(), _network()
-        # The first one is of a moment, so that short runs have one.
-        wait = min(0.1, self._interval)
+        wait = min(FIRST, self._interval)
         while not self._ended.wait(wait):
             now = _busy()
             self._sample(busy, now, net)
@@ -129,7 +130,7 @@ def _network() -> tuple[int, int]:
 def _gpus(program: str) -> dict[str, float]:
     """What each GPU of the machine does; nothing where the program does not answer."""
     line = [program, f"--query-gpu={','.join(_GPU)}", "--format=csv,noheader,nounits"]
-    found = {}
+    found: dict[str, float] = {}
     with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
         answer = subprocess.run(line, capture_output=True, text=True, check=True, timeout=5)
         for index, row in enumerate(answer.stdout.strip().splitlines()):

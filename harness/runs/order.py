@@ -39,8 +39,8 @@ class Order:
     text_tower: str | None
     out: Path
     fresh: bool = False
-    watched: bool = False
     source: Order | None = None
+    watched: bool = False
 
     @property
     def run(self) -> str:

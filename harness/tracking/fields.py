@@ -30,7 +30,7 @@ def unescape(key: str) -> str:
 
 def encode(value: Any) -> str:
     """Return a value as text; `decode` reverses it."""
-    return value if isinstance(value, str) and decode(value) is value else json.dumps(value)
+    return value if isinstance(value, str) and decode(value) == value else json.dumps(value)
 
 
 def decode(text: str) -> Any:

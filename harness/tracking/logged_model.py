@@ -29,24 +29,20 @@ _SNIPPETS = 2
 # What stands beside the weights for MLflow to run. It decides nothing: all is done by the installed harness.
 _TEXT = '''"""Scores the snippets of a video by its features. Needs the package harness-wsvad."""
 
-import warnings
-
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of missing type hints: an array has its shape in the signature
 
-    class Scorer(PythonModel):
-        """A method of the harness with its weights, which are read without executing anything of their file."""
+class Scorer(PythonModel):
+    """A method of the harness with its weights, which are read without executing anything of their file."""
 
-        def load_context(self, context):
-            from harness.api.checkpoints import load_logged
+    def load_context(self, context):
+        from harness.api.checkpoints import load_logged
 
-            self.model = load_logged(context.artifacts, context.model_config)
+        self.model = load_logged(context.artifacts, context.model_config)
 
-        def predict(self, context, model_input, params=None):
-            return self.model.score(model_input)
+    def predict(self, context, model_input, params=None):
+        return self.model.score(model_input)
 
 
 set_model(Scorer())

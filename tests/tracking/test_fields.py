@@ -32,6 +32,8 @@ def test_a_field_is_what_a_person_would_write() -> None:
     assert flat({"method": "deepmil", "config": {"lr": 1e-4, "layers": {"depth": 2}, "mode": "fast"}}) == {
         **{"method": "deepmil", "config.lr": "0.0001", "config.layers.depth": "2", "config.mode": "fast"},
     }
+    for _ in range(2):  # also where an equal text was seen before
+        assert encode("".join(["fa", "st"])) == "fast"
     assert lines(["video 1", "video 2"]) == "video 1\nvideo 2"
 
 
