@@ -1,22 +1,24 @@
 "use strict";
-// Scores over time of one video. Its part of the data comes from a file of its own, as a script: pages from disk may
-// not fetch.
+// Scores over time of one video. Its data come from files of their own, as scripts: pages from disk may not fetch. On a
+// board each video has a file with all rows; on the page of a run one file has all its videos.
 (() => {
   const section = document.getElementById("timeline");
-  const index = JSON.parse(document.getElementById("timeline-data").textContent);
   const find = (selector) => section.querySelector(selector);
   const COLOURS = 7;
   const DASHES = [[], [8, 4], [2, 3]];
   const FIRST = 35;
   const LEVELS = 90;
   const MARGIN = 96;
+  let index = null;
+  let load = null;
   let video = null;
   let plot = null;
-  let rows = [...document.querySelectorAll("#chooser input:checked")].map((choice) => Number(choice.value));
+  let shownRange = null;
+  let rows = section.dataset.run ? [0] : [...document.querySelectorAll("#chooser input:checked")].map((choice) => Number(choice.value));
 
   const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const select = find(".video");
-  const method = find(".method");
+  const method = find(".method") || { options: [] };
 
   function fill() {
     const groups = new Map();
@@ -34,18 +36,40 @@
     index.rows.forEach((row, number) => { if (row.classes) method.add(new Option(row.name, number)); });
   }
 
-  window.harnessVideo = (part) => {
-    if (part.number !== Number(select.value)) return; // another one was chosen meanwhile
-    video = part;
-    draw();
-  };
-
-  function load() {
+  function fetched(source) {
     const script = document.createElement("script");
-    script.src = `${section.dataset.folder}/${select.value}.js`;
+    script.src = source;
     script.addEventListener("load", () => script.remove());
     script.addEventListener("error", () => { find(".chosen").textContent = "The data of this video is not there."; });
     document.head.append(script);
+  }
+
+  window.harnessVideo = (part) => {
+    if (part.number !== Number(select.value)) return; // another one was chosen meanwhile
+    const spread = (row) => ({ low: 0, high: 1, ...index.rows[row] });
+    video = { ...part, scores: part.scores.map((own, row) => own && own.map((value) => spread(row).low + value / 1000 * (spread(row).high - spread(row).low))) };
+    draw();
+  };
+
+  // The part of one video, of a run whose scores are all here.
+  function ofRun(shared, run) {
+    const number = Number(select.value);
+    const { frames, events } = shared.videos[number];
+    const own = run.videos[number];
+    if (!own) return { number, events, edges: [0, frames], scores: [null] };
+    const [low, high, count, levels] = own;
+    const step = Math.ceil(count / shared.points);
+    const edge = (snippet) => (shared.stride ? Math.min(snippet * shared.stride, frames) : Math.ceil(snippet * frames / count));
+    const edges = [...levels].map((_, at) => edge(at * step));
+    return { number, events, edges: [...edges, edge(count)], scores: [[...levels].map((level) => low + (level.charCodeAt(0) - FIRST) / LEVELS * (high - low))] };
+  }
+
+  function begin(found, loading) {
+    index = found;
+    load = loading;
+    fill();
+    select.value = String(index.start || 0);
+    load();
   }
 
   function draw() {
@@ -61,7 +85,12 @@
       : "no event");
     const shown = rows.filter((row) => video.scores[row]);
     // The last snippet's score holds until the video's end.
-    const lines = shown.map((row) => [...video.scores[row], video.scores[row].at(-1)].map((value) => value / 1000));
+    const lines = shown.map((row) => [...video.scores[row], video.scores[row].at(-1)]);
+    const [low, high] = range(shown);
+    const room = find(".range").value === "unit" ? 0 : 0.05 * (high - low) || 0.05 * Math.abs(high) || 0.05;
+    shownRange = [low - room, high + room];
+    const digits = Math.max(2, 2 - Math.floor(Math.log10(shownRange[1] - shownRange[0])));
+    const ends = [low, high].map((value) => value.toFixed(digits));
     const target = find(".canvas");
     const narrow = target.clientWidth < 600;
     const size = () => ({ width: Math.max(target.clientWidth, 260), height: target.clientWidth < 600 ? 240 : 320 });
@@ -82,10 +111,10 @@
       ...size(),
       // A snippet's score holds from its first frame on, so the read-out takes the start before the pointer.
       cursor: { dataIdx: (u, _, at, x) => (at > 0 && u.data[0][at] > x ? at - 1 : at) },
-      scales: { x: { time: false }, y: { range: [0, 1] } },
+      scales: { x: { time: false }, y: { range: shownRange } },
       axes: [
         { ...axis, label: seconds ? "seconds" : "frame", labelSize: 20, labelFont: axis.font },
-        { ...axis, label: "score", labelSize: 20, labelFont: axis.font, size: (narrow ? 60 : MARGIN) - 20 },
+        { ...axis, label: `score, ${ends[0]} to ${ends[1]}`, labelSize: 20, labelFont: axis.font, size: (narrow ? 60 : MARGIN) - 20 },
       ],
       series: [
         { label: seconds ? "second" : "frame", value: (_, value) => (value == null ? "-" : value.toFixed(seconds ? 1 : 0)) },
@@ -96,7 +125,7 @@
           width: 2,
           paths: uPlot.paths.stepped({ align: 1 }),
           points: { show: false },
-          value: (_, value) => (value == null ? "-" : value.toFixed(3)),
+          value: (_, value) => (value == null ? "-" : value.toFixed(Math.max(digits, 3))),
         })),
       ],
       legend: { markers: { dash: (u, line) => (line > 0 && shown[line - 1] >= COLOURS ? "dashed" : "solid") } },
@@ -106,8 +135,30 @@
     plot.resized = () => plot.setSize(size());
   }
 
+  // From the lowest to the highest score of the rows that show, or what the reader asks for.
+  function range(shown) {
+    const values = shown.flatMap((row) => video.scores[row]);
+    if (find(".range").value === "unit" || !values.length) return [0, 1];
+    return values.reduce(([least, most], value) => [Math.min(least, value), Math.max(most, value)], [Infinity, -Infinity]);
+  }
+
+  function save() {
+    const rate = find(".unit").value === "seconds" ? Math.max(Number(find(".rate input").value) || 30, 0.001) : 1;
+    const shown = rows.filter((row) => video.scores[row]);
+    const { min, max } = plot.scales.x;
+    const name = index.videos[video.number].name;
+    window.harnessSave(`scores-${name}`, window.harnessFigure({
+      edges: video.edges.map((frame) => frame / rate),
+      events: video.events.map(([start, end, label]) => [start / rate, end / rate, label]),
+      lines: shown.map((row) => ({ name: index.rows[row].name + (index.rows[row].scaled ? " (scaled)" : ""), key: row, values: video.scores[row] })),
+      x: [min, max, rate === 1 ? "frame" : "seconds"],
+      y: [...shownRange, "score"],
+    }));
+  }
+
   function strips(u, rate) {
     const box = find(".probabilities");
+    if (!box) return;
     const columns = method.options.length ? video.probabilities[Number(method.value)] : null;
     box.hidden = !method.options.length;
     const holder = find(".strips");
@@ -138,7 +189,6 @@
     });
   }
 
-  fill();
   const step = (by) => {
     const options = [...select.options];
     const next = options[(select.selectedIndex + by + options.length) % options.length];
@@ -147,11 +197,26 @@
   };
   find(".previous").addEventListener("click", () => step(-1));
   find(".next").addEventListener("click", () => step(1));
-  select.addEventListener("input", load);
+  select.addEventListener("input", () => load());
   const redraw = () => { if (video) draw(); };
-  [find(".unit"), find(".rate input"), method].forEach((control) => control.addEventListener("input", redraw));
+  [find(".unit"), find(".rate input"), find(".range"), find(".method")].forEach((control) => control && control.addEventListener("input", redraw));
+  find(".save").addEventListener("click", () => { if (plot) save(); });
   document.addEventListener("themechange", redraw);
   document.addEventListener("rowschange", (event) => { rows = event.detail; redraw(); });
   new ResizeObserver(() => { if (plot) plot.resized(); }).observe(find(".canvas"));
-  load();
+  if (section.dataset.run) {
+    let shared = null;
+    let run = null;
+    const ready = () => {
+      if (!shared || !run) return;
+      const line = { name: section.dataset.name, there: true, scaled: false, classes: false };
+      begin({ rows: [line], classes: shared.classes, videos: shared.videos, start: run.start }, () => { video = ofRun(shared, run); draw(); });
+    };
+    window.harnessVideos = (found) => { shared = found; ready(); };
+    window.harnessRun = (found) => { run = found; ready(); };
+    fetched(section.dataset.videos);
+    fetched(section.dataset.run);
+  } else {
+    begin(JSON.parse(document.getElementById("timeline-data").textContent), () => fetched(`${section.dataset.folder}/${select.value}.js`));
+  }
 })();

@@ -19,6 +19,7 @@ from harness.cli import demo_video as cli_demo_video
 from harness.cli import detect as cli_detect
 from harness.cli import extract as cli_extract
 from harness.cli import methods as cli_methods
+from harness.cli import plot as cli_plot
 from harness.cli import run as cli_run
 from harness.cli import score as cli_score
 from harness.cli import selectors
@@ -52,6 +53,8 @@ app.command("demo-video")(cli_demo_video.demo_video)
 app.command("predict")(cli_detect.predict)
 app.command("score")(cli_score.score)
 app.command("study")(cli_study.study)
+app.command("plot")(cli_plot.plot)
+app.command("embed")(cli_plot.embed)
 app.command("submit")(cli_submission.submit)
 app.command("verify-submission")(cli_submission.verify_submission)
 app.command("check-method")(cli_methods.check_method)

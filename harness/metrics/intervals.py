@@ -55,8 +55,7 @@ def uncertainty(
     whole = test.part(np.ones(len(abnormal), dtype=bool))
     part = test.part(abnormal)
     found |= whole.estimates(lambda table, draws: resample(table, draws), both=True)
-    if resample is exactly:
-        found |= whole.estimates(lambda table, draws: {"frame_pr_auc_trapezoid": trapezoid(table, draws)}, both=True)
+    found |= whole.estimates(lambda table, draws: {"frame_pr_auc_trapezoid": trapezoid(table, draws)}, both=True)
     localised = part.estimates(lambda table, draws: resample(table, draws))
     found |= {name.replace("frame", "abnormal"): each for name, each in localised.items()}
     tops = _tops(table, abnormal)

@@ -155,7 +155,7 @@ def _check_report(report: Path) -> None:
     for part in report.glob("data/**/*.js"):
         text = part.read_text(encoding="utf-8")
         assert not UNSHOWN.search(text)
-        json.loads(text.removeprefix("harnessVideo(").rstrip(";\n").removesuffix(")"))
+        json.loads(re.sub(r"^harness(Video|Videos|Run)\(", "", text).rstrip(";\n").removesuffix(")"))
 
 
 def _check_page(path: Path, several: bool = False) -> None:

@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 
 from harness.errors import UserError
+from harness.metrics import histograms
+from harness.metrics.intervals import uncertainty
 from harness.metrics.protocol import Evaluation, evaluate
 from harness.metrics.variance import Estimate
 from harness.records.alignment import Alignment
@@ -27,6 +29,7 @@ from harness.report.figures import percent
 from harness.report.leaderboard import build as boards
 from harness.report.leaderboard.board import Leaderboard
 from harness.report.leaderboard.uncertainty import Resamples
+from harness.report.site.run_statistics import RESAMPLES
 from harness.report.write import write_report
 from harness.tracking.tracker import TrackedRun
 from tests.fakes import fake_result, fake_run
@@ -207,6 +210,29 @@ def test_latex_marks_the_best_two_and_compiles(site: Site, tmp_path: Path) -> No
     assert done.returncode == 0, done.stdout[-2000:]
 
 
+def test_the_page_of_a_run_has_intervals_of_these_weights_beside_its_numbers(site: Site) -> None:
+    (run,) = (name for name in site.runs if name.startswith("rtfm-toy-s0"))
+    page = Page(site.text(f"runs/{run}.html"))
+    place = site.runs[run]
+    truth = GroundTruth.load(place / "truth.json")
+    predictions = Predictions.load(place / "predictions.npz")
+    known = uncertainty(predictions, truth, RESAMPLES, histograms.resampled)
+    own = [number for number in page.numbers if number[0] == [run]]
+    assert len(own) > 15
+    for _, kind, name, value, _ in own:
+        estimate = (known.metrics if kind == "metric" else known.class_auc)[name]
+        if isinstance(estimate, str):  # such as one that is the same on every resample
+            assert name in ("video_auc", "map@0.4", "map@0.5", "map_strict@0.4", "map_strict@0.5")
+            continue
+        assert estimate.value == pytest.approx(value, abs=1e-9)
+        low, high = estimate.interval_in_odds()
+        assert f"{percent(round(low, 6))} to {percent(round(high, 6))}" in page.text
+    for title in ("ROC: true positive rate over false positive rate", "Precision and recall: precision over recall"):
+        assert title in site.text(f"runs/{run}.html")
+    script = site.text(f"data/runs/{run}.js")
+    assert len(json.loads(script.removeprefix("harnessRun(").removesuffix(");\n"))["videos"]) == len(truth.videos)
+
+
 def test_a_large_board_stays_under_three_megabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alignment = Alignment(kind="stride", stride=16)
     classes = tuple(f"class {index}" for index in range(14))
@@ -236,8 +262,13 @@ def test_a_large_board_stays_under_three_megabytes(tmp_path: Path, monkeypatch: 
     write_report(boards.build_leaderboard(runs, [], artifact), artifact, tmp_path / "report", ["html"])
     report = tmp_path / "report"
     assets = sum(path.stat().st_size for path in (report / "assets").iterdir())
-    parts = [path.stat().st_size for path in (report / "data").rglob("*.js")]
+    (folder,) = (report / "data").glob("large-*")
+    parts = [path.stat().st_size for path in folder.glob("[0-9]*.js")]
     assert len(parts) == 290
+    assert (folder / "videos.js").stat().st_size < 100_000
+    runs = [path.stat().st_size for path in (report / "data" / "runs").iterdir()]
+    assert len(runs) == 60
+    assert max(runs) < 30_000
     for page in report.rglob("*.html"):
         assert page.stat().st_size + assets + max(parts) < 3_000_000, page
     assert sum(parts) < 15_000_000

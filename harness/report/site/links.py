@@ -35,6 +35,11 @@ def run(name: str) -> str:
     return f"runs/{slug(name)}.html"
 
 
+def run_data(name: str) -> str:
+    """Address of the scores that a run's page loads, from the site's root."""
+    return f"data/runs/{slug(name)}.js"
+
+
 def board_slugs(boards: Sequence[Board]) -> list[str]:
     """Return a name for each board: data set, features and question, with a hash where several boards share these."""
     plain = [slug("-".join(filter(None, (board.dataset, board.features, board.asked.short)))) for board in boards]

@@ -22,15 +22,17 @@ from harness.report.site import classes, links, pictures, render
 from harness.report.site.citation import bibtex
 from harness.report.site.pareto import pareto_plot
 from harness.report.site.reproduce import command
+from harness.report.site.run_scores import videos_script
+from harness.report.site.run_statistics import RESAMPLES, RunStatistics, run_statistics
 from harness.report.site.speeds import URL, speeds_page
-from harness.report.site.timelines import timelines
+from harness.report.site.timelines import Timelines, timelines
 from harness.report.study.found import studies
 from harness.report.study.page import address
 from harness.report.study.page import page as study_page
 
 # Rows that the pictures show before anyone chooses.
 SHOWN = 5
-_ASSETS = ("report.css", "site.css", "theme.js", "table.js", "chart.js", "timeline.js")
+_ASSETS = ("report.css", "site.css", "run.css", "theme.js", "table.js", "chart.js", "timeline.js", "figure.js")
 _FOLDERS = ("assets", "data", "boards", "methods", "runs", "studies")
 _VENDOR = ("uPlot.min.css", "uPlot.iife.min.js", "uPlot.LICENSE")
 
@@ -137,9 +139,11 @@ def pages(
     methods = _methods(boards, artifact)
     yield from _assets().items()
     for page in boards:
-        yield from _board(environment, page, artifact, cache)
+        truth = _truth(page.board, artifact)
+        scores = None if truth is None else timelines(page.board, page.names, truth, artifact)
+        yield from _board(environment, page, truth, scores, artifact, cache)
         if not page.board.asked.part:  # whose runs stand on the board of all
-            yield from _runs(environment, page, methods, artifact)
+            yield from _runs(environment, page, methods, truth, scores, artifact, cache)
     template = environment.get_template("method.html.j2")
     shared = {"root": "../", "metrics": ("frame_auc", "frame_ap", "abnormal_auc", "video_auc", "map_avg")}
     for method in methods.values():
@@ -166,19 +170,26 @@ def pages(
     yield "index.html", index
 
 
-def _board(environment: Any, page: _Page, artifact: Artifact, cache: Path | None) -> Iterator[tuple[str, str]]:
+def _board(
+    environment: Any,
+    page: _Page,
+    truth: GroundTruth | None,
+    scores: Timelines | None,
+    artifact: Artifact,
+    cache: Path | None,
+) -> Iterator[tuple[str, str]]:
     board, names = page.board, page.names
     context: dict[str, Any] = {
         "plots": [],
         "confusions": [],
         "timeline": "",
+        "scores": "",
         "data": f"data/{page.slug}",
         "looks": pictures.looks_plot(board, names, artifact),
         "pareto": pareto_plot(board, names),
         "absent": [],
     }
-    truth = _truth(board, artifact)
-    if truth is None:
+    if truth is None or scores is None:
         context["absent"].append(
             "Ground truth of these test videos is not here, so there are no curves, no timelines and no confusion."
         )
@@ -188,10 +199,10 @@ def _board(environment: Any, page: _Page, artifact: Artifact, cache: Path | None
             context["confusions"] = classes.confusions(board, names, truth, artifact, cache)
         except HarnessError:  # the board's cautions already say that predictions do not fit
             pass
-        scores = timelines(board, names, truth, artifact)
-        context["absent"] += _absent([row["name"] for row in scores.index["rows"] if not row["there"]])
-        if any(row["there"] for row in scores.index["rows"]):
-            context["timeline"] = quoting.script_json(scores.index)
+        index = scores.index
+        context["absent"] += _absent([row["name"] for row in index["rows"] if not row["there"]])
+        if any(row["there"] for row in index["rows"]):
+            context["timeline"] = quoting.script_json(index)
             for number, part in enumerate(scores.parts()):
                 yield f"data/{page.slug}/{number}.js", part
     text = environment.get_template("board.html.j2").render(
@@ -212,16 +223,37 @@ def _absent(names: Sequence[str]) -> list[str]:
     return [f"Scores of single videos are not here, or do not fit together, for: {', '.join(names)}."] if names else []
 
 
-def _runs(environment: Any, page: _Page, methods: dict[str, _Method], artifact: Artifact) -> Iterator[tuple[str, str]]:
+def _runs(
+    environment: Any,
+    page: _Page,
+    methods: dict[str, _Method],
+    truth: GroundTruth | None,
+    scores: Timelines | None,
+    artifact: Artifact,
+    cache: Path | None,
+) -> Iterator[tuple[str, str]]:
     template = environment.get_template("run.html.j2")
+    found: dict[str, RunStatistics] = {}
+    if truth is not None and scores is not None:
+        found = run_statistics([run for row in page.board.rows for run in row.members], truth, artifact, cache)
+        yield f"data/{page.slug}/videos.js", videos_script(truth)
     for row in page.board.rows:
         for tracked in row.members:
             run = tracked.result
+            known = found.get(run.id, RunStatistics())
+            script = scores.runs.get(run.id) if scores else None
+            if script:
+                yield links.run_data(run.id), script
             text = template.render(
                 root="../",
                 page=page,
                 row=row,
                 run=run,
+                known=known,
+                curves=known.plots(truth) if truth else [],
+                scores=links.run_data(run.id) if script else "",
+                videos=f"data/{page.slug}/videos.js",
+                resamples=RESAMPLES,
                 plots=pictures.training_plots([(f"seed {run.seed}", tracked)], artifact),
                 command=command(page.board, row, [run.seed]),
                 bibtex=methods[row.method].bibtex,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ from numpy.typing import NDArray
 from harness.errors import HarnessError
 from harness.records.predictions import Predictions
 from harness.records.truth import GroundTruth, VideoTruth
-from harness.report.leaderboard.board import Board, Row
+from harness.report.leaderboard.board import Board
 from harness.report.leaderboard.uncertainty import Artifact
 from harness.report.quoting import script_json
+from harness.report.site.run_scores import run_script, start
+from harness.tracking.tracker import TrackedRun
 
 # What keeps a video's part small: longer ones are drawn by means over adjacent snippets.
 SCORES, PROBABILITIES = 1200, 240
@@ -33,25 +36,51 @@ class _Line:
     probs: Values | None
     scaled: bool
 
+    @cached_property
+    def place(self) -> dict[str, int]:
+        """The number of each video."""
+        return {name: index for index, name in enumerate(self.predictions.videos)}
+
+    @cached_property
+    def ends(self) -> tuple[float, float]:
+        """The lowest and the highest score, between which a page's thousandths lie."""
+        if not len(self.scores):
+            return 0.0, 1.0
+        return float(f"{self.scores.min():.6g}"), float(f"{self.scores.max():.6g}")
+
+    def rows(self, video: str) -> slice | None:
+        """The rows of a video."""
+        return self.predictions.rows(self.place[video]) if video in self.place else None
+
 
 @dataclass(frozen=True, eq=False)
 class Timelines:
-    """The score timelines of a board: `index` for the page, and per video the JSON of its part."""
+    """The score timelines of a board: `index` for the page, and per video the JSON of its part.
+
+    `runs` are the scripts with the scores of single runs, by run id.
+    """
 
     truth: GroundTruth
     lines: tuple[_Line | None, ...]
     names: tuple[str, ...]
+    runs: dict[str, str]
 
     @property
     def index(self) -> dict[str, Any]:
-        """JSON-ready: the rows, the classes, and the videos with frames and classes, in the test list's order."""
+        """JSON-ready: the rows, the classes, and the videos with frames and classes, in the test list's order.
+
+        `low` and `high` of a row are the ends between which its thousandths lie; `start` is the video to begin with.
+        """
+        scores = [[_scores(line, name) for name in self.truth.videos] for line in self.lines if line is not None]
         return {
             "rows": [
                 {"name": name, "there": line is not None, "scaled": bool(line and line.scaled),
+                 **({"low": line.ends[0], "high": line.ends[1]} if line else {}),
                  "classes": line is not None and line.probs is not None}
                 for name, line in zip(self.names, self.lines, strict=True)
             ],
             "classes": self.truth.classes,
+            "start": start(scores, self.truth),
             "videos": [
                 {"name": name, "frames": video.frames, "classes": [self.truth.classes[label] for label in video.labels]}
                 for name, video in self.truth.videos.items()
@@ -65,14 +94,14 @@ class Timelines:
             yield f"harnessVideo({script_json(part)});\n"
 
     def _part(self, name: str, video: VideoTruth) -> dict[str, Any]:
-        """Events [start, end, class], edges in frames, scores in thousandths by row, probabilities by row."""
+        """Events [start, end, class], edges in frames, scores in thousandths of a row's range, probabilities."""
         found: dict[str, Any] = {
             "events": [[e.start, min(e.end, video.frames), self.truth.classes[e.label]] for e in video.events]
         }
         scores: list[list[int] | None] = []
         probs: list[list[str] | None] = []
         for line in self.lines:
-            rows = None if line is None else _rows(line.predictions, name)
+            rows = None if line is None else line.rows(name)
             if line is None or rows is None or rows.start == rows.stop:
                 scores.append(None)
                 probs.append(None)
@@ -81,7 +110,9 @@ class Timelines:
             means, places = _thinned(line.scores[rows], edges, SCORES)
             # A row that cuts this video otherwise has no place on the others' axis.
             fits = found.setdefault("edges", places.tolist()) == places.tolist()
-            scores.append(np.rint(1000 * means).astype(int).tolist() if fits else None)
+            low, high = line.ends
+            share = (means - low) / (high - low) if high > low else np.zeros(len(means))
+            scores.append(np.rint(1000 * np.clip(share, 0, 1)).astype(int).tolist() if fits else None)
             probs.append(None)
             if line.probs is not None and fits:
                 means, places = _thinned(line.probs[rows], edges, PROBABILITIES)
@@ -93,15 +124,27 @@ class Timelines:
 
 def timelines(board: Board, names: Sequence[str], truth: GroundTruth, artifact: Artifact) -> Timelines:
     """Return the timelines of a board's rows, which the page calls `names`."""
-    return Timelines(truth, tuple(_line(row, truth, artifact) for row in board.rows), tuple(names))
+    runs: dict[str, str] = {}
+    lines = []
+    for row in board.rows:
+        loaded = [_loaded(member, artifact) for member in row.members]
+        there = [each for each in loaded if each is not None]
+        for member, predictions in zip(row.members, loaded, strict=True):
+            if predictions is not None:
+                runs[member.result.id] = run_script(predictions, truth)
+        lines.append(_line(there, truth) if len(there) == len(loaded) else None)
+    return Timelines(truth, tuple(lines), tuple(names), runs)
 
 
-def _line(row: Row, truth: GroundTruth, artifact: Artifact) -> _Line | None:
-    """None where predictions are missing, differ in length between seeds or have other classes."""
+def _loaded(run: TrackedRun, artifact: Artifact) -> Predictions | None:
     try:
-        loaded = [Predictions.load(artifact(member, "predictions.npz")) for member in row.members]
+        return Predictions.load(artifact(run, "predictions.npz"))
     except HarnessError:
         return None
+
+
+def _line(loaded: Sequence[Predictions], truth: GroundTruth) -> _Line | None:
+    """None where predictions differ in length between seeds or have other classes."""
     first = loaded[0]
     if any(p.videos != first.videos or (p.offsets != first.offsets).any() for p in loaded):
         return None
@@ -114,8 +157,9 @@ def _line(row: Row, truth: GroundTruth, artifact: Artifact) -> _Line | None:
     return _Line(first, scores, None if probs is None or not np.isfinite(probs).all() else probs, scaled)
 
 
-def _rows(predictions: Predictions, video: str) -> slice | None:
-    return predictions.rows(predictions.videos.index(video)) if video in predictions.videos else None
+def _scores(line: _Line, video: str) -> Values | None:
+    rows = line.rows(video)
+    return None if rows is None else line.scores[rows]
 
 
 def _thinned(values: Values, edges: NDArray[np.int64], most: int) -> tuple[Values, NDArray[np.int64]]:

@@ -21,6 +21,7 @@ from harness.report.leaderboard.critical import diagram
 from harness.report.leaderboard.published import published
 from harness.report.leaderboard.ranking import grouped
 from harness.report.site.reproduce import command
+from harness.report.site.run_scores import start
 from harness.report.site.timelines import timelines
 from harness.report.tables import comma_separated, latex, markdown
 from harness.report.terminal import print_leaderboard
@@ -183,13 +184,22 @@ def test_timelines_hold_every_video_with_means_over_seeds(tmp_path: Path) -> Non
     for key, row in enumerate(board.rows):
         loaded = [Predictions.load(tmp_path / run.result.id / "predictions.npz") for run in row.members]
         mean = np.mean([each.scores[each.rows(4)] for each in loaded], axis=0)
-        assert np.allclose(np.array(parts[4]["scores"][key]) / 1000, mean, atol=6e-4)
+        low, high = found.index["rows"][key]["low"], found.index["rows"][key]["high"]
+        shown = low + np.array(parts[4]["scores"][key]) / 1000 * (high - low)
+        assert np.allclose(shown, mean, atol=6e-4 * (high - low))
         if loaded[0].class_probs is None:
             assert parts[4]["probabilities"][key] is None
             continue
         probs = np.mean([each.class_probs[each.rows(4)] for each in loaded], axis=0)  # type: ignore[index]
         drawn = np.array([[ord(letter) - 35 for letter in column] for column in parts[4]["probabilities"][key]]) / 90
         assert np.allclose(drawn.T, probs, atol=6e-3)
+        for run in row.members:
+            text = found.runs[run.result.id].removeprefix("harnessRun(").removesuffix(");\n")
+            low, high, count, levels = json.loads(text)["videos"][4]
+            own = Predictions.load(tmp_path / run.result.id / "predictions.npz")
+            assert count == len(levels) == len(own.scores[own.rows(4)])
+            shown = low + (np.array([ord(level) for level in levels]) - 35) / 90 * (high - low)
+            assert np.allclose(shown, own.scores[own.rows(4)], atol=(high - low) / 179)
     assert parts[4]["edges"][-1] == truth.videos["video_04"].frames
     assert len(parts[4]["edges"]) == len(parts[4]["scores"][0]) + 1
 
@@ -209,6 +219,27 @@ def test_long_videos_and_other_ranges_are_thinned_and_scaled(tmp_path: Path) -> 
     assert (len(long["scores"][0]), long["edges"][:2], long["edges"][-1]) == (1001, [0, 48], 48016)
     assert long["scores"][0] == sorted(long["scores"][0])
     assert (short["scores"][0][-1], short["events"]) == (1000, [[16, 50, "Fight"]])
+    own = json.loads(found.runs[result.id].removeprefix("harnessRun(").removesuffix(");\n"))
+    (low, high, count, levels), (*_, few) = own["videos"]
+    assert (low, count, len(levels), len(few)) == (pytest.approx(-4.975, abs=1e-3), 3001, 188, 10)
+    assert high == pytest.approx(4.958, abs=2e-2)
+
+
+def test_a_page_opens_on_the_annotated_video_whose_scores_vary_most() -> None:
+    events = (Event(16, 50, 1),)
+    videos = {
+        "normal": VideoTruth(160, (0,)),
+        "steady": VideoTruth(160, (1,), events),
+        "moving": VideoTruth(160, (1,), events),
+        "wilder": VideoTruth(160, (1,), ()),
+    }
+    truth = GroundTruth("toy", CLASSES, ALIGNMENT, videos)
+    line = [np.array(own) for own in ([0.0, 1.0], [0.4, 0.5], [0.9, 0.2], [0.0, 1.0])]
+    assert start([line], truth) == 2
+    # A line counts by its own range, and one that lacks a video has no say there.
+    assert start([line, [None, np.array([40.0, 10.0]), None, None]], truth) == 1
+    assert start([[np.array([0.5])] * 4], truth) == 1, "the first annotated one"
+    assert start([], truth.where(lambda video: video.normal)) == 0
 
 
 def test_rows_that_cannot_be_told_apart_share_a_rank() -> None:

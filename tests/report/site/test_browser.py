@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urldefrag
+from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
+from harness.records.predictions import Predictions
 from tests.browser import chromium, needs_chromium
 from tests.report.conftest import HOSTILE, Site
 
@@ -124,6 +128,52 @@ def test_choose_videos_and_methods_of_the_timeline(site: Site, page: Page) -> No
                    return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(value => value > 0); }"""
     )
     assert drawn
+
+
+def test_the_timeline_says_its_range_and_is_saved_as_svg(site: Site, page: Page) -> None:
+    from playwright.sync_api import expect
+
+    page.goto(url(site, "boards/toy*.html"))
+    index = json.loads(page.locator("#timeline-data").text_content() or "")
+    chosen = index["videos"][index["start"]]
+    assert chosen["classes"] != ["Normal"]
+    expect(page.locator("#timeline .chosen")).to_contain_text(f"{chosen['name']}: {chosen['frames']} frames")
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save as SVG").click()
+    drawn = ElementTree.parse(saved.value.path()).getroot()
+    assert saved.value.suggested_filename == f"scores-{chosen['name']}.svg"
+    texts = [each.text or "" for each in drawn.iter("{http://www.w3.org/2000/svg}text")]
+    shown = page.locator("#chooser input:checked").count()
+    assert sum(any(row["name"] in text for row in index["rows"]) for text in texts) == shown
+    assert {"frame", "score"} <= set(texts)
+    ends = page.evaluate("[...document.querySelectorAll('#timeline .range option')].map((each) => each.value)")
+    assert ends == ["fit", "unit"]
+
+
+def test_the_page_of_a_run_shows_its_scores(site: Site, page: Page) -> None:
+    from playwright.sync_api import expect
+
+    page.goto(url(site, "runs/rtfm-toy-s0*.html"))
+    facts = page.locator("#timeline .chosen")
+    expect(facts).to_contain_text("frames;")
+    page.locator("#timeline .video").select_option(label="video_05")
+    expect(facts).to_have_text("video_05: 585 frames; <!--<script>alert(2) from 195 to 292")
+    (place,) = (place for name, place in site.runs.items() if name.startswith("rtfm-toy-s0"))
+    scores = Predictions.load(place / "predictions.npz")["video_05"]
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save as SVG").click()
+    path = next(
+        each.get("d", "")
+        for each in ElementTree.parse(saved.value.path()).getroot().iter("{http://www.w3.org/2000/svg}path")
+        if "H" in each.get("d", "") and each.get("stroke-width") == "1.5"
+    )
+    # Places on the drawing are scores on a line.
+    steps = path.replace("V", "|").replace("M", "|").split("|")[1:]
+    places = np.array([float(step.partition("H")[0].split()[-1]) for step in steps])
+    assert len(places) == len(scores)
+    low, high = np.argmin(scores), np.argmax(scores)
+    share = (places - places[low]) / (places[high] - places[low])
+    assert np.allclose(share, (scores - scores[low]) / (scores[high] - scores[low]), atol=0.01)
 
 
 def test_hover_a_curve_and_pick_a_confusion(site: Site, page: Page) -> None:

@@ -1,0 +1,81 @@
+"""Scores of one run over time, small enough that every run of a site has its own: a file that its page loads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.records.predictions import Predictions
+from harness.records.truth import GroundTruth
+from harness.report.quoting import script_json
+
+# Points of one video, means over adjacent snippets where it has more; a score is one character, in so many steps from
+# the lowest of its video to the highest.
+POINTS, _FIRST, _LEVELS = 200, 35, 90
+
+Values = NDArray[np.float64]
+
+
+def videos_script(truth: GroundTruth) -> str:
+    """Return what the runs of a board share: frames, classes and events of its test videos, as a script."""
+    alignment = truth.alignment
+    found = {
+        "classes": truth.classes,
+        "stride": alignment.stride if alignment.kind == "stride" else 0,
+        "points": POINTS,
+        "videos": [
+            {
+                "name": name,
+                "frames": video.frames,
+                "classes": [truth.classes[label] for label in video.labels],
+                "events": [[e.start, min(e.end, video.frames), truth.classes[e.label]] for e in video.events],
+            }
+            for name, video in truth.videos.items()
+        ],
+    }
+    return f"harnessVideos({script_json(found)});\n"
+
+
+def run_script(predictions: Predictions, truth: GroundTruth) -> str:
+    """Return the scores of a run by video, [lowest, highest, snippets, characters] or null, and where to start."""
+    place = {name: index for index, name in enumerate(predictions.videos)}
+    scores = [_own(predictions, place.get(name)) for name in truth.videos]
+    found = {"start": start([scores], truth), "videos": [_encoded(own) for own in scores]}
+    return f"harnessRun({script_json(found)});\n"
+
+
+def start(lines: list[list[Values | None]], truth: GroundTruth) -> int:
+    """Return the number of the video that a page opens on: the annotated one whose scores vary most.
+
+    How much they vary is the highest less the lowest score, as a share of what the line does over the whole test set,
+    mean over lines; whether they are right plays no part. The first of equal ones; the first video where none is
+    annotated.
+
+    Args:
+        lines: of each, the scores `[T]` by video, None where it has none.
+    """
+    total = np.zeros(len(truth.videos))
+    for line in lines:
+        ranges = np.array([float(np.ptp(own)) if own is not None and len(own) else 0.0 for own in line])
+        there = [own for own in line if own is not None and len(own)]
+        whole = max((own.max() for own in there), default=0.0) - min((own.min() for own in there), default=0.0)
+        total += ranges / whole if whole > 0 else 0.0
+    annotated = np.array([bool(video.events) for video in truth.videos.values()], dtype=bool)
+    return int(np.argmax(np.where(annotated, total, -1.0))) if len(total) else 0
+
+
+def _own(predictions: Predictions, index: int | None) -> Values | None:
+    return None if index is None else predictions.scores[predictions.rows(index)].astype(np.float64)
+
+
+def _encoded(scores: Values | None) -> list[Any] | None:
+    if scores is None or not len(scores):
+        return None
+    starts = np.arange(0, len(scores), -(-len(scores) // POINTS))
+    means = np.add.reduceat(scores, starts) / np.diff(np.append(starts, len(scores)))
+    low, high = (float(f"{end:.6g}") for end in (means.min(), means.max()))
+    share = (means - low) / (high - low) if high > low else np.zeros(len(means))
+    levels = np.rint(_LEVELS * np.clip(share, 0, 1)).astype(int) + _FIRST
+    return [low, high, len(scores), "".join(map(chr, levels))]

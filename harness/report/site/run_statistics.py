@@ -1,0 +1,135 @@
+"""What the page of a run shows beside its numbers: its curves, and an interval for each metric, computed once."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError
+from harness.metrics import (
+    bootstrap,
+    concordance,
+    curves,
+    frame,
+    histograms,
+    intervals,
+    segment_resampling,
+    segments,
+    variance,
+)
+from harness.records import alignment
+from harness.records.predictions import Predictions
+from harness.records.result import RunResult
+from harness.records.truth import GroundTruth
+from harness.report.leaderboard.uncertainty import Artifact
+from harness.report.memory import known, remembered
+from harness.report.parallel import each
+from harness.report.site.plots import Axis, Plot, Series
+from harness.tracking.tracker import TrackedRun
+
+RESAMPLES = 200
+_CODE = (
+    *(bootstrap, concordance, curves, frame, histograms, intervals, segment_resampling, segments, variance),
+    *(alignment,),
+)
+_SAME = 1e-6
+_UNIT = (0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class RunStatistics:
+    """Of one run: 95% intervals over videos (low, high) by metric and by class, and the two curves at fixed places."""
+
+    metrics: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    class_auc: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    roc: tuple[float, ...] = ()
+    pr: tuple[float, ...] = ()
+
+    def plots(self, truth: GroundTruth) -> list[Plot]:
+        """Return the ROC and the precision-recall picture; none where one kind of frames is missing."""
+        if not self.roc:
+            return []
+        share = sum(int(video.mask().sum()) for video in truth.videos.values()) / max(truth.frames, 1)
+        chance, base = ((0.0, 0.0), (1.0, 1.0)), ((0.0, share), (1.0, share))
+        found = []
+        for title, x, y, values, reference in (
+            ("ROC", "false positive rate", "true positive rate", self.roc, Series("chance", chance)),
+            ("Precision and recall", "recall", "precision", self.pr, Series("share of frames inside events", base)),
+        ):
+            points = tuple(zip(curves.PLACES.tolist(), values, strict=True))
+            series = (reference, Series("this run", points, 0))
+            found.append(Plot(title, "Over all test frames.", Axis(x, *_UNIT), Axis(y, *_UNIT), series))
+        return found
+
+
+def run_statistics(
+    runs: Sequence[TrackedRun], truth: GroundTruth, artifact: Artifact, cache: Path | None
+) -> dict[str, RunStatistics]:
+    """Return the statistics of runs by run id; those whose predictions are missing or do not fit have none.
+
+    What no cache has is computed on all cores if that is much.
+    """
+    tasks = {}
+    for run in runs:
+        if not known(cache, _CODE, [run]):
+            with contextlib.suppress(HarnessError):
+                tasks[run.mlflow_id] = (artifact(run, "predictions.npz"), truth)
+    early = dict(zip(tasks, each(_without_errors, list(tasks.values())), strict=True))
+    found = {}
+    for run in runs:
+
+        def compute(run: TrackedRun = run) -> dict[str, Any]:
+            done = early.get(run.mlflow_id)
+            return _computed((artifact(run, "predictions.npz"), truth)) if done is None else done
+
+        with contextlib.suppress(HarnessError):
+            found[run.result.id] = _of(run.result, remembered(cache, _CODE, [run], compute))
+    return found
+
+
+def _of(result: RunResult, parts: Mapping[str, Any]) -> RunStatistics:
+    def fitting(values: Mapping[str, float], kept: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, float]]:
+        # What the run recorded may be another number: mAP over classes that two data sets share, or an old version's.
+        return {
+            name: (low, high)
+            for name, (value, low, high) in kept.items()
+            if name in values and abs(values[name] - value) < _SAME
+        }
+
+    return RunStatistics(
+        fitting(result.metrics, parts["metrics"]),
+        fitting(result.class_auc, parts["class_auc"]),
+        tuple(parts["roc"]),
+        tuple(parts["pr"]),
+    )
+
+
+def _without_errors(task: tuple[Path, GroundTruth]) -> dict[str, Any] | None:
+    try:
+        return _computed(task)
+    except HarnessError:
+        return None
+
+
+def _computed(task: tuple[Path, GroundTruth]) -> dict[str, Any]:
+    path, truth = task
+    predictions = Predictions.load(path).of(truth.videos)
+    curve = curves.curves([frame.snippet_table(predictions, truth)])
+    sure = intervals.uncertainty(predictions, truth, RESAMPLES, histograms.resampled)
+    return {
+        "metrics": _ends(sure.metrics),
+        "class_auc": _ends(sure.class_auc),
+        "roc": [] if curve is None else curve.recall_at_false_alarms.round(4).tolist(),
+        "pr": [] if curve is None else curve.precision_at_recall.round(4).tolist(),
+    }
+
+
+def _ends(found: intervals.Found) -> dict[str, list[float]]:
+    return {
+        name: [estimate.value, *(round(end, 6) for end in estimate.interval_in_odds())]
+        for name, estimate in found.items()
+        if not isinstance(estimate, str)
+    }
