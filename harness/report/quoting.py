@@ -59,6 +59,11 @@ def md_row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(map(md_text, cells)) + " |"
 
 
+def md_head(cells: Sequence[str], rules: Sequence[str]) -> list[str]:
+    """Return the lines that begin a Markdown table; a rule is "---" for text, "---:" for what stands at the right."""
+    return [md_row(cells), "| " + " | ".join(rules) + " |"]
+
+
 def script_json(value: Any) -> str:
     """Return JSON for a script element, which ends at "</" and changes its meaning at "<!--"."""
     return json.dumps(_shown(value), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")

@@ -10,7 +10,7 @@ from harness.report.figures import amount, chosen, count, duration, label, main_
 from harness.report.leaderboard.board import Board, Figure, Leaderboard, Row, Transfers
 from harness.report.leaderboard.open_pairs import settled
 from harness.report.leaderboard.transfer import TRANSFERS_WORDS, drop
-from harness.report.quoting import csv_cell, md_row, md_text, tex_text
+from harness.report.quoting import csv_cell, md_head, md_row, md_text, tex_text
 from harness.report.throughput import paces
 from harness.report.throughput import tables as speeds
 
@@ -25,8 +25,7 @@ def markdown(leaderboard: Leaderboard) -> str:
         lines += [f"## {md_text(board.title)}", "", _md_facts(board), ""]
         lines += [f"> {md_text(caution)}" for caution in board.cautions] + [""]
         lines += [
-            md_row(head),
-            md_row(["---", "---:", "---", "---", "---", *["---:"] * (len(head) - 5)]),
+            *md_head(head, ["---", "---:", "---", "---", "---", *["---:"] * (len(head) - 5)]),
             *map(md_row, rows),
             "",
             *(f"- {md_text(settled(pair, board.primary))}" for pair in board.open_pairs),
@@ -48,7 +47,7 @@ def _md_transfers(transfers: Transfers) -> list[str]:
     if not transfers.cells:
         return []
     lines = ["## Across data sets", "", md_text(TRANSFERS_WORDS), ""]
-    lines += [md_row(["method", "trained on", "tested on", "metric", "seeds", "value", "drop"]), md_row(["---"] * 7)]
+    lines += md_head(["method", "trained on", "tested on", "metric", "seeds", "value", "drop"], ["---"] * 7)
     for cell in transfers.cells:
         facts = [cell.title, cell.trained_on, cell.tested_on, label(cell.metric), str(cell.seeds)]
         lines.append(md_row([*facts, percent(cell.figure.mean), drop(cell)]))

@@ -177,6 +177,8 @@ def test_an_earlier_site_leaves_nothing_behind(site: Site, tmp_path: Path) -> No
 
     write_report(Leaderboard((board,)), artifact, target, ["html"])
     assert not (target / "runs" / "old.html").exists()
+    assert (site.directory / "throughput.html").exists()
+    assert not (target / "throughput.html").exists(), "nothing was measured now"
     assert len(list((target / "boards").iterdir())) == 1
     assert (target / "notes.txt").read_text() == "mine"
 
@@ -186,6 +188,7 @@ def test_markdown_tables_stay_tables(site: Site) -> None:
     assert len(tables) == len(site.leaderboard.boards) + len(site.leaderboard.throughput)
     for table in tables:
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
+        assert re.fullmatch(r"\|( ---:? \|)+", table.splitlines()[1]), "without this line it is no table"
     assert "<img" not in site.text("leaderboard.md")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.report.figures import count, milliseconds, place, short
-from harness.report.quoting import csv_cell, md_row, md_text
+from harness.report.quoting import csv_cell, md_head, md_row, md_text
 from harness.report.throughput.board import SpeedBoard, SpeedRow
 
 # What is said of every board, wherever it stands.
@@ -36,7 +36,7 @@ def markdown(boards: Sequence[SpeedBoard]) -> list[str]:
     for board in boards:
         lines += [f"### {md_text(board.machine)}: {md_text(board.subject)}", ""]
         lines += [f"> {md_text(caution)}" for caution in board.cautions] + [""] * bool(board.cautions)
-        lines += [md_row(_HEAD), md_row(["---", *["---:"] * (len(_HEAD) - 1)])]
+        lines += md_head(_HEAD, ["---", *["---:"] * (len(_HEAD) - 1)])
         lines += [*(md_row(_cells(row)) for row in board.rows), ""]
     return lines
 
