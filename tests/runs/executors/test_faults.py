@@ -55,7 +55,7 @@ def test_what_a_killed_worker_left_is_continued_to_the_same_bytes(run: Run, tmp_
     assert (workspace / "resume.pt").exists()
     code, second, _ = run(tmp_path / "cut", *arguments)
     assert (code, second["runs"][0]["status"]) == (0, "ok")
-    code, whole, _ = run(tmp_path / "whole", *arguments)
+    code, whole, _ = run(tmp_path / "whole", *arguments, "--executor", "inline")
     assert code == 0
     for name in ("predictions.npz", "checkpoint.safetensors"):
         cut, undisturbed = (Path(each["runs"][0]["directory"]) / name for each in (second, whole))

@@ -25,7 +25,7 @@ MATRIX = (
     *("--set", "faulty.pause=0.05", "--sweep", "faulty.epochs=3,6,9", "--set", "deepmil.epochs=3"),
 )
 # The longest time before a kill is about what the matrix takes, so that most kills meet work.
-KILLS, LONGEST = (100, 12) if SCALE else (3, 6)
+KILLS, LONGEST = (100, 12) if SCALE else (2, 6)
 # What Python itself says in a process that was just started, before any code of ours, when its parent is killed before
 # it could say what to do.
 UNBORN = re.compile(
