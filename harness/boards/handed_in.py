@@ -61,8 +61,10 @@ class Examiner:
 
     def _verified(self, name: str, path: Path) -> Found:
         where = f"submissions/{plain(name)}.zip"
-        added = self.changes.submissions.get(name)
-        blob = added.blob if added else self.history.files("HEAD", [f"submissions/{name}.zip"]).popitem()[1]
+        added, place = self.changes.submissions.get(name), f"submissions/{name}.zip"
+        blob = added.blob if added else self.history.files("HEAD", [place]).get(place)
+        if blob is None:
+            raise UserError(f"{where}: is not there, but its record changes")
         if (size := self.history.size(blob)) > _ZIP_LIMIT:
             raise UserError(f"{where}: has {size:,} bytes, at most {_ZIP_LIMIT:,} are read")
         self.history.save(blob, path)

@@ -181,6 +181,8 @@ def test_a_record_is_not_changed_even_to_what_is_true(field: Field, clone: Path)
     assert problems(clone) == [
         f"records/{first}.json: was changed; a record changes once at most, from not verified to verified"
     ]
+    Repository(clone).submission(first).unlink()
+    assert f"submissions/{first}.zip: is not there, but its record changes" in problems(clone)
 
 
 def test_a_card_with_a_shorter_test_set_is_no_measure(field: Field, clone: Path) -> None:

@@ -20,6 +20,7 @@ from harness.data.card_parts import FrameRule
 from harness.plugin.card import MethodCard
 from harness.records.protocol import Protocol
 from harness.records.request import Matrix
+from harness.submissions.statement import Statement
 
 ROOT = Path(__file__).resolve().parents[2]
 _FOLDERS = [ROOT / "docs", ROOT / "examples", ROOT / "datasets"]
@@ -85,10 +86,11 @@ def test_python_compiles(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
-def test_cards_protocols_and_matrices_are_valid(page: Path) -> None:
+def test_cards_protocols_statements_and_matrices_are_valid(page: Path) -> None:
     for body in _blocks(page, "yaml"):
         content = yaml.safe_load(body)
-        kind = DatasetCard if "classes" in content else Protocol if "crops" in content else Matrix
+        marks = {"classes": DatasetCard, "crops": Protocol, "contamination": Statement}
+        kind = next((kind for mark, kind in marks.items() if mark in content), Matrix)
         kind.model_validate(content)
 
 
