@@ -1,4 +1,4 @@
-"""What a page of a comparison says once: warnings of one kind in a line, and places without where this machine keeps them."""
+"""What a page says once: warnings of one kind in one line, places without where this machine keeps them."""
 
 from __future__ import annotations
 

@@ -22,8 +22,7 @@ from harness.report.site import classes, links, pictures, render
 from harness.report.site.citation import bibtex
 from harness.report.site.pareto import pareto_plot
 from harness.report.site.reproduce import command
-from harness.report.site.run_scores import videos_script
-from harness.report.site.run_statistics import RESAMPLES, RunStatistics, run_statistics
+from harness.report.site.run_pages import run_pages
 from harness.report.site.speeds import URL, speeds_page
 from harness.report.site.timelines import Timelines, timelines
 from harness.report.study.found import studies
@@ -143,7 +142,8 @@ def pages(
         scores = None if truth is None else timelines(page.board, page.names, truth, artifact)
         yield from _board(environment, page, truth, scores, artifact, cache)
         if not page.board.asked.part:  # whose runs stand on the board of all
-            yield from _runs(environment, page, methods, truth, scores, artifact, cache)
+            cited = {name: method.bibtex for name, method in methods.items()}
+            yield from run_pages(environment, page, page.board, cited, truth, scores, artifact, cache)
     template = environment.get_template("method.html.j2")
     shared = {"root": "../", "metrics": ("frame_auc", "frame_ap", "abnormal_auc", "video_auc", "map_avg")}
     for method in methods.values():
@@ -221,44 +221,6 @@ def _board(
 def _absent(names: Sequence[str]) -> list[str]:
     """What a reader must know before the pictures, of rows whose scores video by video are missing."""
     return [f"Scores of single videos are not here, or do not fit together, for: {', '.join(names)}."] if names else []
-
-
-def _runs(
-    environment: Any,
-    page: _Page,
-    methods: dict[str, _Method],
-    truth: GroundTruth | None,
-    scores: Timelines | None,
-    artifact: Artifact,
-    cache: Path | None,
-) -> Iterator[tuple[str, str]]:
-    template = environment.get_template("run.html.j2")
-    found: dict[str, RunStatistics] = {}
-    if truth is not None and scores is not None:
-        found = run_statistics([run for row in page.board.rows for run in row.members], truth, artifact, cache)
-        yield f"data/{page.slug}/videos.js", videos_script(truth)
-    for row in page.board.rows:
-        for tracked in row.members:
-            run = tracked.result
-            known = found.get(run.id, RunStatistics())
-            script = scores.runs.get(run.id) if scores else None
-            if script:
-                yield links.run_data(run.id), script
-            text = template.render(
-                root="../",
-                page=page,
-                row=row,
-                run=run,
-                known=known,
-                curves=known.plots(truth) if truth else [],
-                scores=links.run_data(run.id) if script else "",
-                videos=f"data/{page.slug}/videos.js",
-                resamples=RESAMPLES,
-                plots=pictures.training_plots([(f"seed {run.seed}", tracked)], artifact),
-                command=command(page.board, row, [run.seed]),
-                bibtex=methods[row.method].bibtex,
-            )
-            yield links.run(run.id), text
 
 
 def _methods(boards: Sequence[_Page], artifact: Artifact) -> dict[str, _Method]:
