@@ -18,9 +18,6 @@ from harness.records.run_directory import open_run
 from harness.video.feature_input import find_features
 from tests.video.conftest import quiet
 
-# As many as a linear probe needs to find the events of others; the command draws about twice as many.
-CLIPS = 16
-
 
 @dataclass(frozen=True)
 class Demo:
@@ -43,9 +40,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> tuple[Path
             if (out / "detections" / "index.html").exists():
                 result, found = _again(out)
             else:
-                with pytest.MonkeyPatch.context() as patch:
-                    patch.setattr("harness.api.demo_video._CLIPS", CLIPS)
-                    result, found = demo_video(out, "linear-probe", lambda line: None, quiet)
+                result, found = demo_video(out, "linear-probe", lambda line: None, quiet)
     finally:
         if before is None:
             del os.environ["HARNESS_HOME"]
