@@ -114,8 +114,8 @@ def fake_result(
             source=f"https://example.org/{dataset}",
             **{"dim": 16, "train_videos": 24, "train_snippets": 900, "test_videos": 12, "test_snippets": 453},
         ),
-        started=STARTED + 1000 * seed,
-        ended=STARTED + 1000 * seed + 60_000,
+        started=STARTED + 1000 * (seed % 1000),
+        ended=STARTED + 1000 * (seed % 1000) + 60_000,
         provenance={
             "git_commit": "0" * 40,
             "git_dirty": "false",
