@@ -209,6 +209,7 @@
     let run = null;
     const ready = () => {
       if (!shared || !run) return;
+      document.dispatchEvent(new CustomEvent("runloaded", { detail: { shared, run } }));
       const line = { name: section.dataset.name, there: true, scaled: false, classes: false };
       begin({ rows: [line], classes: shared.classes, videos: shared.videos, start: run.start }, () => { video = ofRun(shared, run); draw(); });
     };

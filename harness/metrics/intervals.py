@@ -59,7 +59,7 @@ def uncertainty(
     localised = part.estimates(lambda table, draws: resample(table, draws))
     found |= {name.replace("frame", "abnormal"): each for name, each in localised.items()}
     tops = _tops(table, abnormal)
-    found |= whole.estimates(lambda _, draws: {"video_auc": resample(tops, draws)["frame_auc"]}, both=True)
+    found |= whole.estimates(lambda _, draws: {"video_auc": exactly(tops, draws)["frame_auc"]}, both=True)
     mixed = abnormal & (np.bincount(table.video, table.negatives, len(abnormal)) > 0)
     found |= test.part(mixed).estimates(_macro_auc)
     found |= test.part(~abnormal).estimates(_false_alarms)

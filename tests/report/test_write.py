@@ -19,6 +19,8 @@ import pytest
 
 from harness.errors import UserError
 from harness.metrics import histograms
+from harness.metrics.curves import curves
+from harness.metrics.frame import snippet_table
 from harness.metrics.intervals import uncertainty
 from harness.metrics.protocol import Evaluation, evaluate
 from harness.metrics.variance import Estimate
@@ -230,10 +232,12 @@ def test_the_page_of_a_run_has_intervals_of_these_weights_beside_its_numbers(sit
         assert estimate.value == pytest.approx(value, abs=1e-9)
         low, high = estimate.interval_in_odds()
         assert f"{percent(round(low, 6))} to {percent(round(high, 6))}" in page.text
-    for title in ("ROC: true positive rate over false positive rate", "Precision and recall: precision over recall"):
-        assert title in site.text(f"runs/{run}.html")
-    script = site.text(f"data/runs/{run}.js")
-    assert len(json.loads(script.removeprefix("harnessRun(").removesuffix(");\n"))["videos"]) == len(truth.videos)
+    script = json.loads(site.text(f"data/runs/{run}.js").removeprefix("harnessRun(").removesuffix(");\n"))
+    assert len(script["videos"]) == len(truth.videos)
+    drawn = curves([snippet_table(predictions, truth)])
+    assert drawn is not None
+    assert script["roc"] == pytest.approx(drawn.recall_at_false_alarms, abs=6e-4)
+    assert script["pr"] == pytest.approx(drawn.precision_at_recall, abs=6e-4)
 
 
 def test_a_large_board_stays_under_three_megabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,17 @@ from harness.report.study.page import page as study_page
 
 # Rows that the pictures show before anyone chooses.
 SHOWN = 5
-_ASSETS = ("report.css", "site.css", "run.css", "theme.js", "table.js", "chart.js", "timeline.js", "figure.js")
+_ASSETS = (
+    "report.css",
+    "site.css",
+    "run.css",
+    "theme.js",
+    "table.js",
+    "chart.js",
+    "timeline.js",
+    "figure.js",
+    "curves.js",
+)
 _FOLDERS = ("assets", "data", "boards", "methods", "runs", "studies")
 _VENDOR = ("uPlot.min.css", "uPlot.iife.min.js", "uPlot.LICENSE")
 

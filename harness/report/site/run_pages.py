@@ -11,7 +11,7 @@ from harness.report.leaderboard.board import Board
 from harness.report.leaderboard.uncertainty import Artifact
 from harness.report.site import links, pictures
 from harness.report.site.reproduce import command
-from harness.report.site.run_scores import videos_script
+from harness.report.site.run_scores import run_script, videos_script
 from harness.report.site.run_statistics import RESAMPLES, RunStatistics, run_statistics
 from harness.report.site.timelines import Timelines
 
@@ -46,17 +46,16 @@ def run_pages(
     for row in board.rows:
         for tracked in row.members:
             run = tracked.result
-            own, script = known.get(run.id, RunStatistics()), scores.runs.get(run.id) if scores else None
-            if script:
-                yield links.run_data(run.id), script
+            own, there = known.get(run.id, RunStatistics()), scores.runs.get(run.id) if scores else None
+            if there:
+                yield links.run_data(run.id), run_script(there, own.roc, own.pr)
             text = template.render(
                 root="../",
                 page=page,
                 row=row,
                 run=run,
                 known=own,
-                curves=own.plots(truth) if truth else [],
-                scores=links.run_data(run.id) if script else "",
+                scores=links.run_data(run.id) if there else "",
                 videos=videos,
                 resamples=RESAMPLES,
                 plots=pictures.training_plots([(f"seed {run.seed}", tracked)], artifact),

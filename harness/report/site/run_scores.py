@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,16 @@ Values = NDArray[np.float64]
 
 
 def videos_script(truth: GroundTruth) -> str:
-    """Return what the runs of a board share: frames, classes and events of its test videos, as a script."""
+    """Return what the runs of a board share, as a script: frames, classes and events of its test videos.
+
+    `base` is the share of frames inside events, the precision of chance.
+    """
     alignment = truth.alignment
     found = {
         "classes": truth.classes,
         "stride": alignment.stride if alignment.kind == "stride" else 0,
         "points": POINTS,
+        "base": sum(int(video.mask().sum()) for video in truth.videos.values()) / max(truth.frames, 1),
         "videos": [
             {
                 "name": name,
@@ -38,12 +43,16 @@ def videos_script(truth: GroundTruth) -> str:
     return f"harnessVideos({script_json(found)});\n"
 
 
-def run_script(predictions: Predictions, truth: GroundTruth) -> str:
-    """Return the scores of a run by video, [lowest, highest, snippets, characters] or null, and where to start."""
+def run_scores(predictions: Predictions, truth: GroundTruth) -> dict[str, Any]:
+    """Return the scores of a run by video, [lowest, highest, snippets, characters] or None, and where to start."""
     place = {name: index for index, name in enumerate(predictions.videos)}
     scores = [_own(predictions, place.get(name)) for name in truth.videos]
-    found = {"start": start([scores], truth), "videos": [_encoded(own) for own in scores]}
-    return f"harnessRun({script_json(found)});\n"
+    return {"start": start([scores], truth), "videos": [_encoded(own) for own in scores]}
+
+
+def run_script(scores: Mapping[str, Any], roc: Sequence[float], pr: Sequence[float]) -> str:
+    """Return what the page of a run loads: its scores, and its curves at fixed places, as a script."""
+    return f"harnessRun({script_json({**scores, 'roc': roc, 'pr': pr})});\n"
 
 
 def start(lines: list[list[Values | None]], truth: GroundTruth) -> int:

@@ -27,7 +27,6 @@ from harness.records.truth import GroundTruth
 from harness.report.leaderboard.uncertainty import Artifact
 from harness.report.memory import known, remembered
 from harness.report.parallel import each
-from harness.report.site.plots import Axis, Plot, Series
 from harness.tracking.tracker import TrackedRun
 
 RESAMPLES = 200
@@ -36,7 +35,6 @@ _CODE = (
     *(alignment,),
 )
 _SAME = 1e-6
-_UNIT = (0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -47,22 +45,6 @@ class RunStatistics:
     class_auc: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     roc: tuple[float, ...] = ()
     pr: tuple[float, ...] = ()
-
-    def plots(self, truth: GroundTruth) -> list[Plot]:
-        """Return the ROC and the precision-recall picture; none where one kind of frames is missing."""
-        if not self.roc:
-            return []
-        share = sum(int(video.mask().sum()) for video in truth.videos.values()) / max(truth.frames, 1)
-        chance, base = ((0.0, 0.0), (1.0, 1.0)), ((0.0, share), (1.0, share))
-        found = []
-        for title, x, y, values, reference in (
-            ("ROC", "false positive rate", "true positive rate", self.roc, Series("chance", chance)),
-            ("Precision and recall", "recall", "precision", self.pr, Series("share of frames inside events", base)),
-        ):
-            points = tuple(zip(curves.PLACES.tolist(), values, strict=True))
-            series = (reference, Series("this run", points, 0))
-            found.append(Plot(title, "Over all test frames.", Axis(x, *_UNIT), Axis(y, *_UNIT), series))
-        return found
 
 
 def run_statistics(
@@ -122,8 +104,8 @@ def _computed(task: tuple[Path, GroundTruth]) -> dict[str, Any]:
     return {
         "metrics": _ends(sure.metrics),
         "class_auc": _ends(sure.class_auc),
-        "roc": [] if curve is None else curve.recall_at_false_alarms.round(4).tolist(),
-        "pr": [] if curve is None else curve.precision_at_recall.round(4).tolist(),
+        "roc": [] if curve is None else curve.recall_at_false_alarms.round(3).tolist(),
+        "pr": [] if curve is None else curve.precision_at_recall.round(3).tolist(),
     }
 
 

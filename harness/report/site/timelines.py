@@ -16,7 +16,7 @@ from harness.records.truth import GroundTruth, VideoTruth
 from harness.report.leaderboard.board import Board
 from harness.report.leaderboard.uncertainty import Artifact
 from harness.report.quoting import script_json
-from harness.report.site.run_scores import run_script, start
+from harness.report.site.run_scores import run_scores, start
 from harness.tracking.tracker import TrackedRun
 
 # What keeps a video's part small: longer ones are drawn by means over adjacent snippets.
@@ -57,13 +57,13 @@ class _Line:
 class Timelines:
     """The score timelines of a board: `index` for the page, and per video the JSON of its part.
 
-    `runs` are the scripts with the scores of single runs, by run id.
+    `runs` are the scores of single runs, by run id.
     """
 
     truth: GroundTruth
     lines: tuple[_Line | None, ...]
     names: tuple[str, ...]
-    runs: dict[str, str]
+    runs: dict[str, dict[str, Any]]
 
     @property
     def index(self) -> dict[str, Any]:
@@ -124,14 +124,14 @@ class Timelines:
 
 def timelines(board: Board, names: Sequence[str], truth: GroundTruth, artifact: Artifact) -> Timelines:
     """Return the timelines of a board's rows, which the page calls `names`."""
-    runs: dict[str, str] = {}
+    runs: dict[str, dict[str, Any]] = {}
     lines = []
     for row in board.rows:
         loaded = [_loaded(member, artifact) for member in row.members]
         there = [each for each in loaded if each is not None]
         for member, predictions in zip(row.members, loaded, strict=True):
             if predictions is not None:
-                runs[member.result.id] = run_script(predictions, truth)
+                runs[member.result.id] = run_scores(predictions, truth)
         lines.append(_line(there, truth) if len(there) == len(loaded) else None)
     return Timelines(truth, tuple(lines), tuple(names), runs)
 

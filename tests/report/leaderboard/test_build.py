@@ -194,8 +194,7 @@ def test_timelines_hold_every_video_with_means_over_seeds(tmp_path: Path) -> Non
         drawn = np.array([[ord(letter) - 35 for letter in column] for column in parts[4]["probabilities"][key]]) / 90
         assert np.allclose(drawn.T, probs, atol=6e-3)
         for run in row.members:
-            text = found.runs[run.result.id].removeprefix("harnessRun(").removesuffix(");\n")
-            low, high, count, levels = json.loads(text)["videos"][4]
+            low, high, count, levels = found.runs[run.result.id]["videos"][4]
             own = Predictions.load(tmp_path / run.result.id / "predictions.npz")
             assert count == len(levels) == len(own.scores[own.rows(4)])
             shown = low + (np.array([ord(level) for level in levels]) - 35) / 90 * (high - low)
@@ -219,7 +218,7 @@ def test_long_videos_and_other_ranges_are_thinned_and_scaled(tmp_path: Path) -> 
     assert (len(long["scores"][0]), long["edges"][:2], long["edges"][-1]) == (1001, [0, 48], 48016)
     assert long["scores"][0] == sorted(long["scores"][0])
     assert (short["scores"][0][-1], short["events"]) == (1000, [[16, 50, "Fight"]])
-    own = json.loads(found.runs[result.id].removeprefix("harnessRun(").removesuffix(");\n"))
+    own = found.runs[result.id]
     (low, high, count, levels), (*_, few) = own["videos"]
     assert (low, count, len(levels), len(few)) == (pytest.approx(-4.975, abs=1e-3), 3001, 188, 10)
     assert high == pytest.approx(4.958, abs=2e-2)

@@ -154,6 +154,7 @@ def test_the_page_of_a_run_shows_its_scores(site: Site, page: Page) -> None:
     from playwright.sync_api import expect
 
     page.goto(url(site, "runs/rtfm-toy-s0*.html"))
+    expect(page.locator("#curves .uplot canvas")).to_have_count(2)
     facts = page.locator("#timeline .chosen")
     expect(facts).to_contain_text("frames;")
     page.locator("#timeline .video").select_option(label="video_05")
