@@ -18,7 +18,7 @@ from harness.data.cards import find_card, open_bank
 
 SCRIPT = """
 import harness
-board = harness.run(["deepmil", "linear-probe"], seeds=range(2), settings={"deepmil": {"epochs": 2}}, out="runs")
+board = harness.run(["deepmil", "linear-probe"], seeds=range(2), settings={"deepmil": {"epochs": 2, "steps_per_epoch": 4}}, out="runs")
 print(board.to_frame().to_json(orient="records", double_precision=15))
 """
 
@@ -59,7 +59,9 @@ def test_the_board_of_a_run(made: tuple[Path, list[dict]]) -> None:
     assert {row["method"] for row in rows} == {"deepmil", "linear-probe"}
     assert all(row["seeds"] == "0 1" and row["claim"] == "method" for row in rows)
     # The same call finds everything finished, and gives the same board here.
-    board = harness.run("deepmil,linear-probe", seeds=[0, 1], settings={"deepmil": {"epochs": 2}}, out=directory)
+    board = harness.run(
+        "deepmil,linear-probe", seeds=[0, 1], settings={"deepmil": {"epochs": 2, "steps_per_epoch": 4}}, out=directory
+    )
     again = json.loads(board.to_frame().to_json(orient="records", double_precision=15))
     assert again == rows
     assert "deepmil" in board._repr_html_()

@@ -55,7 +55,7 @@ def test_report_and_list(
     benchmark: BenchmarkFixture, say: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "home"))
-    runs = RUNS if benchmark.enabled else 40
+    runs = RUNS if benchmark.enabled else 12
     make(tmp_path / "runs", runs)
     out = ("--out", str(tmp_path / "runs"))
     cold = benchmark.pedantic(lambda: Cost("report", *out), rounds=1, warmup_rounds=0)

@@ -113,7 +113,15 @@ def test_a_process_of_another_namespace_is_alive_while_its_heart_beats(
 @pytest.mark.slow
 def test_two_commands_in_two_namespaces_compute_a_run_once(tmp_path: Path, demo: object) -> None:
     line = (sys.executable, "-m", "harness", "run", "--methods", "deepmil", "--seeds", "0,1", "--json")
-    line += ("--set", "deepmil.epochs=2", "--out", str(tmp_path / "runs"))
+    line += (
+        "--set",
+        "deepmil.epochs=2",
+        "--set",
+        "deepmil.steps_per_epoch=4",
+        "--out",
+        str(tmp_path / "runs"),
+        "--no-report",
+    )
     commands = [_in_a_namespace(*line) for _ in range(2)]
     documents = []
     for command in commands:

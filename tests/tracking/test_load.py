@@ -27,7 +27,7 @@ from harness.tracking.format import RUN_ID
 from harness.tracking.tracker import Tracker
 
 ROOT = Path(__file__).resolve().parents[2]
-WRITERS, EACH, AWAY = (8, 25, 60) if os.environ.get("HARNESS_SCALE") else (3, 3, 4)
+WRITERS, EACH, AWAY = (8, 25, 60) if os.environ.get("HARNESS_SCALE") else (2, 3, 4)
 
 
 def _writers(out: Path, uri: str = "") -> list[subprocess.Popen[str]]:
