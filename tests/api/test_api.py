@@ -18,7 +18,8 @@ from harness.data.cards import find_card, open_bank
 
 SCRIPT = """
 import harness
-board = harness.run(["deepmil", "linear-probe"], seeds=range(2), settings={"deepmil": {"epochs": 2, "steps_per_epoch": 4}}, out="runs")
+short = {"deepmil": {"epochs": 2, "steps_per_epoch": 4}}
+board = harness.run(["deepmil", "linear-probe"], seeds=range(2), settings=short, out="runs")
 print(board.to_frame().to_json(orient="records", double_precision=15))
 """
 
