@@ -25,6 +25,10 @@ def _runs(tracker: Tracker, tag: str) -> list[Any]:
     return list(pages(client, [e.experiment_id for e in client.search_experiments()], f"tags.`{tag}` != ''"))
 
 
+def _started(run: Any) -> tuple[int, str]:
+    return run.info.start_time, run.info.run_id
+
+
 def _check(tracker: Tracker) -> None:
     """Every finished run has the one parent of its family, and each parent the figures of its newest seeds."""
     parents, members = _runs(tracker, PARENT), [r for r in _runs(tracker, RUN_ID) if r.info.status == "FINISHED"]
@@ -33,7 +37,7 @@ def _check(tracker: Tracker) -> None:
         own = [run for run in members if run.data.tags[FAMILY] == parent.data.tags[FAMILY]]
         assert own, "an empty parent"
         assert {run.data.tags[PARENT_RUN] for run in own} == {parent.info.run_id}
-        seeds = {r.data.tags["harness.seed"]: r.data.metrics for r in sorted(own, key=lambda r: r.info.start_time)}
+        seeds = {r.data.tags["harness.seed"]: r.data.metrics for r in sorted(own, key=_started)}
         values = [metrics["frame_auc"] for metrics in seeds.values()]
         assert parent.data.metrics["seeds"] == len(values)
         assert parent.data.metrics["frame_auc"] == pytest.approx(statistics.fmean(values), abs=1e-12)
@@ -44,8 +48,10 @@ def _check(tracker: Tracker) -> None:
     assert {run.data.tags[PARENT_RUN] for run in members} == {run.info.run_id for run in parents}
 
 
-def _record(tracker: Tracker, **fields: Any) -> RunResult:
+def _record(tracker: Tracker, later: int = 0, **fields: Any) -> RunResult:
     result = fake_run(tracker.out, **fields)
+    times = {"started": result.started + later, "ended": result.ended + later}
+    write_json(tracker.out / result.id / "run.json", result.model_copy(update=times).model_dump())
     tracker.record(tracker.out / result.id)
     return result
 
@@ -54,7 +60,15 @@ def test_seeds_that_come_later_and_are_replaced(tmp_path: Path) -> None:
     tracker = Tracker(None, tmp_path)
     first = _record(tracker)
     _check(tracker)
-    for fields in ({"seed": 1}, {"seed": 2}, {"seed": 1, "code": "other"}, {"method": "beta"}, {"selection": "oracle"}):
+    changes: list[dict[str, Any]] = [
+        {"seed": 1},
+        {"seed": 2},
+        {"seed": 1, "code": "other", "later": 9000},
+        {"seed": 2, "code": "older", "later": -9000},
+        {"method": "beta"},
+        {"selection": "oracle"},
+    ]
+    for fields in changes:
         _record(tracker, **fields)
         _check(tracker)
     changed = first.model_copy(update={"metrics": {**first.metrics, "frame_auc": 0.1}})
