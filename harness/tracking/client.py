@@ -24,8 +24,6 @@ from harness.tracking.format import Point, Stored
 from harness.tracking.logged_model import MODEL
 from harness.tracking.sqlite import rebase, sqlite_file, sqlite_uri
 
-# Of an experiment: that its pages are those of trainings, not of language models.
-_KIND = {"mlflow.experimentKind": "custom_model_development"}
 # MLflow refuses more than 1000 metrics, 100 params or 100 tags in one call, and 1000 of all together.
 _METRICS_PER_CALL, _PAIRS_PER_CALL = 800, 100
 
@@ -57,7 +55,7 @@ def _client(uri: str) -> Any:
 def created(client: Any, name: str, location: str | None) -> str:
     """Create an experiment; it is no error if another process does so at the same moment."""
     try:
-        return str(client.create_experiment(name, artifact_location=location, tags=_KIND))
+        return str(client.create_experiment(name, artifact_location=location))
     except Exception:
         found = client.get_experiment_by_name(name)
         if found is None:
