@@ -92,7 +92,7 @@ def load_checkpoint(
 
 
 def load_logged(artifacts: Mapping[str, str], settings: Mapping[str, Any]) -> Model:
-    """Return the method of a model that a run logged in MLflow, for the code in that model.
+    """Return the method of a model that a run logged in MLflow.
 
     Args:
         artifacts: the path of its "checkpoint", and that of the "card" of its data set where it has one.

@@ -1,7 +1,8 @@
 """A run's weights as a model that MLflow loads: `mlflow.pyfunc.load_model("runs:/ID/model")`.
 
-Its files are written as MLflow's own `log_model` would write them for a model from code; that would first load the
-model to guess what it needs, which takes seconds. No file is a pickle.
+Its files are written as MLflow's own `log_model` would write them for a model with a loader module; that would first
+load the model to guess what it needs, which takes seconds. The loader is in the installed harness
+(`harness.api.logged_model`): no file of the model is code or a pickle.
 """
 
 from __future__ import annotations
@@ -22,31 +23,11 @@ from harness.tracking.tensors import schema
 
 # The name of the model of a run, and the file of its weights there and in the directory of the run.
 MODEL, WEIGHTS = "model", "checkpoint.safetensors"
-_CODE, _NEEDED = "scorer.py", "requirements.txt"
+_NEEDED, _FILES = "requirements.txt", "artifacts"
+_LOADER = "harness.api.logged_model"
 _EXAMPLE, _SERVED = "input_example.json", "serving_input_example.json"
 # Snippets of the example.
 _SNIPPETS = 2
-# What stands beside the weights for MLflow to run. It decides nothing: all is done by the installed harness.
-_TEXT = '''"""Scores the snippets of a video by its features. Needs the package harness-wsvad."""
-
-from mlflow.models import set_model
-from mlflow.pyfunc import PythonModel
-
-
-class Scorer(PythonModel):
-    """A method of the harness with its weights, which are read without executing anything of their file."""
-
-    def load_context(self, context):
-        from harness.api.checkpoints import load_logged
-
-        self.model = load_logged(context.artifacts, context.model_config)
-
-    def predict(self, context, model_input, params=None):
-        return self.model.score(model_input)
-
-
-set_model(Scorer())
-'''
 
 
 def has_model(directory: Path) -> bool:
@@ -68,14 +49,11 @@ def write_model(place: Path, result: RunResult, directory: Path, run: str, model
     """
     import yaml
 
-    version, files = metadata.version("mlflow"), place / "artifacts"
+    version, files = metadata.version("mlflow"), place / _FILES
     files.mkdir()
     _link(directory / WEIGHTS, files / WEIGHTS)
-    kept = {"checkpoint": WEIGHTS}
     if (directory / CARD).is_file():
         shutil.copyfile(directory / CARD, files / CARD)
-        kept["card"] = CARD
-    (place / _CODE).write_text(_TEXT, encoding="utf-8")
     needed = ["harness-wsvad", f"mlflow=={version}"]
     needed += [f"{name}=={found}" for name in ("torch", "numpy", "safetensors") if (found := _version(result, name))]
     (place / _NEEDED).write_text("\n".join(needed) + "\n", encoding="utf-8")
@@ -85,23 +63,20 @@ def write_model(place: Path, result: RunResult, directory: Path, run: str, model
     if example is not None:
         (place / _EXAMPLE).write_text(json.dumps(example), encoding="utf-8")
         (place / _SERVED).write_text(json.dumps({"inputs": example}), encoding="utf-8")
-    document = _described(result, run, model, version, kept, example is not None)
+    document = _described(result, run, model, version, example is not None)
     document["model_size_bytes"] = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
     (place / "MLmodel").write_text(yaml.safe_dump(document, default_flow_style=False), encoding="utf-8")
 
 
-def _described(
-    result: RunResult, run: str, model: str, version: str, kept: dict[str, str], example: bool
-) -> dict[str, Any]:
+def _described(result: RunResult, run: str, model: str, version: str, example: bool) -> dict[str, Any]:
     """What `MLmodel` says."""
     flavor = {
-        "loader_module": "mlflow.pyfunc.loaders.code_model",
-        "model_code_path": _CODE,
+        "loader_module": _LOADER,
+        "data": _FILES,
         "python_version": result.provenance.get("python", ""),
         "env": {"virtualenv": "python_env.yaml"},
         "streamable": False,
         "code": None,
-        "artifacts": {key: {"path": f"artifacts/{name}", "uri": name} for key, name in kept.items()},
         "config": {"dataset": result.dataset, "features": result.features, "text_tower": None, "device": "cpu"},
     }
     now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
