@@ -73,6 +73,9 @@ class _ExactProbabilities(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
+        if func is torch.conv2d and self._device == "cpu":
+            # Processors that cannot multiply in bf16 take another kernel, whose backward pass wants this order.
+            args = (args[0], args[1].contiguous(), *args[2:])
         if func not in self._EXACT:
             return func(*args, **(kwargs or {}))
         exact = [value.float() if isinstance(value, Tensor) else value for value in args]

@@ -21,7 +21,7 @@ def test_a_statement_is_packed_with_its_hash_and_others_stay_as_they_were(
     bank: Bank, packed: Path, tmp_path: Path, harness: Harness
 ) -> None:
     directory = run_of(bank, tmp_path / "again")
-    code, _, err = harness("submit", str(directory), "--out", str(tmp_path / "t.zip"), "--statement", str(EXAMPLE))
+    code, _, err = harness("submit", str(directory), "--to", str(tmp_path / "t.zip"), "--statement", str(EXAMPLE))
     assert code == 0, err
     before, now = contents(packed), contents(tmp_path / "t.zip")
     assert json.loads(before["manifest.json"]).keys() == {"format", "harness", "runs"}
@@ -47,7 +47,7 @@ def test_each_wrong_field_is_named(packed: Path, tmp_path: Path, harness: Harnes
     }
     del wrong["text_tower"]
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(wrong))
-    code, _, err = harness("submit", run, "--out", str(tmp_path / "x.zip"), "--statement", str(tmp_path / "s.yaml"))
+    code, _, err = harness("submit", run, "--to", str(tmp_path / "x.zip"), "--statement", str(tmp_path / "s.yaml"))
     assert (code, err.count("\n")) == (2, 1)
     for line in (
         "field team: is empty",
@@ -75,5 +75,5 @@ def test_what_is_no_statement_ends_in_one_line(
     if text is not None:
         (tmp_path / "s.yaml").write_text(text)
     run = str(next((tmp_path / "runs").iterdir()))
-    code, _, err = harness("submit", run, "--out", str(tmp_path / "x.zip"), "--statement", str(tmp_path / "s.yaml"))
+    code, _, err = harness("submit", run, "--to", str(tmp_path / "x.zip"), "--statement", str(tmp_path / "s.yaml"))
     assert (code, err.count("\n"), reason in err) == (2, 1, True), err
