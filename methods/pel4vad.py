@@ -85,6 +85,9 @@ class ContextAttention(nn.Module):
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         """Map `[B, T, D]` to `[B, T, D]`; snippets that are not `valid` `[B, T]` (bool) are not looked at."""
         query, key, value = self.q(x), self.k(x), self.v(x)
+        # A root near 0 is steep, so how sums are rounded would decide what a few steps of training make of it.
+        exact = torch.float64 if self.config.time_norm else value.dtype
+        value = value.to(exact)
 
         def rows(start: int, stop: int) -> Tensor:
             places = torch.arange(x.shape[1], device=x.device, dtype=x.dtype)
@@ -92,13 +95,14 @@ class ContextAttention(nn.Module):
             similar = query[:, start:stop] @ key.transpose(1, 2) / math.sqrt(key.shape[2])
             if self.slope is not None and self.bias is not None:
                 similar = similar + torch.exp(-(self.slope * steps.square() - self.bias).abs())
-            attended: Tensor = self._mix(similar.masked_fill(~valid[:, None], -torch.inf), steps, valid) @ value
+            shares = self._mix(similar.masked_fill(~valid[:, None], -torch.inf), steps, valid)
+            attended: Tensor = shares.to(exact) @ value
             return attended
 
         mixed = by_rows(rows, *x.shape[:2])
         if self.config.time_norm:
             mixed = unit_roots(mixed, valid)
-        mapped: Tensor = self.o(mixed)
+        mapped: Tensor = self.o(mixed.to(x.dtype))
         return mapped
 
     def _mix(self, similar: Tensor, steps: Tensor, valid: Tensor) -> Tensor:
