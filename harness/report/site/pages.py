@@ -17,6 +17,7 @@ from harness.records.truth import GroundTruth
 from harness.report import quoting
 from harness.report.leaderboard.board import Board, Leaderboard, Row
 from harness.report.leaderboard.critical import diagram
+from harness.report.leaderboard.questions import Question
 from harness.report.leaderboard.uncertainty import Artifact
 from harness.report.site import classes, links, pictures, render
 from harness.report.site.citation import bibtex
@@ -165,7 +166,7 @@ def pages(
     index = environment.get_template("index.html.j2").render(
         root="",
         # What a study made worse stands on its page, in the company of what it is compared with.
-        pages=[page for page in boards if not page.board.asked.disturbance],
+        pages=sorted([page for page in boards if not page.board.asked.disturbance], key=_usual_first),
         studies=[(each.study, address(each.study), [at[id(board)] for board in each.boards]) for each in found],
         methods=list(methods.values()),
         runs=len({run for page in boards for row in page.board.rows for run in row.runs}),
@@ -231,6 +232,12 @@ def _board(
 def _absent(names: Sequence[str]) -> list[str]:
     """What a reader must know before the pictures, of rows whose scores video by video are missing."""
     return [f"Scores of single videos are not here, or do not fit together, for: {', '.join(names)}."] if names else []
+
+
+def _usual_first(page: _Page) -> tuple[str, str, bool]:
+    """By data set and features, the usual question before the harder ones."""
+    board = page.board
+    return board.dataset, board.features, board.asked != Question()
 
 
 def _methods(boards: Sequence[_Page], artifact: Artifact) -> dict[str, _Method]:
