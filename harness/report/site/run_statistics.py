@@ -111,7 +111,7 @@ def _computed(task: tuple[Path, GroundTruth]) -> dict[str, Any]:
 
 def _ends(found: intervals.Found) -> dict[str, list[float]]:
     return {
-        name: [estimate.value, *(round(end, 6) for end in estimate.interval_in_odds())]
+        name: [estimate.value, *(round(end, 10) for end in estimate.interval_in_odds())]
         for name, estimate in found.items()
         if not isinstance(estimate, str)
     }
