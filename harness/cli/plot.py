@@ -51,22 +51,22 @@ def embed(
 ) -> None:
     """Draw the snippets of a run's test set as a map of their features; labels only colour it."""
     from harness.console import say, tell
-    from harness.drawing import embedding
     from harness.drawing.canvas import check_ending
+    from harness.drawing.feature_map import draw_map, on_a_plane
+    from harness.drawing.learned import learned_snippets
+    from harness.drawing.snippets import given_snippets
     from harness.drawing.sources import learned_of, split_of
 
     check_ending(to)
-    options.one_of("--colour", colour, ("truth", "class"))
-    options.one_of("--by", how, ("tsne", "pca"))
+    shade, by = options.one_of("--colour", colour, ("truth", "class")), options.one_of("--by", how, ("tsne", "pca"))
     if options.device(device) != "cpu":
         raise UserError("--device cuda: a map is made on the CPU")
     place = out or Path("runs")
     opened, split = split_of(run, place)
     if learned:
-        snippets = embedding.learned_snippets(learned_of(opened, place, text_tower, say), split, points)
+        snippets = learned_snippets(learned_of(opened, place, text_tower, say), split, points)
     else:
-        snippets = embedding.given_snippets(split, points)
-    places = embedding.on_a_plane(snippets.rows, how)  # type: ignore[arg-type]
-    words = {"tsne": "t-SNE", "pca": "principal components"}[how]
-    embedding.draw_map(snippets, places, opened.truth(), colour, words).save(to)  # type: ignore[arg-type]
+        snippets = given_snippets(split, points)
+    words = {"tsne": "t-SNE", "pca": "principal components"}[by]
+    draw_map(snippets, on_a_plane(snippets.rows, by), opened.truth(), shade, words).save(to)
     tell(f"wrote {to}: {len(snippets.videos):,} snippets, {snippets.what}, {words}")

@@ -178,7 +178,7 @@ def _show(file: Path, dataset: str | None, result: Score) -> None:
 
 def _show_lines(result: Score) -> None:
     """Print metrics and classes with unit, interval and what they count, then once each why something is missing."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from harness.console import out
     from harness.printable import shortened
@@ -195,9 +195,7 @@ def _show_lines(result: Score) -> None:
         ends = "-" if line.interval is None else f"{percent(line.interval[0])} to {percent(line.interval[1])} %"
         table.add_row(name, value, ends, f"{line.count:,} {line.counted}")
 
-    table = Table()
-    for name, side in (("metric", "left"), ("value", "right"), ("95% interval over videos", "right"), ("of", "left")):
-        table.add_column(name, justify=side)  # type: ignore[arg-type]
+    table = Table("metric", Column("value", justify="right"), Column("95% interval over videos", justify="right"), "of")
     lines = {line.name: line for line in result.lines}
     for name in ordered(lines):
         # Where nothing of mAP is defined its mean says it for all.

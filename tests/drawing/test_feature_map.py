@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Literal
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import torch
 
-from harness.drawing.embedding import draw_map, given_snippets, learned_snippets, on_a_plane
+from harness.drawing.feature_map import draw_map, on_a_plane
+from harness.drawing.learned import learned_snippets
+from harness.drawing.snippets import given_snippets
 from harness.errors import UserError
-from harness.plugin import Prediction
+from harness.plugin import Prediction, Task
 from harness.records.alignment import Alignment
 from harness.records.truth import Event, GroundTruth, VideoTruth
 from tests.tiny import Tiny, TinyConfig, split, task
@@ -35,8 +37,8 @@ def test_rows_are_features_of_snippets_that_a_seed_draws() -> None:
 class TwoLayers(Tiny):
     """A method whose last layer gets the hidden rows of another."""
 
-    def __init__(self, config: TinyConfig, of: object) -> None:
-        super().__init__(config, of)  # type: ignore[arg-type]
+    def __init__(self, config: TinyConfig, of: Task) -> None:
+        super().__init__(config, of)
         self.hidden = torch.nn.Linear(self.task.dim, 3)
         self.last = torch.nn.Linear(3, 1)
 
@@ -72,21 +74,21 @@ def test_a_method_without_such_a_layer_says_so() -> None:
 
 
 @pytest.mark.parametrize("how", ["pca", "tsne"])
-def test_what_lies_apart_lies_apart_on_the_map(how: str) -> None:
+def test_what_lies_apart_lies_apart_on_the_map(how: Literal["tsne", "pca"]) -> None:
     rows = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
     rows[:20] += 12
-    places = on_a_plane(rows, how)  # type: ignore[arg-type]
+    places = on_a_plane(rows, how)
     assert places.shape == (60, 2)
     centres = [places[:20].mean(axis=0), places[20:].mean(axis=0)]
     away = np.linalg.norm(places - centres[0], axis=1) < np.linalg.norm(places - centres[1], axis=1)
     assert away.tolist() == [True] * 20 + [False] * 40
-    assert np.array_equal(places, on_a_plane(rows, how))  # type: ignore[arg-type]
+    assert np.array_equal(places, on_a_plane(rows, how))
     with pytest.raises(UserError, match="at least four snippets"):
-        on_a_plane(rows[:3], how)  # type: ignore[arg-type]
+        on_a_plane(rows[:3], how)
 
 
 @pytest.mark.parametrize("colour", ["truth", "class"])
-def test_labels_colour_the_points(colour: str, tmp_path: Path) -> None:
+def test_labels_colour_the_points(colour: Literal["truth", "class"]) -> None:
     given = given_snippets(split(LENGTHS), 1000)
     names = list(dict.fromkeys(given.videos))
     videos = {name: VideoTruth(16 * length, (0,)) for name, length in zip(names, LENGTHS, strict=True)}
@@ -94,7 +96,7 @@ def test_labels_colour_the_points(colour: str, tmp_path: Path) -> None:
     videos[names[3]] = VideoTruth(16 * 7, (2,), (Event(80, 96, 2),))  # one
     truth = GroundTruth("toy", ("Normal", "Fire", "Fight"), Alignment(kind="stride"), videos)
     places = given.rows[:, :2]
-    drawn = ElementTree.fromstring(draw_map(given, places, truth, colour, "places").svg())  # type: ignore[arg-type]
+    drawn = ElementTree.fromstring(draw_map(given, places, truth, colour, "places").svg())
     colours = [each.get("fill") for each in drawn.iter(f"{SVG}circle") if each.get("r") == "1.3"]
     counts = sorted((colours.count(each) for each in set(colours)), reverse=True)
     assert counts == ([12, 9, 4] if colour == "truth" else [12, 9, 3, 1])
@@ -104,3 +106,14 @@ def test_labels_colour_the_points(colour: str, tmp_path: Path) -> None:
         "abnormal video, no event",
         *(["event"] if colour == "truth" else ["Fire", "Fight"]),
     }
+
+
+def test_events_are_found_where_rows_share_a_video_evenly() -> None:
+    given = given_snippets(split(LENGTHS), 1000)
+    names = list(dict.fromkeys(given.videos))
+    videos = {name: VideoTruth(100, (0,)) for name in names}
+    videos[names[0]] = VideoTruth(100, (1,), (Event(40, 60, 1),))  # five rows of twenty frames: the third
+    truth = GroundTruth("toy", ("Normal", "Fire"), Alignment(kind="segments"), videos)
+    drawn = ElementTree.fromstring(draw_map(given, given.rows[:, :2], truth, "truth", "places").svg())
+    colours = [each.get("fill") for each in drawn.iter(f"{SVG}circle") if each.get("r") == "1.3"]
+    assert sorted(colours.count(each) for each in set(colours)) == [1, 4, sum(LENGTHS[1:])]
