@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Collection
 
 # A run's directory holds up to three of them beside its seed and a hash; a file system takes 255 bytes.
 LONGEST = 60
@@ -23,3 +25,9 @@ def is_method_name(text: str) -> bool:
 def is_card_name(text: str) -> bool:
     """Return whether a data set, a feature set or a protocol may have this name."""
     return _CARD.fullmatch(text) is not None
+
+
+def meant(word: str, known: Collection[str]) -> str:
+    """Return "did you mean A or B?" of the known words that are nearest, "" where none is near."""
+    near = difflib.get_close_matches(word, known, n=3)
+    return f"did you mean {' or '.join(near)}?" if near else ""

@@ -15,7 +15,7 @@ from harness.data.bank import Item, Split
 from harness.data.card import DatasetCard, read_card
 from harness.data.cards import find_card
 from harness.errors import UserError
-from harness.records.run_directory import RECORD, open_run
+from harness.records.run_directory import CARD, RECORD, WEIGHTS, open_run
 from harness.runs.checkpoint_loading import fitting_features, load_method, locate
 from harness.runs.devices import device as available
 from harness.training.arithmetic import arithmetic
@@ -91,19 +91,19 @@ def load_checkpoint(
     return _model(file, find_card(dataset), features, method, text_tower, device)
 
 
-def load_logged(artifacts: Mapping[str, str], settings: Mapping[str, Any]) -> Model:
+def load_logged(place: Path, settings: Mapping[str, Any]) -> Model:
     """Return the method of a model that a run logged in MLflow.
 
     Args:
-        artifacts: the path of its "checkpoint", and that of the "card" of its data set where it has one.
+        place: the directory of its weights, and of the card of its data set where it has one.
         settings: "dataset", "features", "text_tower" and "device", as `load_checkpoint` takes them.
 
     Raises:
         UserError: the weights cannot be read or fit no method, or the data set is not known.
     """
-    card = read_card(Path(artifacts["card"])) if "card" in artifacts else find_card(settings["dataset"])
+    card = read_card(place / CARD) if (place / CARD).is_file() else find_card(settings["dataset"])
     device = str(settings.get("device") or "cpu")
-    return _model(Path(artifacts["checkpoint"]), card, settings["features"], None, settings.get("text_tower"), device)
+    return _model(place / WEIGHTS, card, settings["features"], None, settings.get("text_tower"), device)
 
 
 def _model(

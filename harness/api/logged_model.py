@@ -10,8 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.api.checkpoints import Model, load_logged
-from harness.records.run_directory import CARD
-from harness.tracking.logged_model import WEIGHTS
 
 
 class LoggedModel:
@@ -26,11 +24,5 @@ class LoggedModel:
 
 
 def _load_pyfunc(path: str, settings: Mapping[str, Any]) -> LoggedModel:
-    """Return the model whose weights, and data set's card, lie in the directory `path`; MLflow knows this name.
-
-    Raises:
-        UserError: the weights cannot be read or fit no method, or the data set is not known.
-    """
-    places = {"checkpoint": Path(path) / WEIGHTS, "card": Path(path) / CARD}
-    there = {name: str(place) for name, place in places.items() if place.is_file()}
-    return LoggedModel(load_logged(there, settings))
+    """Return the model whose files lie in the directory `path`; MLflow knows this name. Raises as `load_logged`."""
+    return LoggedModel(load_logged(Path(path), settings))

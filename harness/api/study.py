@@ -16,8 +16,8 @@ from harness.records.result import RunResult
 from harness.report.leaderboard.build import build_leaderboard
 from harness.report.study.command import command
 from harness.report.study.curves import Study, study_of
-from harness.report.study.found import Found
 from harness.report.study.page import address, write_page
+from harness.report.study.recorded import Recorded
 from harness.runs.inputs import check_inputs
 from harness.runs.matrix import Plan, plan
 from harness.tracking.tracker import Tracker, TrackingError
@@ -77,7 +77,7 @@ def _disturbed(matrix: Matrix, asked: list[Disturbance], bank: Bank) -> Matrix:
     return matrix.model_copy(update={"disturbances": tuple(texts)})
 
 
-def _read_back(name: str, planned: Plan, bank: Bank, execution: Execution) -> Found | None:
+def _read_back(name: str, planned: Plan, bank: Bank, execution: Execution) -> Recorded | None:
     """The study of what MLflow has of the planned runs; None without any."""
     tracker = Tracker(execution.tracking_uri, execution.out)
     tracker.sync()
@@ -88,4 +88,5 @@ def _read_back(name: str, planned: Plan, bank: Bank, execution: Execution) -> Fo
     boards = build_leaderboard(runs, [], tracker.artifact, cache=cache).boards
     none = KINDS[name].none
     study = study_of(name, most_crops(bank) if none is None else none, boards, tracker.artifact, cache)
-    return Found(study, command(study, [row for board in boards for row in board.rows]), boards)
+    levels = tuple(board for board in boards if board.asked.disturbance)
+    return Recorded(study, command(study, [row for board in boards for row in board.rows]), levels)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.boards.add import Found
+from harness.boards.allowed_changes import sort_changes
 from harness.boards.handed_in import Examiner
 from harness.boards.history import Change, History
 from harness.boards.index import Board, boards
 from harness.boards.record import JSON_LIMIT, Record, Resampled, Row, parse_arrays, trusted_record
 from harness.boards.repository import Repository
 from harness.boards.reruns import parse_rerun
-from harness.boards.rules import sort_changes
 from harness.errors import UserError
 from harness.submissions.archive import plain
 

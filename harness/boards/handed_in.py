@@ -8,10 +8,10 @@ from pathlib import Path
 
 from harness.boards.add import Found, Rejected, verify
 from harness.boards.agreement import differences, same_arrays
+from harness.boards.allowed_changes import Sorted
 from harness.boards.history import History
 from harness.boards.record import JSON_LIMIT, NPZ_LIMIT, Record, arrays_bytes, parse_arrays, parse_record
 from harness.boards.repository import Repository
-from harness.boards.rules import Sorted
 from harness.errors import UserError
 from harness.io.digests import file_digest
 from harness.submissions.archive import plain

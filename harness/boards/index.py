@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from harness.boards.record import BoardKey, Division, Record, Resampled, Row
 from harness.metrics.many import Many
 from harness.metrics.version import PROTOCOL_VERSION
+from harness.report.figures import place
 from harness.report.leaderboard.keys import siblings_of, title_of
 from harness.report.leaderboard.ranking import LEVEL, in_groups
 
@@ -42,7 +43,7 @@ class Placed:
     @property
     def place(self) -> str:
         """The rank as people read it: "3", "=1" where it is shared, "-" without one."""
-        return "-" if self.rank is None else f"{'=' * self.shared}{self.rank}"
+        return place(self.rank, self.shared)
 
     @property
     def unranked(self) -> str:

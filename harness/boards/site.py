@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,11 +12,11 @@ from harness.boards.index import Board, Placed, boards
 from harness.boards.record import Record, Row
 from harness.boards.repository import Repository
 from harness.boards.reruns import Rerun
-from harness.io.atomic import write_text
 from harness.paths import report_assets_dir
 from harness.report.figures import main_metrics, ordered
 from harness.report.quoting import script_json
 from harness.report.site import render
+from harness.report.site.written import write_pages
 
 # Rows that a page shows before anyone asks for more.
 SHOWN = 100
@@ -62,18 +61,7 @@ def write_site(repository: Repository, out: Path, downloads: str = "") -> Path:
         Unwritable: the directory cannot be written.
     """
     _ = repository.settings
-    written = set()
-    for name, text in pages(repository, downloads):
-        path = out / name
-        written.add(path)
-        with contextlib.suppress(OSError):
-            if path.read_bytes() == text.encode():
-                continue
-        write_text(path, text, lasting=False)
-    for folder in _FOLDERS:
-        for path in (out / folder).rglob("[!.]*"):
-            if path.is_file() and path not in written:
-                path.unlink(missing_ok=True)
+    write_pages(out, pages(repository, downloads), _FOLDERS)
     return out / "index.html"
 
 

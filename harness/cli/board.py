@@ -176,7 +176,7 @@ def rerun(
     Exit code 0: it does, or one seed cannot say; 1: it does not; 2: it cannot be trained here.
     """
     from harness.boards.repository import Repository
-    from harness.boards.rerun import rerun as train_again
+    from harness.boards.train_again import train_again
     from harness.console import print_json, tell
 
     if not by.strip():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
 import numpy as np
 
 from harness.drawing.canvas import Canvas, width_of
 from harness.errors import UserError
+from harness.names import meant
 from harness.records.predictions import Predictions
 from harness.records.truth import GroundTruth
 from harness.report.site.plots import Axis
@@ -32,8 +32,7 @@ def chosen_video(asked: str | None, runs: Sequence[Predictions], truth: GroundTr
         lines = [[run[name].astype(np.float64) if name in there else None for name in truth.videos] for run in runs]
         return list(truth.videos)[start(lines, truth)]
     if asked not in there:
-        near = difflib.get_close_matches(asked or "", there, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"such as {', '.join(there[:3])}"
+        hint = meant(asked or "", there) or f"such as {', '.join(there[:3])}"
         raise UserError(f"--video {asked}: no test video of {truth.dataset} that all these runs have; {hint}")
     assert asked is not None
     return asked

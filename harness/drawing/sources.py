@@ -11,19 +11,19 @@ from harness.detect.scorer import load_scorer
 from harness.errors import UserError
 from harness.plugin.method import Method
 from harness.records.predictions import Predictions
-from harness.records.run_directory import RECORD, RunDirectory, open_run
+from harness.records.run_directory import RunDirectory, named_run, open_run
 from harness.records.truth import GroundTruth
 
 
 def find_run(word: str, out: Path) -> RunDirectory:
     """Return a finished run, by its directory or its id below `out`; raises UserError if there is none."""
-    for directory in (Path(word), out / word):
-        if (directory / RECORD).is_file():
-            run = open_run(directory)
-            if run.result.status != "ok":
-                raise UserError(f"{directory}: this run {run.result.status}; name a finished one")
-            return run
-    raise UserError(f"{word}: no run directory, and no run id below {out}; see `harness list runs`")
+    directory = named_run(word, out)
+    if directory is None:
+        raise UserError(f"{word}: no run directory, and no run id below {out}; see `harness list runs`")
+    run = open_run(directory)
+    if run.result.status != "ok":
+        raise UserError(f"{directory}: this run {run.result.status}; name a finished one")
+    return run
 
 
 def named_runs(words: Sequence[str], out: Path) -> tuple[list[tuple[str, Predictions]], GroundTruth]:

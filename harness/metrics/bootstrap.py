@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -42,15 +43,8 @@ def resampled(table: SnippetTable, draws: Ints) -> dict[str, Floats]:
         table: one set of predictions.
         draws: `[resamples, videos]` from `multiplicities`.
     """
-    inside, outside = _by_level(table, draws.shape[1])
-    weights = np.ascontiguousarray(draws.T, dtype=np.float64)
     auc, ap = np.full(len(draws), np.nan), np.full(len(draws), np.nan)
-    step = max(_BLOCK // outside.shape[0], 8)
-    for begin in range(0, len(draws) if inside.shape[0] else 0, step):
-        block = slice(begin, begin + step)
-        drawn = np.ascontiguousarray(weights[:, block])
-        found, alarms = inside @ drawn, np.cumsum(outside @ drawn, axis=0)
-        hits = np.cumsum(found, axis=0)
+    for block, found, hits, alarms in _blocks(table, draws):
         with np.errstate(invalid="ignore"):
             auc[block], ap[block] = _area(found, hits, alarms), _precision(found, hits, alarms)
     defined = np.isfinite(auc)
@@ -59,15 +53,8 @@ def resampled(table: SnippetTable, draws: Ints) -> dict[str, Floats]:
 
 def trapezoid(table: SnippetTable, draws: Ints) -> Floats:
     """Return `frame_pr_auc_trapezoid` `[resamples]`, as `resampled` does the others."""
-    inside, outside = _by_level(table, draws.shape[1])
-    weights = np.ascontiguousarray(draws.T, dtype=np.float64)
     area = np.full(len(draws), np.nan)
-    step = max(_BLOCK // outside.shape[0], 8)
-    for begin in range(0, len(draws) if inside.shape[0] else 0, step):
-        block = slice(begin, begin + step)
-        drawn = np.ascontiguousarray(weights[:, block])
-        found, alarms = inside @ drawn, np.cumsum(outside @ drawn, axis=0)
-        hits = np.cumsum(found, axis=0)
+    for block, found, hits, alarms in _blocks(table, draws):
         with np.errstate(invalid="ignore"):
             # Recall moves at levels with positives alone, from the precision of the last call before each one.
             called = hits - found + alarms[0:-1:2]
@@ -76,6 +63,18 @@ def trapezoid(table: SnippetTable, draws: Ints) -> Floats:
             total = np.einsum("lr,lr->r", found, before + precision) / 2 / hits[-1]
         area[block] = np.where(alarms[-1] > 0, total, np.nan)
     return area
+
+
+def _blocks(table: SnippetTable, draws: Ints) -> Iterator[tuple[slice, Floats, Floats, Floats]]:
+    """Yield some draws at a time: which, the positives `[L, R]` at each level, their sums and those of negatives."""
+    inside, outside = _by_level(table, draws.shape[1])
+    weights = np.ascontiguousarray(draws.T, dtype=np.float64)
+    step = max(_BLOCK // outside.shape[0], 8)
+    for begin in range(0, len(draws) if inside.shape[0] else 0, step):
+        block = slice(begin, begin + step)
+        drawn = np.ascontiguousarray(weights[:, block])
+        found = inside @ drawn
+        yield block, found, np.cumsum(found, axis=0), np.cumsum(outside @ drawn, axis=0)
 
 
 def _by_level(table: SnippetTable, videos: int) -> tuple[Any, Any]:

@@ -54,9 +54,9 @@ def uncertainty(
     found: Found = {}
     whole = test.part(np.ones(len(abnormal), dtype=bool))
     part = test.part(abnormal)
-    found |= whole.estimates(lambda table, draws: resample(table, draws), both=True)
+    found |= whole.estimates(resample, both=True)
     found |= whole.estimates(lambda table, draws: {"frame_pr_auc_trapezoid": trapezoid(table, draws)}, both=True)
-    localised = part.estimates(lambda table, draws: resample(table, draws))
+    localised = part.estimates(resample)
     found |= {name.replace("frame", "abnormal"): each for name, each in localised.items()}
     tops = _tops(table, abnormal)
     found |= whole.estimates(lambda _, draws: {"video_auc": exactly(tops, draws)["frame_auc"]}, both=True)

@@ -6,9 +6,7 @@ import numpy as np
 
 from harness.errors import UserError
 from harness.metrics.frame import Floats, Ints, snippet_frames
-
-# What decides who hits what is private to a file that is part of every run's identity, and stays as it is.
-from harness.metrics.segments import THRESHOLDS, Detections, _hits, _overlaps, _segments, detections
+from harness.metrics.segments import THRESHOLDS, Detections, detections, hitting, overlaps, true_segments
 from harness.records.predictions import Predictions
 from harness.records.truth import GroundTruth
 
@@ -33,7 +31,7 @@ def resampled_maps(predictions: Predictions, truth: GroundTruth, draws: Ints) ->
     found = detections(predictions.class_probs[frames.row], frames)
     values: dict[str, Floats] = {}
     for name, strict in (("map", False), ("map_strict", True)):
-        segments = _segments(truth, normal=not strict and truth.map_variant == "xd")
+        segments = true_segments(truth, normal=not strict and truth.map_variant == "xd")
         hits = _hits_at(found, segments, len(truth.classes))
         blocks = [
             _means(found, segments, hits, draws[begin : begin + _ROWS], len(truth.classes), strict)
@@ -50,8 +48,8 @@ def resampled_maps(predictions: Predictions, truth: GroundTruth, draws: Ints) ->
 
 def _hits_at(found: Detections, segments: Ints, classes: int) -> list[Ints]:
     """The detections that take a segment at each threshold, in ranked order."""
-    detection, segment, iou = _overlaps(found, segments, classes)
-    return [_hits(detection[iou >= threshold], segment[iou >= threshold]) for threshold in THRESHOLDS]
+    detection, segment, iou = overlaps(found, segments, classes)
+    return [hitting(detection[iou >= threshold], segment[iou >= threshold]) for threshold in THRESHOLDS]
 
 
 def _means(found: Detections, segments: Ints, hits: list[Ints], draws: Ints, classes: int, strict: bool) -> Floats:

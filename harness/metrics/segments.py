@@ -93,12 +93,12 @@ def average_precisions(found: Detections, segments: Ints, classes: int, envelope
         classes: K.
         envelope: replace each precision by the highest at the same or any later rank (all-point interpolation).
     """
-    detection, segment, iou = _overlaps(found, segments, classes)
+    detection, segment, iou = overlaps(found, segments, classes)
     total = np.bincount(segments[:, 1], minlength=classes)
     result = np.zeros((len(THRESHOLDS), classes))
     for row, threshold in enumerate(THRESHOLDS):
         near = iou >= threshold
-        hits = _hits(detection[near], segment[near])
+        hits = hitting(detection[near], segment[near])
         label = found.label[hits]
         rank = hits - np.searchsorted(found.label, label) + 1
         precision = (np.arange(len(hits)) - np.searchsorted(label, label) + 1) / rank
@@ -141,7 +141,7 @@ def field_map(predictions: Predictions, truth: GroundTruth) -> Floats:
         UserError: no class probabilities, or videos, alignment or classes other than the ground truth's.
     """
     found = _detected(predictions, truth)
-    return field_mean(found, _segments(truth, normal=truth.map_variant == "xd"), len(truth.classes))
+    return field_mean(found, true_segments(truth, normal=truth.map_variant == "xd"), len(truth.classes))
 
 
 def strict_map(predictions: Predictions, truth: GroundTruth) -> Floats | None:
@@ -154,7 +154,7 @@ def strict_map(predictions: Predictions, truth: GroundTruth) -> Floats | None:
     Raises:
         UserError: no class probabilities, or videos, alignment or classes other than the ground truth's.
     """
-    return strict_mean(_detected(predictions, truth), _segments(truth, normal=False), len(truth.classes))
+    return strict_mean(_detected(predictions, truth), true_segments(truth, normal=False), len(truth.classes))
 
 
 def _top_means(tracks: NDArray[np.float32], widths: Ints, begins: Ints) -> NDArray[np.float32]:
@@ -176,7 +176,7 @@ def _top_means(tracks: NDArray[np.float32], widths: Ints, begins: Ints) -> NDArr
     return result
 
 
-def _overlaps(found: Detections, segments: Ints, classes: int) -> tuple[Ints, Ints, Floats]:
+def overlaps(found: Detections, segments: Ints, classes: int) -> tuple[Ints, Ints, Floats]:
     """Pairs `[P]` of detection, segment and their IoU > 0, by rank of detection, then falling IoU, then list order."""
     keys = segments[:, 0] * classes + segments[:, 1]
     order = np.argsort(keys, kind="stable")
@@ -194,7 +194,7 @@ def _overlaps(found: Detections, segments: Ints, classes: int) -> tuple[Ints, In
     return detection[ranked], segment[ranked], iou[ranked]
 
 
-def _hits(detection: Ints, segment: Ints) -> Ints:
+def hitting(detection: Ints, segment: Ints) -> Ints:
     """Detections that take a segment, in ranked order, when each takes its first free one."""
     taken: set[int] = set()
     hits: dict[int, None] = {}
@@ -214,7 +214,7 @@ def _detected(predictions: Predictions, truth: GroundTruth) -> Detections:
     return detections(predictions.class_probs[frames.row], frames)
 
 
-def _segments(truth: GroundTruth, normal: bool) -> Ints:
+def true_segments(truth: GroundTruth, normal: bool) -> Ints:
     """Ground truth `[G, 4]` of `average_precisions`: events as listed, not cut at the video's end.
 
     `normal` adds each normal video as one segment of class 0.

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+# Milliseconds since 1970; 0 where it is not known.
+Moment = Annotated[int, Field(ge=0, le=1 << 53)]
 
 
 class Record(BaseModel):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field
-
-from harness.records.model import Record
+from harness.records.model import Moment, Record
 from harness.records.spec import RunSpec, SelectionRule
 
 Origin = Literal["trained", "checkpoint", "inference-only", "imported"]
-_Moment = Annotated[int, Field(ge=0, le=1 << 53)]
 Status = Literal["ok", "failed", "skipped"]
 
 
@@ -97,8 +94,8 @@ class RunResult(Record):
     directory: str = ""
     files: dict[str, str] = {}
     data: DataFacts | None = None
-    started: _Moment = 0
-    ended: _Moment = 0
+    started: Moment = 0
+    ended: Moment = 0
 
     @classmethod
     def of(cls, spec: RunSpec, status: Status, **facts: Any) -> RunResult:

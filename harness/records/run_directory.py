@@ -20,8 +20,8 @@ from harness.records.result import RunResult
 from harness.records.truth import GroundTruth
 
 RECORD = "run.json"
-# Beside weights: the card of the data set whose classes they know.
-CARD = "card.yaml"
+# Weights, and beside them the card of the data set whose classes they know.
+WEIGHTS, CARD = "checkpoint.safetensors", "card.yaml"
 AGAIN = "compute the run again with `harness run --rerun`, or copy it again from where it is whole"
 
 
@@ -59,6 +59,11 @@ class RunDirectory:
         """Raise UserError unless every file of the run is what the run wrote."""
         for name in self.result.files:
             self.file(name)
+
+
+def named_run(word: str, out: Path) -> Path | None:
+    """Return the run directory that a word names: a directory, or an id below `out`; None for neither."""
+    return next((place for place in (Path(word), out / word) if (place / RECORD).is_file()), None)
 
 
 def open_run(directory: Path) -> RunDirectory:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from harness.errors import UserError
+from harness.names import meant
 from harness.printable import shortened
 from harness.records.conditions import Where, names_of, value_of, words_of
 from harness.records.result import RunResult
@@ -17,6 +17,8 @@ _Run = TypeVar("_Run")
 _NAMED = 4
 # Fields that have an option of their name, in the order in which a reader would choose.
 _OPTIONS = ("dataset", "features", "preset", "selection")
+# What differs between the runs of one setting, too.
+_ANYWAY = ("id", "status", "seed", "videos", "frames", "code", "threads", "origin", "method")
 
 
 @dataclass(frozen=True)
@@ -115,16 +117,12 @@ def told_apart(results: Sequence[RunResult]) -> str:
     # The settings of a method next, then whatever else it was asked.
     fields = dict.fromkeys(name for result in results for name in names_of(result))
     asked = [name for name in fields if name.startswith("params.")]
-    asked += [name for name in fields if "." not in name and name not in _LATER]
+    asked += [name for name in fields if "." not in name and name not in _ANYWAY]
     for name in asked:
         found = {value_of(result, name): None for result in results}
         if len(found) > 1 and None not in found:
             return _either([words_of(name, value) for value in found])
     return ""
-
-
-# What differs between the runs of one setting, too.
-_LATER = ("id", "status", "seed", "videos", "frames", "code", "threads", "origin", "method")
 
 
 def _either(words: Sequence[str]) -> str:
@@ -134,7 +132,6 @@ def _either(words: Sequence[str]) -> str:
 
 def _unknown(option: str, word: str, known: set[str]) -> UserError:
     names = sorted(known)
-    near = difflib.get_close_matches(word, names, n=3)
     rest = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(map(shortened, names[:8]))}{rest}"
+    hint = meant(word, names) or f"there are {', '.join(map(shortened, names[:8]))}{rest}"
     return UserError(f"--{option} {shortened(word)}: no run has it; {hint}")

@@ -9,17 +9,16 @@ from pydantic import Field, ValidationError, model_validator
 
 from harness.errors import UserError
 from harness.io.atomic import read_json
-from harness.records.model import Record
+from harness.records.model import Moment, Record
 
 FILE = "system_metrics.json"
-_Moment = Annotated[int, Field(ge=0, le=1 << 53)]
 _Real = Annotated[float, Field(ge=-1e30, le=1e30, allow_inf_nan=False)]
 
 
 class SystemMetrics(Record):
     """Samples in the order of time: milliseconds since 1970, and the values of each metric by MLflow's name for it."""
 
-    times: tuple[_Moment, ...]
+    times: tuple[Moment, ...]
     values: dict[str, tuple[_Real, ...]]
 
     @model_validator(mode="after")

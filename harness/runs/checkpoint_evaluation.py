@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from harness.data.cards import find_card, open_bank
 from harness.plugin.contract import blamed
 from harness.plugin.method import Size
 from harness.records.label_access import withheld
+from harness.records.log_lines import stamped
 from harness.records.result import Origin, RunResult
 from harness.records.run_directory import RECORD, open_run
 from harness.records.spec import Precision
@@ -106,7 +106,7 @@ def evaluate_checkpoint(request: EvaluationRequest, say: Say, progress: Progress
     )
     result = finished(spec, type(method), bank, truth, tested.predictions, computed, origin=origin, directory=where)
     if request.record:
-        log = f"{time.strftime('%Y-%m-%d %H:%M:%S')} evaluated {label} {' '.join(header.source) or header.run}\n"
+        log = stamped(f"evaluated {label} {' '.join(header.source) or header.run}")
         own = header.model_copy(update={"config": spec.config, "run": spec.run_id})
         workspace = request.out / ".work" / spec.run_id
         leave(workspace / COMPUTED, method, tested.predictions, own, {"epochs": [], "looks": []})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from harness.metrics.protocol import evaluate
 from harness.metrics.saturation import saturation
 from harness.names import METHOD_NAMES, is_method_name
 from harness.printable import printable, shortened
+from harness.records.log_lines import stamped
 from harness.records.predictions import Predictions
 from harness.records.result import RunResult
 from harness.records.run_directory import RECORD, open_run
@@ -103,7 +103,7 @@ def record_scores(request: ImportRequest) -> RunResult:
     predictions.save(workspace / COMPUTED / PREDICTIONS)
     write_json(workspace / COMPUTED / HISTORY, {"epochs": [], "looks": []})
     said = f"imported scores of {scoring.path.name}, SHA-256 {content}; source: {source}"
-    publish_run(result, truth, workspace / COMPUTED, f"{time.strftime('%Y-%m-%d %H:%M:%S')} {said}\n")
+    publish_run(result, truth, workspace / COMPUTED, stamped(said))
     shutil.rmtree(workspace, ignore_errors=True)
     return result
 

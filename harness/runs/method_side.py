@@ -21,8 +21,10 @@ from harness.io.atomic import unwritable, write_json
 from harness.plugin import contract
 from harness.plugin.method import Method, MethodConfig, Size
 from harness.printable import LINES, printable
+from harness.records.log_lines import stamped
 from harness.records.predictions import Predictions
 from harness.records.result import Selection
+from harness.records.run_directory import WEIGHTS
 from harness.records.spec import RunSpec
 from harness.registry import method_class
 from harness.runs.computation import Judge, Tick, Trial, build_method, compute_trial
@@ -31,8 +33,7 @@ from harness.text.tower import TextTower
 from harness.training.fitting import scratch_bytes
 from harness.weights.checkpoints import Header, save_checkpoint
 
-CHECKPOINT = "checkpoint.safetensors"
-PREDICTIONS, HISTORY = "predictions.npz", "history.json"
+CHECKPOINT, PREDICTIONS, HISTORY = WEIGHTS, "predictions.npz", "history.json"
 # The directory in a run's workspace where these wait for the side that scores.
 COMPUTED = "computed"
 # Predictions in a run's workspace whose value the other side is asked for.
@@ -105,7 +106,7 @@ def append_log(workspace: Path, line: str) -> None:
     try:
         workspace.mkdir(parents=True, exist_ok=True)
         with (workspace / "log.txt").open("a", encoding="utf-8") as stream:
-            stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {printable(line.rstrip(), keep=LINES)}\n")
+            stream.write(stamped(printable(line.rstrip(), keep=LINES)))
     except OSError as error:
         raise unwritable(workspace, error) from error
 

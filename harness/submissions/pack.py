@@ -11,7 +11,7 @@ from harness.errors import UserError
 from harness.io.atomic import replacing
 from harness.io.digests import digest
 from harness.records.result import RunResult
-from harness.records.run_directory import open_run
+from harness.records.run_directory import named_run, open_run
 from harness.records.run_filter import RunFilter
 from harness.registry import one_method
 from harness.scoring.answers import answer
@@ -35,9 +35,8 @@ def find_runs(words: Sequence[str], runs: Path, only: RunFilter | None = None) -
     found: dict[Path, None] = {}
     methods = list[str]()
     for word in words:
-        named = [directory for directory in (Path(word), runs / word) if (directory / "run.json").is_file()]
-        if named:
-            found[named[0].resolve()] = None
+        if (directory := named_run(word, runs)) is not None:
+            found[directory.resolve()] = None
         else:
             methods.append(word)
     if methods or not only.empty:

@@ -88,18 +88,17 @@ def searched(
         return []
     first, begins = next(iter(tags)), tuple(tags)
     return [
-        Stored(
-            run.info.run_id,
-            chosen[run.info.experiment_id],
-            run.info.artifact_uri,
-            run.info.start_time,
-            run.info.end_time or 0,
-            {key: value for key, value in run.data.tags.items() if key.startswith(begins)},
-            dict(run.data.metrics) if whole else {},
-            dict(run.data.params) if whole else {},
-        )
+        stored_of(run, chosen[run.info.experiment_id], begins, whole)
         for run in pages(client, list(chosen), f"tags.`{first}` != '' and attributes.status = '{status}'")
     ]
+
+
+def stored_of(run: Any, experiment: str, begins: tuple[str, ...] = ("",), whole: bool = True) -> Stored:
+    """Return what MLflow has of a run, with those of its tags that begin so; without `whole` no metrics and params."""
+    tags = {key: value for key, value in run.data.tags.items() if key.startswith(begins)}
+    times = (run.info.start_time, run.info.end_time or 0)
+    numbers = (dict(run.data.metrics), dict(run.data.params)) if whole else ({}, {})
+    return Stored(run.info.run_id, experiment, run.info.artifact_uri, *times, tags, *numbers)
 
 
 def pages(client: Any, experiments: list[str], chosen: str) -> Iterator[Any]:

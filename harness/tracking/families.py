@@ -16,7 +16,7 @@ from typing import Any
 from harness.io.digests import digest
 from harness.records.result import RunResult
 from harness.records.spec import SEEDED
-from harness.tracking.client import log, pages
+from harness.tracking.client import log, pages, stored_of
 from harness.tracking.description import PARENT_RUN, family_tags
 from harness.tracking.fields import flat, pieces
 from harness.tracking.format import RUN_ID, Point, Stored, restored
@@ -71,7 +71,7 @@ def _changed(client: Any, experiment: str, family: str, members: list[Any], pare
     means = _means(numbers)
     last = max(newest.values(), key=lambda run: run.info.start_time)
     try:
-        result = restored(_stored(last))
+        result = restored(stored_of(last, ""))
     except ValueError:  # of another version, which knows better
         return False
     labels = family_tags(result, numbers, means)
@@ -127,9 +127,3 @@ def _means(numbers: dict[int, dict[str, float]]) -> dict[str, float]:
 
 def _same(before: float | None, value: float) -> bool:
     return before is not None and (before == value or (math.isnan(before) and math.isnan(value)))
-
-
-def _stored(run: Any) -> Stored:
-    info, data = run.info, run.data
-    times = (info.start_time, info.end_time or 0)
-    return Stored(info.run_id, "", info.artifact_uri, *times, dict(data.tags), dict(data.metrics), dict(data.params))

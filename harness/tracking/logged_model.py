@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from harness.records.result import RunResult
-from harness.records.run_directory import CARD
+from harness.records.run_directory import CARD, WEIGHTS
 from harness.tracking.tensors import schema
 
-# The name of the model of a run, and the file of its weights there and in the directory of the run.
-MODEL, WEIGHTS = "model", "checkpoint.safetensors"
+# The name of the model of a run.
+MODEL = "model"
 _NEEDED, _FILES = "requirements.txt", "artifacts"
 _LOADER = "harness.api.logged_model"
 _EXAMPLE, _SERVED = "input_example.json", "serving_input_example.json"

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.records.history import Epoch
+from harness.records.log_lines import moment_of
 from harness.records.result import RunResult
 from harness.records.run_directory import RECORD
-
-_STAMP = "%Y-%m-%d %H:%M:%S"
 
 
 class Times(NamedTuple):
@@ -53,8 +52,8 @@ def epoch_ends(epochs: Sequence[Epoch], result: RunResult, times: Times) -> list
 def _logged(path: Path) -> Times | None:
     """When the first and the last line of a log were written, which begin with the local time."""
     with contextlib.suppress(OSError, ValueError, OverflowError):
-        stamped = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        first, last = (int(1000 * time.mktime(time.strptime(line[:19], _STAMP))) for line in (stamped[0], stamped[-1]))
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        first, last = (moment_of(line) for line in (lines[0], lines[-1]))
         return Times(first, last) if first <= last else None
     return None
 

@@ -20,6 +20,7 @@ from harness.io.atomic import write_json
 from harness.io.digests import digest
 from harness.io.locks import alone
 from harness.records.result import RunResult
+from harness.records.run_directory import WEIGHTS
 from harness.tracking.client import (
     busy,
     created,
@@ -37,7 +38,7 @@ from harness.tracking.description import MODEL_TAGS, PARENT_RUN, system_tags
 from harness.tracking.families import FAMILY, PARENT, family_of, gather, loose
 from harness.tracking.fields import escape
 from harness.tracking.format import CONTENT, RUN_ID, Point, flattened, params, points, read_run, tags
-from harness.tracking.logged_model import WEIGHTS, has_model, write_model
+from harness.tracking.logged_model import has_model, write_model
 from harness.tracking.recorded_runs import Recorded, TrackedRun, TrackingError
 from harness.tracking.sqlite import ARTIFACTS
 from harness.tracking.times import times_of

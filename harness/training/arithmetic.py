@@ -51,17 +51,18 @@ def arithmetic(method: Method, device: str, precision: Precision = "fp32", compi
 def _rounded(call: Callable[..., Any], device: str) -> Callable[..., Any]:
     @wraps(call)
     def rounded(*args: Any) -> Any:
-        with torch.autocast(device, torch.bfloat16), _ExactProbabilities(device):
+        with torch.autocast(device, torch.bfloat16), _WhatAutocastLeaves(device):
             return call(*args)
 
     return rounded
 
 
-class _ExactProbabilities(TorchFunctionMode):
-    """Computes probabilities and their cross entropy in fp32.
+class _WhatAutocastLeaves(TorchFunctionMode):
+    """Computes probabilities and their cross entropy in fp32, and lets any processor learn convolutions.
 
     In bf16 a probability above 0.998 is 1, whose cross entropy has no slope; autocast leaves the sigmoid in bf16, and
-    on CUDA refuses the cross entropy.
+    on CUDA refuses the cross entropy. A processor that cannot multiply in bf16 takes another kernel for convolutions,
+    whose backward pass refuses weights in any order of memory but one.
     """
 
     _EXACT = frozenset({torch.sigmoid, Tensor.sigmoid, F.sigmoid, F.binary_cross_entropy})
@@ -74,7 +75,6 @@ class _ExactProbabilities(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         if func is torch.conv2d and self._device == "cpu":
-            # Processors that cannot multiply in bf16 take another kernel, whose backward pass wants this order.
             args = (args[0], args[1].contiguous(), *args[2:])
         if func not in self._EXACT:
             return func(*args, **(kwargs or {}))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.boards import rerun as reruns_module
+from harness.boards import train_again as training
 from harness.boards.add import add
 from harness.boards.initial import init
 from harness.boards.repository import Repository
@@ -48,7 +48,7 @@ def made(demo_home: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
 @pytest.fixture
 def trained(made: tuple[Path, str], demo: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, str]:
     """A copy of it; reruns are computed in this process."""
-    monkeypatch.setattr(reruns_module, "_processes", InlineExecutor)
+    monkeypatch.setattr(training, "_processes", InlineExecutor)
     shutil.copytree(made[0], tmp_path / "r")
     return tmp_path / "r", made[1]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +15,10 @@ from harness.boards.reruns import Rerun
 from harness.boards.site import write_site
 from tests.boards.conftest import Harness
 from tests.boards.field import Field, statement
-from tests.browser import chromium, needs_chromium
+from tests.browser import needs_chromium
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 HOSTILE = "</script><img src=x onerror=alert(1)>|`*\"'{{ 7*7 }} 方法 " + "long" * 30
 ROWS = 7
@@ -89,28 +88,6 @@ def test_an_empty_repository_has_a_page(tmp_path: Path, harness: Harness) -> Non
     assert "Nothing has been handed in yet" in (tmp_path / "s" / "index.html").read_text()
     code, _, err = harness("board", "site", str(tmp_path / "s"), "--out", str(tmp_path / "x"))
     assert (code, "board.yaml: no such file" in err) == (2, True)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    pytest.importorskip("playwright")
-    with chromium() as launched:
-        yield launched
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page; whatever it writes to the console, throws, or asks of a network fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
-    opened = context.new_page()
-    trouble: list[str] = []
-    opened.on("console", lambda message: trouble.append(message.text))
-    opened.on("pageerror", lambda error: trouble.append(str(error)))
-    opened.on("dialog", lambda dialog: trouble.append(f"dialog {dialog.message}"))
-    opened.on("request", lambda request: trouble.append(request.url) if request.url.startswith("http") else None)
-    yield opened
-    context.close()
-    assert trouble == []
 
 
 @needs_chromium

@@ -15,7 +15,8 @@ import pytest
 from harness.data.bank import Bank
 from harness.detect.scorer import load_scorer
 from harness.io.atomic import write_json
-from harness.tracking.logged_model import WEIGHTS, write_model
+from harness.records.run_directory import WEIGHTS
+from harness.tracking.logged_model import write_model
 from harness.tracking.tracker import Tracker
 from tests.fakes import fake_result
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 from harness.errors import HarnessError, UserError
 from harness.identity.check_record import FIELD
-from harness.io.atomic import write_text
 from harness.parity.record import fidelity
 from harness.paths import report_assets_dir
 from harness.records.truth import GroundTruth
@@ -26,9 +24,10 @@ from harness.report.site.reproduce import command
 from harness.report.site.run_pages import run_pages
 from harness.report.site.speeds import URL, speeds_page
 from harness.report.site.timelines import Timelines, timelines
-from harness.report.study.found import studies
+from harness.report.site.written import write_pages
 from harness.report.study.page import address
 from harness.report.study.page import page as study_page
+from harness.report.study.recorded import studies
 
 # Rows that the pictures show before anyone chooses.
 SHOWN = 5
@@ -113,27 +112,11 @@ def write_site(
     Raises:
         Unwritable: the directory cannot be written.
     """
-    files = set()
-    for name, text in pages(leaderboard, artifact, formats, cache):
-        _write(directory / name, text)
-        files.add(name)
-    for folder in _FOLDERS:
-        for path in (directory / folder).rglob("[!.]*"):
-            if path.is_file() and path.relative_to(directory).as_posix() not in files:
-                path.unlink(missing_ok=True)
+    files = write_pages(directory, pages(leaderboard, artifact, formats, cache), _FOLDERS)
     first = [directory / name for name in ("index.html", URL)]
     if URL not in files:
         first.pop().unlink(missing_ok=True)
     return first
-
-
-def _write(path: Path, text: str) -> None:
-    # Most pages of a growing site stay as they are.
-    with contextlib.suppress(OSError):
-        if path.read_bytes() == text.encode():
-            return
-    # Thousands of pages, and all of them can be written again: nobody waits for the disk.
-    write_text(path, text, lasting=False)
 
 
 def pages(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from harness.errors import HarnessError, Unwritable, one_line
 from harness.printable import LINES, printable
 from harness.records.label_access import withheld
+from harness.records.log_lines import moment_of
 from harness.records.result import RunResult
 from harness.runs.computation import Judge, Tick
 from harness.runs.machine_sampling import sampled
@@ -75,7 +75,7 @@ def failed(order: Order, failure: Failure) -> RunResult:
     with contextlib.suppress(OSError, ValueError, OverflowError):  # a method may have written anything there
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
         begun = [line for line in lines if line.endswith(f" start {order.run}")]
-        started = int(1000 * time.mktime(time.strptime(begun[-1][:19], "%Y-%m-%d %H:%M:%S"))) if begun else 0
+        started = moment_of(begun[-1]) if begun else 0
     times = {"started": started, "ended": now()} if started else {}
     return RunResult.of(order.spec, "failed", error=failure.error, log=failure.log, provenance=provenance(), **times)
 

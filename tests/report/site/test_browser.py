@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urldefrag
 from xml.etree import ElementTree
@@ -13,35 +12,14 @@ import numpy as np
 import pytest
 
 from harness.records.predictions import Predictions
-from tests.browser import chromium, needs_chromium
+from tests.browser import needs_chromium
 from tests.report.conftest import HOSTILE, Site
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 pytest.importorskip("playwright")
 pytestmark = needs_chromium
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as launched:
-        yield launched
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page; whatever it writes to the console, throws, or asks of a network fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
-    opened = context.new_page()
-    trouble: list[str] = []
-    opened.on("console", lambda message: trouble.append(message.text))
-    opened.on("pageerror", lambda error: trouble.append(str(error)))
-    opened.on("dialog", lambda dialog: trouble.append(f"dialog {dialog.message}"))
-    opened.on("request", lambda request: trouble.append(request.url) if request.url.startswith("http") else None)
-    yield opened
-    context.close()
-    assert trouble == []
 
 
 def url(site: Site, pattern: str) -> str:

@@ -16,7 +16,7 @@ from harness.report.study.curves import Study, study_of
 
 
 @dataclass(frozen=True)
-class Found:
+class Recorded:
     """A study, the shell command that makes it again, and the boards of its disturbed runs."""
 
     study: Study
@@ -24,7 +24,7 @@ class Found:
     boards: tuple[Board, ...]
 
 
-def studies(boards: Sequence[Board], artifact: Artifact, cache: Path | None) -> list[Found]:
+def studies(boards: Sequence[Board], artifact: Artifact, cache: Path | None) -> list[Recorded]:
     """Return every study of a leaderboard, by data set, feature set and kind of disturbance.
 
     A method belongs to a study if it ran at several levels, of which the undisturbed one may be one.
@@ -44,7 +44,7 @@ def studies(boards: Sequence[Board], artifact: Artifact, cache: Path | None) -> 
             study = replace(study, curves=tuple(curve for curve in study.curves if len(curve.points) > 1))
             if study.curves:
                 rows = [row for board in levels for row in board.rows]
-                found.append(Found(study, command(study, rows), tuple(levels)))
+                found.append(Recorded(study, command(study, rows), tuple(levels)))
     return found
 
 

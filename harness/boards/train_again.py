@@ -30,7 +30,7 @@ from harness.runs.runner import Open, compute_orders
 _MACHINE = ("harness", "git_commit", "python", "torch", "numpy", "platform", "processor", "threads", "gpu")
 
 
-def rerun(
+def train_again(
     repository: Repository,
     name: str,
     seeds: Sequence[int] = (),
