@@ -14,7 +14,7 @@ from harness.records.extraction import Recipe, TowerPrecision
 from harness.records.protocol import Protocol
 from harness.video.batches import BATCH, Meter, cores
 from harness.video.decode import opened
-from harness.video.extraction import ExtractionWriter
+from harness.video.extraction import Extraction, ExtractionWriter
 from harness.video.pipeline import Pipeline
 from harness.video.rows import Done
 from harness.video.sources import Source
@@ -103,6 +103,7 @@ def extract(
                 report.before.append(source.name)
             else:
                 wanted.append((number, source.path))
+        old = set(Extraction(directory).videos) - set(report.before)  # of files that have changed since
         if report.before:
             say(f"{len(report.before):,} of {len(videos):,} videos are extracted already")
         with progress("extract") as tick, writer.rows(), computing(setup) as threads:
@@ -117,7 +118,9 @@ def extract(
                         _end(item, source, writer, report, say, crop_files)
                         tick(len(report.done) + len(report.left_out), len(wanted))
             except KeyboardInterrupt:
-                finished = len(report.done) + len(report.before)
+                # Counted on disk: the signal may come between a video's record and its line in the report.
+                here = set(Extraction(directory).videos) - old | set(report.done)
+                finished = sum(source.name in here for source in videos)
                 say(f"{directory}: {finished:,} of {len(videos):,} videos are finished; the same command goes on")
                 raise
         for name in report.before if crop_files else ():

@@ -231,7 +231,7 @@ def test_the_page_of_a_run_has_intervals_of_these_weights_beside_its_numbers(sit
             continue
         assert estimate.value == pytest.approx(value, abs=1e-9)
         low, high = estimate.interval_in_odds()
-        assert f"{percent(round(low, 6))} to {percent(round(high, 6))}" in page.text
+        assert f"{percent(round(low, 10))} to {percent(round(high, 10))}" in page.text
     script = json.loads(site.text(f"data/runs/{run}.js").removeprefix("harnessRun(").removesuffix(");\n"))
     assert len(script["videos"]) == len(truth.videos)
     drawn = curves([snippet_table(predictions, truth)])

@@ -16,8 +16,13 @@ import pytest
 import torch
 
 from harness.errors import Unwritable
-from harness.video.extract import Report
-from tests.video.conftest import PROTOCOL
+from harness.records.extraction import VideoFacts, VideoRecord
+from harness.video.extract import Report, Setup, extract
+from harness.video.extraction import ExtractionWriter
+from harness.video.protocols import find_protocol
+from harness.video.sources import find_videos
+from harness.video.towers.tower import ImageTower
+from tests.video.conftest import PROTOCOL, quiet
 from tests.video.films import film
 from tests.video.test_bad_files import BAD
 from tests.video.test_kills import at_work, command, files_of
@@ -56,6 +61,26 @@ def test_ctrl_c_says_how_to_go_on(long: Path, tmp_path: Path) -> None:
     ]
     assert "Traceback" not in stderr
     assert sorted(files_of(tmp_path)) == ["extraction.json", "features/a.npy", "videos/a.json"]
+
+
+def test_a_stop_between_record_and_report_counts_what_is_on_disk(
+    tower: ImageTower, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        film(tmp_path / f"{name}.mp4", 5)
+    finish, said = ExtractionWriter.finish, list[str]()
+
+    def stopped_behind(writer: ExtractionWriter, video: str, facts: VideoFacts) -> VideoRecord:
+        record = finish(writer, video, facts)
+        if video == "b":
+            raise KeyboardInterrupt
+        return record
+
+    monkeypatch.setattr(ExtractionWriter, "finish", stopped_behind)
+    videos, out = find_videos([str(tmp_path)]), tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        extract(videos, find_protocol(PROTOCOL), Setup(tower, readers=1), out, said.append, quiet)
+    assert said == [f"{out}: 2 of 3 videos are finished; the same command goes on"]
 
 
 def test_without_room_the_command_ends_in_one_line(long: Path, tmp_path: Path) -> None:
