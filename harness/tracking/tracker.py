@@ -7,6 +7,7 @@ found again, other content (a rerun) replaces it, and a run without the end mark
 
 from __future__ import annotations
 
+import math
 import random
 import shutil
 import time
@@ -50,6 +51,8 @@ __all__ = ["BENCH", "TrackedRun", "Tracker", "TrackingError"]
 _WAITS = (0.1, 0.3, 1.0, 3.0, 10.0)
 # Seconds for which a store that did not answer is not asked again while runs go on.
 _SILENCE = 60.0
+# Seconds between two looks at what seeds share while runs go on: each look reads all of them.
+_EVERY = 60.0
 # The experiment of benchmarks; its runs are no runs of a data set.
 BENCH = "bench"
 
@@ -62,6 +65,9 @@ class Tracker(Recorded):
         super().__init__(tracking_uri, out)
         self._experiments: dict[str, str] = {}
         self._silent_until = 0.0
+        # Experiments and families whose parents do not count all their runs yet, and when some were last counted.
+        self._uncounted: set[tuple[str, str]] = set()
+        self._counted = time.monotonic()
 
     def prepare(self) -> None:
         """Open the store, creating or migrating it first.
@@ -85,10 +91,13 @@ class Tracker(Recorded):
             UserError: the directory holds no finished run.
             TrackingError: the store cannot be reached; the directory stays and `sync` sends it later.
         """
+        return self._record(directory, 0.0)
+
+    def _record(self, directory: Path, every: float) -> str:
         run = read_run(directory)
         run.check()
         with self._reported(f"given run {run.result.id}"):
-            return self._recorded(run.result, run.content, directory)
+            return self._recorded(run.result, run.content, directory, every)
 
     def record_failure(self, result: RunResult) -> bool:
         """Record a failed run in place of an earlier failure of the same id; return whether it could be sent.
@@ -108,13 +117,13 @@ class Tracker(Recorded):
     def send(self, result: RunResult) -> None:
         """Record a result now if the store answers; one that does not is left alone for a while, then `sync` sends.
 
-        Never raises for an unreachable store.
+        Parents count the runs sent so once in a while, and when `sync` ends. Never raises for an unreachable store.
         """
         if result.status == "failed":
             self.record_failure(result)
         elif time.monotonic() >= self._silent_until:
             try:
-                self.record(Path(result.directory))
+                self._record(Path(result.directory), _EVERY)
             except TrackingError:
                 self._silent_until = time.monotonic() + _SILENCE
 
@@ -167,7 +176,7 @@ class Tracker(Recorded):
         found, problems = waiting(out or self.out, known)
         for each in found:
             try:
-                self.record(each.directory)
+                self._record(each.directory, math.inf)  # what they share is counted below
             except HarnessError as error:
                 problems.append(str(error))
         for path, failure in unsent_failures(self.out):
@@ -182,6 +191,8 @@ class Tracker(Recorded):
         return problems
 
     def _gather_loose(self) -> None:
+        with self._reported("brought up to date"):
+            self._count()
         with self._reported("read"):
             marks = (FAMILY, PARENT_RUN)
             finished = self._search("FINISHED", (RUN_ID, *marks), None, whole=False)
@@ -205,18 +216,26 @@ class Tracker(Recorded):
                 self._experiments[name] = created(client, name, location)
         return self._experiments[name]
 
-    def _recorded(self, result: RunResult, content: str, directory: Path | None) -> str:
-        """Write a finished run, whose directory is given, or a failed one, and what its family shares."""
+    def _recorded(self, result: RunResult, content: str, directory: Path | None, every: float = 0.0) -> str:
+        """Write a finished run, whose directory is given, or a failed one; then what families share, if it is time."""
         # Another command that syncs the same directory may be about to send this very run. Few files, many runs.
         with alone(self.out / ".sending" / digest(result.id)[0]):
             run: str = _patiently(lambda: self._write(result, content, directory))
         if directory is not None and (family := family_of(result)):
-            self._gather(result.dataset, family)
+            self._uncounted.add((result.dataset, family))
+        if time.monotonic() - self._counted >= every:
+            self._count()
         return run
+
+    def _count(self) -> None:
+        while self._uncounted:
+            self._gather(*next(iter(self._uncounted)))
+        self._counted = time.monotonic()
 
     def _gather(self, experiment: str, family: str) -> None:
         with alone(self.out / ".sending" / f"family-{family[0]}"):
             _patiently(lambda: gather(self._open(), self._experiment(experiment), family))
+        self._uncounted.discard((experiment, family))
 
     def _write(self, result: RunResult, content: str, directory: Path | None) -> str:
         status = "FAILED" if directory is None else "FINISHED"

@@ -38,7 +38,7 @@ def test_evaluation(benchmark: BenchmarkFixture, say: Callable[[str], None], ucf
     Every round of ours begins with a copy that has read nothing yet: what is kept between videos is made anew.
     """
     scale = size(benchmark)
-    plain, ours = (method.eval() for method in both(name, scale.layers))
+    plain, ours = (method.eval() for method in both(name, scale))
     truth = part(ucf[1], scale.every)
     test = split({video: -(-each.frames // 16) for video, each in truth.videos.items()})
 

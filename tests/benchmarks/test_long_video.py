@@ -23,7 +23,7 @@ SNIPPETS, LIMIT = 20_000, 2e9
 
 def peak(name: str) -> int:
     """Return the peak of this process's memory in bytes after method `name` has scored the video."""
-    predict(both(name, FULL.layers)[1].eval(), split({"long": SNIPPETS}), card().alignment)
+    predict(both(name, FULL)[1].eval(), split({"long": SNIPPETS}), card().alignment)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

@@ -34,7 +34,7 @@ def test_training_step(benchmark: BenchmarkFixture, say: Callable[[str], None], 
     if benchmark.disabled and lengths == "full" and name in PADDING:
         pytest.skip("a benchmark")  # with UCF-Crime's lengths, both compute what full ones ask for, and more
     scale = size(benchmark)
-    plain, ours = both(name, scale.layers)
+    plain, ours = both(name, scale)
     drawn = batch(ours, scale.videos, full=lengths == "full")
     assert bool((drawn.lengths == drawn.features.shape[1]).all()) == (lengths == "full")
     methods = (plain.train(), ours.train())

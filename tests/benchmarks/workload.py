@@ -44,15 +44,17 @@ SOT, EOT, CONTEXT, HEADS = 49406, 49407, 77, 8
 
 @dataclass(frozen=True)
 class Size:
-    """Layers of the text tower, videos of each kind in a training batch, every n-th test video, rounds."""
+    """Layers of the text tower, videos of each kind in a training batch, every n-th test video, rounds, settings."""
 
     layers: int
     videos: int
     every: int
     rounds: int
+    # Of a method that has them, in place of its own.
+    settings: tuple[tuple[str, int], ...] = ()
 
 
-FULL, SMALL = Size(12, 8, 1, 3), Size(3, 2, 58, 1)
+FULL, SMALL = Size(12, 8, 1, 3), Size(1, 2, 58, 1, (("visual_length", 64), ("text_adapt_until", 1)))
 
 
 def size(benchmark: BenchmarkFixture) -> Size:
@@ -109,12 +111,13 @@ def tower(layers: int) -> TextTower:
     return from_openai_state(state, HEADS, tokenize, f"random {layers} x {DIM}")
 
 
-def both(name: str, layers: int) -> tuple[Method, Method]:
+def both(name: str, size: Size) -> tuple[Method, Method]:
     """Return the plain and our method of that name, with equal weights, as UCF-Crime's `paper` preset sets them."""
     ours_class = method_class(name)
     plain_class: type[Method] = importlib.import_module(f"tests.benchmarks.plain.{name.replace('-', '_')}").Plain
-    config = ours_class.configure(card().settings_family, "paper", {})
-    text = tower(layers) if ours_class.card.needs_text else None
+    settings = {key: value for key, value in size.settings if key in ours_class.Config.model_fields}
+    config = ours_class.configure(card().settings_family, "paper", settings)
+    text = tower(size.layers) if ours_class.card.needs_text else None
     task = Task(card().name, card().class_names, card().prompts, DIM, text)
     with torch.random.fork_rng():
         torch.manual_seed(0)

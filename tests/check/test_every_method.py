@@ -25,9 +25,9 @@ BATCH = {"batch": 4}
 
 @pytest.fixture(scope="module")
 def shallow_tower(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A text tower of one layer: how deep the frozen tower is, no check asks either."""
+    """A text tower of one narrow layer: how deep and wide the frozen tower is, no check asks either."""
     folder, tokenizer = tmp_path_factory.mktemp("tower"), byte_tokenizer()
-    sizes = {"hidden_size": 512, "intermediate_size": 512, "projection_dim": 512, "num_attention_heads": 8}
+    sizes = {"hidden_size": 128, "intermediate_size": 128, "projection_dim": 512, "num_attention_heads": 2}
     config = transformers.CLIPTextConfig(
         vocab_size=len(tokenizer), num_hidden_layers=1, eos_token_id=tokenizer.eos_token_id, **sizes
     )
