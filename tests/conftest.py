@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from harness.data.bank import Bank
@@ -34,6 +35,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # Hundreds of thousands of objects stay to the end: torch's, MLflow's. Looking at them again and again takes a tenth of
 # the time.
 gc.set_threshold(50_000, 20, 50)
+# How fast a machine draws examples, or goes through one, says nothing about what they show.
+hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("suite")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -42,7 +42,7 @@ def decode(text: str) -> Any:
 
 def lines(texts: Sequence[str]) -> str:
     """Return texts as lines, or as JSON where they do not make up lines; `unlined` reverses it."""
-    plain = texts and not texts[0].startswith("[") and all(text and len(text.splitlines()) == 1 for text in texts)
+    plain = texts and not texts[0].startswith("[") and all(text.splitlines() == [text] for text in texts)
     return "\n".join(texts) if plain else json.dumps(list(texts))
 
 

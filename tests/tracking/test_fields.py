@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.tracking.fields import KEY, VALUE, decode, encode, flat, lines, nested, pieces, unlined, whole
@@ -23,6 +23,8 @@ def test_nested_values_survive(value: dict[str, Any]) -> None:
     assert all(len(key) <= KEY and len(text) <= VALUE for key, text in fields.items())
 
 
+@example(["\n"])
+@example(["a line\n"])
 @given(st.lists(st.text()))
 def test_lines_survive(texts: list[str]) -> None:
     assert unlined(lines(texts)) == texts
