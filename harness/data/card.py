@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -230,18 +231,25 @@ def read_card(path: Path) -> DatasetCard:
         UserError: the file is missing, not YAML, or fields are wrong; the text names all of them.
     """
     try:
-        content = yaml.safe_load(composed(path.read_text(encoding="utf-8")))
+        card = _understood(composed(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        raise UserError(f"{path}: {explain(error, DatasetCard)}") from error
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such dataset card") from error
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: no UTF-8, or no such date
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not a readable YAML file ({reason})") from error
-    if not isinstance(content, dict):
+    if card is None:
         raise UserError(f"{path}: no dataset card; expected fields such as name, classes, splits and features")
-    try:
-        return DatasetCard.model_validate(content)
-    except ValidationError as error:
-        raise UserError(f"{path}: {explain(error, DatasetCard)}") from error
+    return card
+
+
+# Looking for a card by its name reads them all, several times in a command.
+@functools.lru_cache(64)
+def _understood(text: str) -> DatasetCard | None:
+    # Not the faster loader in C: deep brackets end the process in it.
+    content = yaml.safe_load(text)
+    return DatasetCard.model_validate(content) if isinstance(content, dict) else None
 
 
 def _settled(content: Any) -> Any:

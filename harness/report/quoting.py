@@ -69,11 +69,26 @@ def script_json(value: Any) -> str:
     return json.dumps(_shown(value), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
+# By the key of a template in its folder. What changed since is compiled again: what is kept begins with a checksum.
+_COMPILED: dict[str, bytes] = {}
+
+
 def html_environment(folder: Path) -> Any:
     """Return the Jinja environment of the templates in `folder`, which show every value as text."""
     import jinja2
 
+    class Compiled(jinja2.BytecodeCache):
+        """What templates were compiled to in this process, which may make several reports."""
+
+        def load_bytecode(self, bucket: Any) -> None:
+            if bucket.key in _COMPILED:
+                bucket.bytecode_from_string(_COMPILED[bucket.key])
+
+        def dump_bytecode(self, bucket: Any) -> None:
+            _COMPILED[bucket.key] = bucket.bytecode_to_string()
+
     return jinja2.Environment(
+        bytecode_cache=Compiled(),
         loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
         finalize=_finalized,
