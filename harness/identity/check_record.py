@@ -8,6 +8,7 @@ own.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -15,9 +16,11 @@ from harness.errors import UserError
 from harness.identity.code import code_hash, method_hash
 from harness.io.atomic import check_room, read_json, write_json
 from harness.paths import harness_home, report_assets_dir
-from harness.plugin.method import Method
 from harness.records.result import RunResult
 from harness.registry import method_class
+
+if TYPE_CHECKING:
+    from harness.plugin.method import Method
 
 # The field of a result's provenance, and what it says where the check was passed.
 FIELD, PASSED = "checked", "passed"

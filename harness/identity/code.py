@@ -14,13 +14,16 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import UserError
 from harness.identity.module_files import Module, ModuleFiles, names_of
 from harness.identity.syntax import Import, Syntax, syntax_of
 from harness.io.digests import digest
-from harness.plugin.method import Method
 from harness.registry import registered_entries
+
+if TYPE_CHECKING:
+    from harness.plugin.method import Method
 
 COMPUTATION = "harness.runs.computation"
 TEXT = "harness.text.loading"
@@ -108,6 +111,8 @@ def _reached(method: type[Method], *roots: str) -> dict[str, Path]:
 
 def _own_names(method: type[Method]) -> set[str]:
     """Top-level names of the packages that register methods, and of those that the classes of `method` are from."""
+    from harness.plugin.method import Method
+
     registered = registered_entries()
     names = {entry.module.partition(".")[0] for entry in registered}
     for distribution in {entry.dist for entry in registered if entry.dist is not None}:

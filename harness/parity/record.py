@@ -15,18 +15,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from harness.errors import UserError
 from harness.identity.code import method_hash
 from harness.io.atomic import read_json, write_json
-from harness.parity.case import kind_of
-from harness.parity.cases import CaseResult
 from harness.paths import harness_home, report_assets_dir
-from harness.plugin.method import Method
 from harness.registry import method_class, method_names
+
+if TYPE_CHECKING:
+    from harness.parity.cases import CaseResult
+    from harness.plugin.method import Method
 
 _STAGES = {"eval": "forward", "pool": "forward", "loss": "gradients", "optim": "training", "train": "training"}
 
@@ -90,6 +91,8 @@ def fidelity(method: type[Method], own: bool = True) -> str:
     Raises:
         UserError: a record is damaged.
     """
+    from harness.parity.case import kind_of
+
     code = method_hash(method)
     cases: Record = {}
     for path in (shipped_record(), own_record()) if own else (shipped_record(),):

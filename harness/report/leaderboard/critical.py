@@ -54,8 +54,10 @@ def diagram(boards: Sequence[Board]) -> Diagram | None:
         if len(once) > len(values.get(board.dataset, ())):
             values[board.dataset] = {row.method: -float(row.rank or 0) for row in once}
     shared = {name: each for name, each in values.items() if len(each) >= 3}
-    ranks = average_ranks(shared) if len(shared) > 1 else None
-    if ranks is None or len(ranks.average) < 3:
+    # What it takes to tell methods apart is costly to import: not where too few are shared anyhow.
+    enough = len(shared) > 1 and len(set.intersection(*map(set, shared.values()))) >= 3
+    ranks = average_ranks(shared) if enough else None
+    if ranks is None:
         return None
     titles = {row.method: row.title for board in boards for row in board.rows if not row.ablation}
     count = len(ranks.average)
