@@ -56,10 +56,10 @@ def method_class(name: str) -> type[Method]:
         KeyError: nothing is registered under that name.
         BrokenMethod: it cannot be imported, is no `harness.plugin.method.Method`, or its attributes are of wrong types.
     """
+    entry = _entries()[name]
     from harness.plugin.contract import check_class
     from harness.plugin.process_state import ProcessState
 
-    entry = _entries()[name]
     before = None if is_ours(name) else ProcessState()
     try:
         cls = check_class(loaded(entry, f"method {name}"), f"method {name} ({entry.value})")
@@ -76,6 +76,17 @@ def method_class(name: str) -> type[Method]:
         )
     _check_name(entry, cls.card)
     return cls
+
+
+@cache
+def method_card(name: str) -> MethodCard:
+    """Return the card of the method registered as `name`, without importing one whose file states it plainly.
+
+    Raises:
+        KeyError, BrokenMethod: as `method_class`.
+    """
+    card = card_in_source(_entries()[name])
+    return method_class(name).card if card is None else card
 
 
 def method_cards() -> dict[str, MethodCard]:

@@ -31,9 +31,16 @@ def remembered(
         cache: the directory of the file; None: always compute.
         code: the modules whose text decides the result.
     """
-    if cache is None:
+    return looked_up(cache, _key(code, runs) if cache else "", compute)
+
+
+def looked_up(cache: Path | None, key: str, compute: Callable[[], Any]) -> Any:
+    """Return what `compute` returned under a key that says everything it depends on, like `remembered`.
+
+    Without a key, or a directory, it is always computed.
+    """
+    if cache is None or not key:
         return compute()
-    key = _key(code, runs)
     with contextlib.suppress(ValueError):
         if (kept := _kept(cache, key)) is not None:
             return json.loads(kept)
@@ -48,8 +55,13 @@ def known(cache: Path | None, code: Iterable[ModuleType], runs: Sequence[Tracked
     return cache is not None and _kept(cache, _key(code, runs)) is not None
 
 
+def text_key(code: Iterable[ModuleType], *words: str) -> str:
+    """Return a key for `looked_up` of what these modules compute of what the words say."""
+    return digest(*map(_text_of, code), *words)
+
+
 def _key(code: Iterable[ModuleType], runs: Sequence[TrackedRun]) -> str:
-    return digest(*map(_text_of, code), *(run.content or run.mlflow_id for run in runs))
+    return text_key(code, *(run.content or run.mlflow_id for run in runs))
 
 
 def _kept(place: Path, key: str) -> str | None:

@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import Damaged, UserError
+from harness.io.digests import digest
 from harness.paths import cache_dir
 from harness.records.run_filter import RunFilter
-from harness.report.cache import fingerprint, keep, kept
+from harness.report.cache import keep, kept
+from harness.report.facts import Facts, facts
 from harness.report.formats import FORMATS, check_formats
 from harness.report.leaderboard.board import Leaderboard
 from harness.report.leaderboard.uncertainty import Artifact
@@ -38,22 +40,31 @@ def publish_report(
     """
     check_formats(formats)
     only = only or RunFilter()
-    facts = (*formats, only.words)
-    if directory is not None and not also and (found := kept(fingerprint(tracker, facts), directory)):
+    asked = (*formats, only.words)
+    # Of several sources there are no facts, and all is made.
+    before = facts(tracker) if directory is not None and not also else None
+    if before is not None and directory is not None and (found := kept(before.fingerprint(asked), directory)):
         return found
     unsent = tracker.sync()
-    key = fingerprint(tracker, facts)
-    found = _made(tracker, formats, also, directory, only)
-    if directory is not None and not also and not unsent and not found[0].missing:
-        keep(key, directory, found)
+    now = facts(tracker, before) if directory is not None and not also else None
+    found = _made(tracker, formats, also, directory, only, now)
+    if now is not None and directory is not None and not unsent and not found[0].missing:
+        keep(now.fingerprint(asked), directory, found)
     return found
 
 
 def _made(
-    tracker: Tracker, formats: Sequence[str], also: Sequence[str], directory: Path | None, only: RunFilter
+    tracker: Tracker,
+    formats: Sequence[str],
+    also: Sequence[str],
+    directory: Path | None,
+    only: RunFilter,
+    now: Facts | None,
 ) -> tuple[Leaderboard, list[Path]]:
-    # What takes seconds to import, and is not needed where nothing has changed.
+    # What takes long to import, and is not needed where nothing has changed.
     from harness.report.leaderboard.build import build_leaderboard
+    from harness.report.memory import looked_up
+    from harness.report.site.kept import Kept
     from harness.report.sources import chosen, joined
     from harness.report.write import write_report
 
@@ -62,10 +73,17 @@ def _made(
     with joined(tracker, also) as every:
         sources = chosen(every, only, tracker.store)
         artifact = _noting(sources.artifact, damaged)
-        facts = (_notes(), cache, recorded(tracker), sources.benchmarks)
-        boards = build_leaderboard(sources.runs, sources.failures, artifact, *facts)
+        notes = looked_up(cache, digest("notes", now.edition) if now else "", _notes)
+        measured = (notes, cache, recorded(tracker), sources.benchmarks)
+        boards = build_leaderboard(sources.runs, sources.failures, artifact, *measured)
         leaderboard = replace(boards, notices=sources.notices, missing=tuple(tracker.unreadable()))
-        paths = [] if directory is None else write_report(leaderboard, artifact, directory, formats, cache)
+        if directory is None:
+            paths = []
+        else:
+            earlier = Kept(directory, cache_dir() / "sites", now)
+            paths = write_report(leaderboard, artifact, directory, formats, cache, earlier)
+            if not damaged:  # a page that lacks a figure is no page that is as it should be
+                earlier.save()
     if damaged:
         raise damaged[0]
     return leaderboard, paths

@@ -66,7 +66,11 @@ def md_head(cells: Sequence[str], rules: Sequence[str]) -> list[str]:
 
 def script_json(value: Any) -> str:
     """Return JSON for a script element, which ends at "</" and changes its meaning at "<!--"."""
-    return json.dumps(_shown(value), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    # Whatever is not shown is written as an escape; most values hold none, and are many.
+    if "\\" in text.replace("\\\\", ""):
+        text = json.dumps(_shown(value), separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c")
 
 
 # By the key of a template in its folder. What changed since is compiled again: what is kept begins with a checksum.
@@ -95,6 +99,7 @@ def html_environment(folder: Path) -> Any:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
     )
 
 

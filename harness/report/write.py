@@ -11,6 +11,7 @@ from harness.report import tables
 from harness.report.formats import FORMATS, check_formats
 from harness.report.leaderboard.board import Leaderboard
 from harness.report.leaderboard.uncertainty import Artifact
+from harness.report.site.kept import Kept
 from harness.report.site.pages import write_site
 from harness.report.throughput import tables as speeds
 
@@ -21,12 +22,13 @@ def write_report(
     directory: Path,
     formats: Sequence[str] = FORMATS[:4],
     cache: Path | None = None,
+    kept: Kept | None = None,
 ) -> list[Path]:
     """Write the site for html and `leaderboard.<format>` for every other format; return the paths.
 
     What `harness bench` measured is in all of them but LaTeX, as CSV in `throughput.csv`.
 
-    Costly statistics are kept in the directory `cache`, if one is given.
+    Costly statistics are kept in the directory `cache`, if one is given, `kept` is what an earlier report left.
 
     Raises:
         UserError: there is nothing to report, a format is unknown, or the directory cannot be written.
@@ -38,7 +40,7 @@ def write_report(
     for name in dict.fromkeys(formats):
         path = directory / f"leaderboard.{name}"
         if name == "html":
-            paths += write_site(leaderboard, artifact, directory, formats, cache)
+            paths += write_site(leaderboard, artifact, directory, formats, cache, kept)
             continue
         if name == "json":
             write_json(path, leaderboard.to_dict())

@@ -149,16 +149,11 @@ class Recorded:
             UserError: there is no such file here.
             TrackingError: the store cannot be reached.
         """
-        parts = urlparse(artifacts)
-        if parts.scheme in ("", "file"):
-            path = Path(unquote(parts.path) if parts.scheme else artifacts) / name
-            # A store that was moved or copied has its own files beside it, wherever they were written to.
-            rest, file = sqlite.below(artifacts), sqlite_file(self.uri)
-            homes = [self.out, *([file.absolute().parent] if file else [])] if rest else []
-            for candidate in (*(home / rest / name for home in homes if rest), path):
-                if candidate.is_file():
-                    return candidate
-            raise UserError(f"{path}: no such file, although {self.store} lists it for {whose}")
+        if places := self.places(artifacts):
+            for place in places:
+                if (path := place / name).is_file():
+                    return path
+            raise UserError(f"{places[-1] / name}: no such file, although {self.store} lists it for {whose}")
         cached = cache_dir() / "artifacts" / mlflow_id / name
         if not cached.is_file():
             with self._reported(f"asked for {name} of {whose}"):
@@ -167,6 +162,17 @@ class Recorded:
                 with tempfile.TemporaryDirectory(dir=cached.parent) as temporary:
                     os.replace(client.download_artifacts(mlflow_id, name, temporary), cached)
         return cached
+
+    def places(self, artifacts: str) -> list[Path]:
+        """Return where artifacts may lie on this machine, the first choice first; nowhere for those of a server."""
+        parts = urlparse(artifacts)
+        if parts.scheme not in ("", "file"):
+            return []
+        # A store that was moved or copied has its own files beside it, wherever they were written to.
+        rest, file = sqlite.below(artifacts), sqlite_file(self.uri)
+        homes = [self.out, *([file.absolute().parent] if file else [])] if rest else []
+        noted = Path(unquote(parts.path) if parts.scheme else artifacts)
+        return list(dict.fromkeys([*(home / rest for home in homes if rest), noted]))
 
     def _open(self) -> Any:
         if self._client is None:

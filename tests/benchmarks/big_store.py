@@ -30,11 +30,14 @@ from tests.fakes import fake_run
 METHODS, SEEDS, DATASETS = 16, 5, 5
 
 
-def make(out: Path, runs: int) -> None:
-    """Write `runs` finished runs and their store: 16 methods, 5 seeds, 5 data sets, and as many configs as it takes."""
+def make(out: Path, runs: int, after: int = 0) -> None:
+    """Write `runs` finished runs and their store: 16 methods, 5 seeds, 5 data sets, and as many configs as it takes.
+
+    The first `after` of them, which are there already, are left out; then a family of seeds must not be cut in two.
+    """
     client = open_store(sqlite_uri(out / "mlflow.db"), out)
     with mock.patch("harness.io.atomic.sync"):
-        results = [fake_run(out, **fields) for fields in itertools.islice(_fields(), runs)]
+        results = [fake_run(out, **fields) for fields in itertools.islice(_fields(), after, runs)]
     places = {name: out / ARTIFACTS / escape(name) for name in sorted({result.dataset for result in results})}
     numbers = {name: created(client, name, place.as_uri()) for name, place in places.items()}
     with contextlib.closing(sqlite3.connect(out / "mlflow.db")) as connection, connection:

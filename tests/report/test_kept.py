@@ -14,7 +14,7 @@ from harness.io.atomic import write_json
 from harness.paths import cache_dir, harness_home
 from harness.registry import registered_entries
 from harness.report import publish
-from harness.report.cache import _sources
+from harness.report.facts import sources
 from harness.report.memory import NAME
 from harness.tracking.tracker import Tracker
 from tests.fakes import fake_run
@@ -133,7 +133,7 @@ def test_the_cache_may_be_lost_at_any_time(harm: Callable[[Path], None], out: Pa
 
 
 def test_the_code_of_every_method_counts() -> None:
-    places = list(_sources())
+    places = list(sources())
     for entry in registered_entries():
         found = find_spec(entry.module)
         assert found is not None

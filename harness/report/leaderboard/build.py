@@ -15,6 +15,7 @@ from harness.records.truth import GroundTruth
 from harness.report.figures import ordered
 from harness.report.leaderboard.board import Board, Failure, Leaderboard, OpenPair, Row
 from harness.report.leaderboard.causal import with_losses
+from harness.report.leaderboard.cautions import of_rows
 from harness.report.leaderboard.keys import Key, Training, keys_of, siblings_of, title_of, training_of
 from harness.report.leaderboard.ranking import ranks
 from harness.report.leaderboard.rows import Member, oracle_gap, row_of, stability
@@ -118,7 +119,7 @@ def _board(
         frames=truth.frames if truth and key.asked.part else first.frames,
         excluded=key.excluded,
         metrics=ordered({name for row in rows for name in row.metrics}),
-        cautions=tuple(dict.fromkeys([*cautions, *_cautions(rows, siblings)])),
+        cautions=tuple(dict.fromkeys([*cautions, *_siblings(siblings), *of_rows(rows)])),
         rows=tuple(rows),
         open_pairs=tuple(undecided),
         partial=key.partial,
@@ -151,32 +152,9 @@ def _open_pairs(rows: list[Row], primary: str, resamples: Resamples) -> list[Ope
     return found
 
 
-def _cautions(rows: list[Row], siblings: list[Key]) -> list[str]:
-    found = []
-    if len(siblings) > 1:
-        found.append("Other tables of this data set differ in features, card, protocol or excluded videos; see titles.")
-    if not all(row.honest for row in rows):
-        found.append(
-            "Rows with selection oracle or paper chose their weights on the test set; only last and val did not."
-        )
-    if single := [row.title for row in rows if row.honest and row.claim == "weights"]:
-        found.append(
-            f"One seed, no claim: {', '.join(dict.fromkeys(single))}. Their numbers speak of these weights; a "
-            "statement about the method takes several seeds (--seeds 0,1,2)."
-        )
-    if names := ", ".join(dict.fromkeys(row.method for row in rows if row.unchecked)):
-        found.append(f"Unchecked: {names}. Not known to have passed `harness check-method` with the code of its rows.")
-    if names := ", ".join(dict.fromkeys(row.title for row in rows if row.origin == "imported")):
-        found.append(f"Imported scores: {names}. How they came about is known from their source alone.")
-    if any(row.checkpoint for row in rows):
-        found.append("Given weights come from checkpoints: what they saw and how they were chosen is not known here.")
-    if any(len(row.code) > 1 for row in rows):
-        mixed = ", ".join(row.method for row in rows if len(row.code) > 1)
-        found.append(f"Seeds of one row were computed by different versions of the code: {mixed}.")
-    machines = {(row.provenance.get("processor"), row.provenance.get("gpu")) for row in rows}
-    if len(machines) > 1:
-        found.append("Rows come from different machines; do not compare their times.")
-    return found
+def _siblings(siblings: list[Key]) -> list[str]:
+    differ = "Other tables of this data set differ in features, card, protocol or excluded videos; see titles."
+    return [differ] if len(siblings) > 1 else []
 
 
 def _failure(result: RunResult) -> Failure:

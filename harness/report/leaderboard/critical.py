@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
-from harness.metrics.ranks import average_ranks
+from harness.metrics import ranks as ranks_module
+from harness.metrics.ranks import Ranks, average_ranks
 from harness.report.leaderboard.board import Board
 from harness.report.leaderboard.questions import Question
+from harness.report.memory import looked_up, text_key
 
 WIDTH, LEFT, ROW, AXIS = 720, 190, 20, 46
 
@@ -37,13 +40,13 @@ class Diagram:
     height: float
 
 
-def diagram(boards: Sequence[Board]) -> Diagram | None:
+def diagram(boards: Sequence[Board], cache: Path | None = None) -> Diagram | None:
     """Return the diagram over the data sets; None where fewer than two share at least three methods.
 
     Of each data set the board with most methods counts, and of each method its trained, unablated row with selection
     `last`; a method with several such rows on a board is left out, and one with a single seed, which makes no claim.
     Methods that share a rank on a board, because seeds and test videos cannot tell them apart, share it here.
-    Incomplete data sets and harder questions do not count.
+    Incomplete data sets and harder questions do not count. What is computed is kept in the directory `cache`.
     """
     values: dict[str, dict[str, float]] = {}
     for board in boards:
@@ -54,11 +57,11 @@ def diagram(boards: Sequence[Board]) -> Diagram | None:
         if len(once) > len(values.get(board.dataset, ())):
             values[board.dataset] = {row.method: -float(row.rank or 0) for row in once}
     shared = {name: each for name, each in values.items() if len(each) >= 3}
-    # What it takes to tell methods apart is costly to import: not where too few are shared anyhow.
-    enough = len(shared) > 1 and len(set.intersection(*map(set, shared.values()))) >= 3
-    ranks = average_ranks(shared) if enough else None
-    if ranks is None:
+    if len(shared) < 2 or len(set.intersection(*map(set, shared.values()))) < 3:
         return None
+    # What tells methods apart takes seconds to import.
+    found = looked_up(cache, text_key((ranks_module,), repr(shared)), lambda: asdict(average_ranks(shared)))
+    ranks = Ranks(**{**found, "groups": tuple(map(tuple, found["groups"]))})
     titles = {row.method: row.title for board in boards for row in board.rows if not row.ablation}
     count = len(ranks.average)
     x = {name: _across(rank, count) for name, rank in ranks.average.items()}

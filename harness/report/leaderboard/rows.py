@@ -104,10 +104,10 @@ def _figures(values: list[dict[str, float]], spread: Mapping[str, Estimate]) -> 
 
 def _names(method: str) -> tuple[str, str, str]:
     """Title, family and published name; a method of another installation has only its name."""
-    from harness.registry import method_class
+    from harness.registry import method_card
 
     try:
-        card = method_class(method).card
+        card = method_card(method)
     except (KeyError, UserError):
         return method, "", ""
     return card.title, card.family, card.published_as

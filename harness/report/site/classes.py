@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from harness.errors import HarnessError
-from harness.metrics import confusion
-from harness.records.predictions import Predictions
 from harness.records.truth import GroundTruth
-from harness.report.leaderboard.board import Board, Row
-from harness.report.leaderboard.uncertainty import Artifact
-from harness.report.memory import remembered
+from harness.report.leaderboard.board import Board
 
 STEPS = 10
 
@@ -46,16 +40,19 @@ def class_names(board: Board) -> list[str]:
 
 
 def confusions(
-    board: Board, names: Sequence[str], truth: GroundTruth, artifact: Artifact, cache: Path | None
+    names: Sequence[str], seeds: Sequence[int], found: Sequence[Mapping[str, Any]], truth: GroundTruth
 ) -> list[Confusion]:
-    """Return the confusion of each row whose predictions have class probabilities; none with one anomaly class."""
-    found = []
-    for key, (row, name) in enumerate(zip(board.rows, names, strict=True)):
-        compute = partial(_counts, row, truth, artifact)
-        try:
-            counts = np.array(remembered(cache, (confusion,), row.members, compute))
-        except HarnessError:
-            continue
+    """Return the confusion of each row whose predictions have class probabilities; none with one anomaly class.
+
+    Args:
+        names: of the rows of a board.
+        seeds: how many each has.
+        found: what `row_pictures` returned of them.
+        truth: of the board.
+    """
+    made = []
+    for key, (name, count, row) in enumerate(zip(names, seeds, found, strict=True)):
+        counts = np.array(row.get("confusion", []))
         if len(counts) > 1 and counts.sum():
             # Classes without a test video would be empty lines.
             there = np.flatnonzero(counts.sum(axis=1) + counts.sum(axis=0))
@@ -63,14 +60,5 @@ def confusions(
             named = tuple(truth.classes[index + 1] for index in there)
             accuracy = float(np.trace(counts) / counts.sum())
             rows = tuple(tuple(map(int, line)) for line in kept)
-            found.append(Confusion(key, name, named, rows, len(row.members), accuracy))
-    return found
-
-
-def _counts(row: Row, truth: GroundTruth, artifact: Artifact) -> list[list[int]]:
-    """The confusion summed over the row's seeds; empty without class probabilities."""
-    loaded = [Predictions.load(artifact(run, "predictions.npz")).of(truth.videos) for run in row.members]
-    if any(each.class_probs is None for each in loaded):
-        return []
-    counts: list[list[int]] = np.sum([confusion.confusion(each, truth) for each in loaded], axis=0).tolist()
-    return counts
+            made.append(Confusion(key, name, named, rows, count, accuracy))
+    return made

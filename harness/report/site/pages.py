@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from harness.errors import HarnessError, UserError
+from harness.errors import HarnessError
 from harness.identity.check_record import FIELD
-from harness.parity.record import fidelity
 from harness.paths import report_assets_dir
 from harness.records.truth import GroundTruth
 from harness.report import quoting
@@ -18,16 +18,19 @@ from harness.report.leaderboard.critical import diagram
 from harness.report.leaderboard.questions import Question
 from harness.report.leaderboard.uncertainty import Artifact
 from harness.report.site import classes, links, pictures, render
-from harness.report.site.citation import bibtex
+from harness.report.site.installed import Installed
+from harness.report.site.kept import Kept
+from harness.report.site.keys import Keys
 from harness.report.site.pareto import pareto_plot
-from harness.report.site.reproduce import command
+from harness.report.site.reproduce import command, settings_family
+from harness.report.site.row_pictures import row_pictures
 from harness.report.site.run_pages import run_pages
 from harness.report.site.speeds import URL, speeds_page
-from harness.report.site.timelines import Timelines, timelines
-from harness.report.site.written import write_pages
+from harness.report.site.timelines import Timelines
+from harness.report.site.written import Part, Text, write_parts
 from harness.report.study.page import address
 from harness.report.study.page import page as study_page
-from harness.report.study.recorded import studies
+from harness.report.study.recorded import Recorded, studies
 
 # Rows that the pictures show before anyone chooses.
 SHOWN = 5
@@ -69,6 +72,15 @@ class _Page:
                     found.setdefault(name, {}).update(dict.fromkeys(value for value in values if value))
         return {name: ", ".join(sorted(values)) for name, values in found.items()}
 
+    @cached_property
+    def family(self) -> str:
+        """Whose settings its methods were trained with."""
+        return settings_family(self.board.asked.trained_on or self.board.dataset)
+
+    def changed(self, row: Row, method: Installed) -> dict[str, Any]:
+        """Return the settings of a row's config that its method, data set and preset do not imply."""
+        return method.changed(self.family, row.preset, row.config)
+
     @property
     def note(self) -> str:
         """The first caution, if any."""
@@ -81,70 +93,101 @@ class _Entry:
 
     page: _Page
     row: Row
-    command: str
-    plots: list[Any]
 
 
 @dataclass
 class _Method:
-    """A method with what its card says; `card` is None where it is not installed."""
+    """A method with what it says of itself; `card` is None where it is not installed."""
 
-    name: str
     title: str
-    card: Any = None
-    fidelity: str = ""
+    installed: Installed
     entries: list[_Entry] = field(default_factory=list)
 
     @property
+    def name(self) -> str:
+        return self.installed.name
+
+    @property
+    def card(self) -> Any:
+        return self.installed.card
+
+    @property
+    def fidelity(self) -> str:
+        return self.installed.fidelity
+
+    @property
     def bibtex(self) -> str:
-        return bibtex(self.card) if self.card else ""
+        return self.installed.bibtex
 
 
 def write_site(
-    leaderboard: Leaderboard, artifact: Artifact, directory: Path, formats: Sequence[str], cache: Path | None = None
+    leaderboard: Leaderboard,
+    artifact: Artifact,
+    directory: Path,
+    formats: Sequence[str],
+    cache: Path | None = None,
+    kept: Kept | None = None,
 ) -> list[Path]:
     """Write the site into `directory` and return its first pages; pages of an earlier one are replaced or removed.
 
     The first of all is the overview; that of throughput follows where something was measured.
 
-    Costly statistics are kept in the directory `cache`, if one is given.
+    Costly statistics are kept in the directory `cache`, if one is given. What an earlier report left as it is to be is
+    neither made nor read again, as far as `kept` knows it.
 
     Raises:
         Unwritable: the directory cannot be written.
     """
-    files = write_pages(directory, pages(leaderboard, artifact, formats, cache), _FOLDERS)
+    kept = kept or Kept(directory)
+    files = write_parts(directory, site_parts(leaderboard, artifact, formats, cache, kept), _FOLDERS, kept)
     first = [directory / name for name in ("index.html", URL)]
     if URL not in files:
         first.pop().unlink(missing_ok=True)
     return first
 
 
-def pages(
-    leaderboard: Leaderboard, artifact: Artifact, formats: Sequence[str], cache: Path | None = None
-) -> Iterator[tuple[str, str]]:
-    """Yield address from the root and text of every file of the site, one at a time: a site may be large."""
+def site_parts(
+    leaderboard: Leaderboard, artifact: Artifact, formats: Sequence[str], cache: Path | None, kept: Kept
+) -> Iterator[Part]:
+    """Yield every part of the site, one at a time: a site may be large."""
     throughput = leaderboard.throughput
-    environment = render.environment(formats, URL if throughput else "")
+    speeds = URL if throughput else ""
+    environment, keys = render.environment(formats, speeds), Keys(kept.facts, formats, speeds)
     boards = [
         _Page(board, slug, render.row_names(board), render.scales(board))
         for board, slug in zip(leaderboard.boards, links.board_slugs(leaderboard.boards), strict=True)
     ]
-    methods = _methods(boards, artifact)
-    yield from _assets().items()
+    methods = _methods(boards, kept.facts.edition if kept.facts else "", cache)
+    installed = {name: method.installed for name, method in methods.items()}
+    yield Part(keys.assets(), _assets)
     for page in boards:
         truth = _truth(page.board, artifact)
-        scores = None if truth is None else timelines(page.board, page.names, truth, artifact)
-        yield from _board(environment, page, truth, scores, artifact, cache)
+        yield Part(
+            keys.board(page.board, page.url), partial(_board, environment, page, installed, truth, artifact, cache)
+        )
         if not page.board.asked.part:  # whose runs stand on the board of all
-            cited = {name: method.bibtex for name, method in methods.items()}
-            yield from run_pages(environment, page, page.board, cited, truth, scores, artifact, cache)
-    template = environment.get_template("method.html.j2")
-    shared = {"root": "../", "metrics": ("frame_auc", "frame_ap", "abnormal_auc", "video_auc", "map_avg")}
+            yield from run_pages(environment, page, page.board, installed, truth, artifact, cache, keys, kept)
     for method in methods.values():
-        yield links.method(method.name), template.render(method=method, **shared)
+        said = [(entry.page.board, entry.page.url, entry.page.scales, entry.row) for entry in method.entries]
+        yield Part(keys.method(said), partial(_method_page, environment, method, artifact, cache))
     found = studies(leaderboard.boards, artifact, cache)
+    yield Part("", partial(_overview, environment, leaderboard, boards, methods, found, cache))
+
+
+def _overview(
+    environment: Any,
+    leaderboard: Leaderboard,
+    boards: Sequence[_Page],
+    methods: Mapping[str, _Method],
+    found: Sequence[Recorded],
+    cache: Path | None,
+) -> Iterator[Text]:
+    """What says something of everything: the overview, studies, throughput."""
+    throughput = leaderboard.throughput
     for each in found:
         yield f"studies/{address(each.study)}", study_page(each.study, each.command, "../index.html")
+    if throughput:
+        yield URL, speeds_page(environment, throughput, methods)
     at = {id(page.board): page for page in boards}
     index = environment.get_template("index.html.j2").render(
         root="",
@@ -154,24 +197,43 @@ def pages(
         methods=list(methods.values()),
         runs=len({run for page in boards for row in page.board.rows for run in row.runs}),
         transfers=leaderboard.transfers,
-        critical=diagram(leaderboard.boards),
+        critical=diagram(leaderboard.boards, cache),
         failures=leaderboard.failures,
         notices=leaderboard.notices,
         measured=sum(len(board.rows) for board in throughput),
     )
-    if throughput:
-        yield URL, speeds_page(environment, throughput, methods)
     yield "index.html", index
+
+
+def _method_page(environment: Any, method: _Method, artifact: Artifact, cache: Path | None) -> Iterator[Text]:
+    entries = [
+        {
+            "page": entry.page,
+            "row": entry.row,
+            "command": command(
+                entry.page.board, entry.row, entry.row.seeds, entry.page.changed(entry.row, method.installed)
+            ),
+            "plots": pictures.training_plots(entry.row.members, artifact, cache),
+        }
+        for entry in method.entries
+    ]
+    text = environment.get_template("method.html.j2").render(
+        root="../",
+        method=method,
+        entries=entries,
+        metrics=("frame_auc", "frame_ap", "abnormal_auc", "video_auc", "map_avg"),
+    )
+    yield links.method(method.name), text
 
 
 def _board(
     environment: Any,
     page: _Page,
+    installed: Mapping[str, Installed],
     truth: GroundTruth | None,
-    scores: Timelines | None,
     artifact: Artifact,
     cache: Path | None,
-) -> Iterator[tuple[str, str]]:
+) -> Iterator[Text]:
     board, names = page.board, page.names
     context: dict[str, Any] = {
         "plots": [],
@@ -179,25 +241,24 @@ def _board(
         "timeline": "",
         "scores": "",
         "data": f"data/{page.slug}",
-        "looks": pictures.looks_plot(board, names, artifact),
+        "looks": pictures.looks_plot(board, names, artifact, cache),
         "pareto": pareto_plot(board, names),
         "absent": [],
     }
-    if truth is None or scores is None:
+    if truth is None:
         context["absent"].append(
             "Ground truth of these test videos is not here, so there are no curves, no timelines and no confusion."
         )
     else:
-        try:
-            context["plots"] = pictures.score_plots(board, names, truth, artifact, cache)
-            context["confusions"] = classes.confusions(board, names, truth, artifact, cache)
-        except HarnessError:  # the board's cautions already say that predictions do not fit
-            pass
-        index = scores.index
+        found = row_pictures(board.rows, truth, artifact, cache)
+        context["plots"] = pictures.score_plots(names, found, truth)
+        context["confusions"] = classes.confusions(names, [len(row.seeds) for row in board.rows], found, truth)
+        drawn = Timelines(truth, [row.get("line") for row in found], names)
+        index = drawn.index
         context["absent"] += _absent([row["name"] for row in index["rows"] if not row["there"]])
         if any(row["there"] for row in index["rows"]):
             context["timeline"] = quoting.script_json(index)
-            for number, part in enumerate(scores.parts()):
+            for number, part in enumerate(drawn.parts()):
                 yield f"data/{page.slug}/{number}.js", part
     text = environment.get_template("board.html.j2").render(
         root="../",
@@ -206,7 +267,7 @@ def _board(
         scales=page.scales,
         shown=[key for key, row in enumerate(board.rows) if row.honest][:SHOWN],
         class_names=classes.class_names(board),
-        commands=[command(board, row, row.seeds) for row in board.rows],
+        commands=[command(board, row, row.seeds, page.changed(row, installed[row.method])) for row in board.rows],
         **context,
     )
     yield page.url, text
@@ -223,24 +284,16 @@ def _usual_first(page: _Page) -> tuple[str, str, bool]:
     return board.dataset, board.features, board.asked != Question()
 
 
-def _methods(boards: Sequence[_Page], artifact: Artifact) -> dict[str, _Method]:
+def _methods(boards: Sequence[_Page], edition: str, cache: Path | None) -> dict[str, _Method]:
     found: dict[str, _Method] = {}
     for page in boards:
         for row in page.board.rows:
-            seeds = [(f"seed {member.result.seed}", member) for member in row.members]
-            entry = _Entry(page, row, command(page.board, row, row.seeds), pictures.training_plots(seeds, artifact))
-            found.setdefault(row.method, _method(row)).entries.append(entry)
+            if row.method not in found:
+                installed = Installed(row.method, edition, cache)
+                title = installed.card.title if installed.card else row.method
+                found[row.method] = _Method(title, installed)
+            found[row.method].entries.append(_Entry(page, row))
     return dict(sorted(found.items(), key=lambda item: item[1].title.lower()))
-
-
-def _method(row: Row) -> _Method:
-    from harness.registry import method_class
-
-    try:
-        cls = method_class(row.method)
-        return _Method(row.method, cls.card.title, cls.card, fidelity(cls))
-    except (KeyError, UserError):
-        return _Method(row.method, row.method)
 
 
 def _truth(board: Board, artifact: Artifact) -> GroundTruth | None:
@@ -250,7 +303,7 @@ def _truth(board: Board, artifact: Artifact) -> GroundTruth | None:
         return None
 
 
-def _assets() -> dict[str, str]:
+def _assets() -> Iterator[Text]:
     home = report_assets_dir()
-    paths = [*(home / name for name in _ASSETS), *(home / "vendor" / name for name in _VENDOR)]
-    return {f"assets/{path.name}": path.read_text(encoding="utf-8") for path in paths}
+    for path in [*(home / name for name in _ASSETS), *(home / "vendor" / name for name in _VENDOR)]:
+        yield f"assets/{path.name}", path.read_text(encoding="utf-8")

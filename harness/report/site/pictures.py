@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from harness.errors import HarnessError
-from harness.metrics import calibration, curves, frame, histograms
-from harness.records import alignment
+from harness.records import history
 from harness.records.history import read_history
-from harness.records.predictions import Predictions
 from harness.records.truth import GroundTruth
-from harness.report.leaderboard.board import Board, Row
+from harness.report.leaderboard.board import Board
 from harness.report.leaderboard.uncertainty import Artifact
-from harness.report.memory import known, remembered
-from harness.report.parallel import each
+from harness.report.memory import remembered
 from harness.report.site.plots import Axis, Plot, Points, Series
+from harness.tracking.tracker import TrackedRun
 
 _UNIT = (0.0, 1.0)
-_CODE = (curves, histograms, calibration, frame, alignment)
 
 
-def score_plots(
-    board: Board, names: Sequence[str], truth: GroundTruth, artifact: Artifact, cache: Path | None
-) -> list[Plot]:
+def score_plots(names: Sequence[str], rows: Sequence[Mapping[str, Any]], truth: GroundTruth) -> list[Plot]:
     """Return the ROC, precision-recall and calibration pictures of the rows whose predictions are there.
 
-    Raises:
-        UserError: predictions are not of this test set.
+    `rows` are what `row_pictures` returned of the rows that the page calls `names`.
     """
     roc, pr, reliable = [], [], []
-    early = _early(board, truth, artifact, cache)
-    for key, (row, name) in enumerate(zip(board.rows, names, strict=True)):
-        found = _curves(row, truth, artifact, cache, early.get(key))
+    for key, (row, name) in enumerate(zip(rows, names, strict=True)):
+        found = row.get("curves", {})
         if found.get("roc"):
             roc.append(_banded(key, name, found["roc"]))
             pr.append(_banded(key, name, found["pr"]))
@@ -64,81 +56,14 @@ def score_plots(
     return plots
 
 
-def _curves(
-    row: Row, truth: GroundTruth, artifact: Artifact, cache: Path | None, early: dict[str, Any] | None
-) -> dict[str, Any]:
-    """(x, mean, low, high) of both curves, and (score, share) of the calibration; empty without predictions."""
-
-    def compute() -> dict[str, Any]:
-        return _computed((_paths(row, artifact), truth)) if early is None else early
-
-    try:
-        found = remembered(cache, _CODE, row.members, compute)
-    except HarnessError:
-        return {}
-    return dict(found)
-
-
-def _early(board: Board, truth: GroundTruth, artifact: Artifact, cache: Path | None) -> dict[int, dict[str, Any]]:
-    """What `_curves` computes of the rows that no cache has, on all cores if they are many."""
-    tasks = {}
-    for key, row in enumerate(board.rows):
-        if not known(cache, _CODE, row.members):
-            with contextlib.suppress(HarnessError):
-                tasks[key] = (_paths(row, artifact), truth)
-    found = each(_without_errors, list(tasks.values()))
-    return {key: values for key, values in zip(tasks, found, strict=True) if values is not None}
-
-
-def _paths(row: Row, artifact: Artifact) -> tuple[Path, ...]:
-    return tuple(artifact(run, "predictions.npz") for run in row.members)
-
-
-def _without_errors(task: tuple[tuple[Path, ...], GroundTruth]) -> dict[str, Any] | None:
-    try:
-        return _computed(task)
-    except HarnessError:
-        return None
-
-
-def _computed(task: tuple[tuple[Path, ...], GroundTruth]) -> dict[str, Any]:
-    paths, truth = task
-    tables = [frame.snippet_table(Predictions.load(path).of(truth.videos), truth) for path in paths]
-    mean = curves.curves(tables)
-    found: dict[str, Any] = {}
-    if mean is not None:
-        normal = np.array([not video.abnormal for video in truth.videos.values()])
-        band = histograms.bands([histograms.histograms(table, len(truth.videos)) for table in tables], normal)
-        for name, line, (low, high) in (
-            ("roc", mean.recall_at_false_alarms, band.roc),
-            ("pr", mean.precision_at_recall, band.pr),
-        ):
-            found[name] = np.stack([curves.PLACES, line, low, high], axis=1).round(4).tolist()
-    reliable = calibration.calibration(tables)
-    if reliable is not None:
-        there = reliable.weight > 0
-        found["calibration"] = np.stack([reliable.score[there], reliable.share[there]], axis=1).tolist()
-        found["error"] = reliable.error
-    return found
-
-
-def _banded(key: int, name: str, values: Sequence[Sequence[float]]) -> Series:
-    line = tuple((x, mean) for x, mean, *_ in values)
-    return Series(name, line, key, tuple((x, low, high) for x, _, low, high in values))
-
-
-def _points(values: Sequence[Sequence[float]]) -> Points:
-    return tuple((x, y) for x, y in values)
-
-
-def looks_plot(board: Board, names: Sequence[str], artifact: Artifact) -> Plot | None:
+def looks_plot(board: Board, names: Sequence[str], artifact: Artifact, cache: Path | None) -> Plot | None:
     """Return the criterion of the selection rules by epoch, with the chosen points; None if no row looked."""
     series = []
     for key, (row, name) in enumerate(zip(board.rows, names, strict=True)):
-        for run in row.members:
-            looks = history(run, artifact).get("looks", [])
-            if looks and run.result.selected is not None:
-                series.append(_looked(f"{name}, seed {run.result.seed}", key, looks, run.result.selected.step))
+        for run, kept in zip(row.members, _histories(row.members, artifact, cache), strict=True):
+            if kept["looks"] and run.result.selected is not None:
+                seed = f"{name}, seed {run.result.seed}"
+                series.append(_looked(seed, key, kept["looks"], run.result.selected.step))
     if not series:
         return None
     note = (
@@ -152,17 +77,15 @@ def looks_plot(board: Board, names: Sequence[str], artifact: Artifact) -> Plot |
     )
 
 
-def training_plots(runs: Sequence[tuple[str, Any]], artifact: Artifact) -> list[Plot]:
-    """Return the training loss and the looks by epoch of a few named runs (one per seed), as far as there are any."""
+def training_plots(runs: Sequence[TrackedRun], artifact: Artifact, cache: Path | None) -> list[Plot]:
+    """Return the training loss and the looks by epoch of a few runs, one per seed, as far as there are any."""
     losses, looked = [], []
-    for key, (name, run) in enumerate(runs):
-        kept = history(run, artifact)
-        points = tuple(
-            (float(e["epoch"]), float(e["loss"])) for e in kept.get("epochs", []) if e.get("loss") is not None
-        )
+    for key, (run, kept) in enumerate(zip(runs, _histories(runs, artifact, cache), strict=True)):
+        name = f"seed {run.result.seed}"
+        points = tuple((x, y) for x, y in kept["losses"])
         if points and all(np.isfinite(y) for _, y in points):
             losses.append(Series(name, points, key))
-        if kept.get("looks") and run.result.selected is not None:
+        if kept["looks"] and run.result.selected is not None:
             looked.append(_looked(name, key, kept["looks"], run.result.selected.step))
     plots = []
     for title, axis, note, series in (
@@ -176,15 +99,42 @@ def training_plots(runs: Sequence[tuple[str, Any]], artifact: Artifact) -> list[
     return plots
 
 
-def _looked(name: str, key: int, looks: Sequence[dict[str, Any]], step: int) -> Series:
-    points = tuple((float(look["epoch"]), 100 * float(look["value"])) for look in looks)
-    chosen = [point for point, look in zip(points, looks, strict=True) if look["step"] == step]
+def _looked(name: str, key: int, looks: Sequence[Sequence[float]], step: int) -> Series:
+    points = tuple((epoch, 100 * value) for epoch, _, value in looks)
+    chosen = [point for point, look in zip(points, looks, strict=True) if look[1] == step]
     return Series(name, points, key, marks=tuple((x, y, f"{name}: chosen") for x, y in chosen[:1]))
 
 
-def history(run: Any, artifact: Artifact) -> dict[str, Any]:
-    """Return the epochs and looks of a run; empty where it kept none."""
+def _histories(runs: Sequence[TrackedRun], artifact: Artifact, cache: Path | None) -> list[dict[str, Any]]:
+    """Of each run the `losses` (epoch, loss) and the `looks` (epoch, step, value); empty where it kept none."""
+
+    def compute() -> list[dict[str, Any]]:
+        return [_drawn(read_history(artifact(run, "history.json"))) for run in runs]
+
     try:
-        return read_history(artifact(run, "history.json")).model_dump()
+        return list(remembered(cache, (history,), runs, compute))
     except HarnessError:
-        return {}
+        return [_alone(run, artifact) for run in runs]
+
+
+def _alone(run: TrackedRun, artifact: Artifact) -> dict[str, Any]:
+    try:
+        return _drawn(read_history(artifact(run, "history.json")))
+    except HarnessError:
+        return _drawn(history.History())
+
+
+def _drawn(kept: history.History) -> dict[str, Any]:
+    return {
+        "losses": [(float(epoch.epoch), float(epoch.loss)) for epoch in kept.epochs if epoch.loss is not None],
+        "looks": [(float(look.epoch), look.step, float(look.value)) for look in kept.looks],
+    }
+
+
+def _banded(key: int, name: str, values: Sequence[Sequence[float]]) -> Series:
+    line = tuple((x, mean) for x, mean, *_ in values)
+    return Series(name, line, key, tuple((x, low, high) for x, _, low, high in values))
+
+
+def _points(values: Sequence[Sequence[float]]) -> Points:
+    return tuple((x, y) for x, y in values)

@@ -35,7 +35,7 @@ def environment(formats: Sequence[str], speeds: str = "") -> Any:
         ordered=figures.ordered,
         drop=transfer.drop,
         transfers_words=transfer.TRANSFERS_WORDS,
-        origin=_origin,
+        origin=origin,
         whole=_whole,
         bar=_bar,
         joined=_joined,
@@ -96,8 +96,8 @@ def _bar(figure: Figure, scale: tuple[float, float]) -> dict[str, Any] | None:
     return {"left": left, "width": width, "inner": inner, "mark": round(min(max(place(figure.mean), 0), 98.4), 1)}
 
 
-def _origin(row: Row) -> str:
-    """Where a row's weights come from, in words."""
+def origin(row: Row) -> str:
+    """Return where a row's weights come from, in words."""
     if row.origin == "trained":
         steps = [run.result.selected.steps for run in row.members if run.result.selected]
         again = any(run.result.spec is not None and run.result.spec.source for run in row.members)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.errors import UserError
-from harness.registry import changed_settings
 from harness.report.leaderboard.board import Board, Row
 
 _SEEDED = "seeded-"
 
 
-def command(board: Board, row: Row, seeds: Sequence[int]) -> str:
+def command(board: Board, row: Row, seeds: Sequence[int], changed: Mapping[str, Any]) -> str:
     """Return the shell command for the row's runs with these seeds, on data imported as on this board.
 
-    Weights and scores that were given are named by hash: whoever has the file puts its path there.
+    Weights and scores that were given are named by hash: whoever has the file puts its path there. `changed` are the
+    settings of the row's config that its method, data set and preset do not imply.
     """
     spec = row.members[-1].result.spec
     asked = board.asked
@@ -35,7 +35,7 @@ def command(board: Board, row: Row, seeds: Sequence[int]) -> str:
         words = ["harness", "run", "--methods", row.method, *words, "--seeds", ",".join(map(str, seeds))]
         words += ["--selection", row.selection]
         words += ["--preset", row.preset] if row.preset else []
-        for key, value in changed(asked.trained_on or board.dataset, row).items():
+        for key, value in changed.items():
             words += ["--set", f"{row.method}.{key}={json.dumps(value)}"]
     if row.text_tower and not row.text_tower.startswith(_SEEDED):
         words += ["--text-tower", row.text_tower]
@@ -48,12 +48,11 @@ def command(board: Board, row: Row, seeds: Sequence[int]) -> str:
     return shlex.join(words)
 
 
-def changed(dataset: str, row: Row) -> dict[str, Any]:
-    """Return the settings of the row's config that its method, data set and preset do not imply."""
+def settings_family(dataset: str) -> str:
+    """Return whose settings methods are trained with on a data set, "" for one from someone's own file."""
     from harness.data.cards import find_card
 
     try:
-        family = find_card(dataset).settings_family
-    except UserError:  # a card from someone's own file
-        family = ""
-    return changed_settings(row.method, family, row.preset, row.config)
+        return find_card(dataset).settings_family
+    except UserError:
+        return ""

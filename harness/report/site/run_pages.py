@@ -3,63 +3,82 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harness.records.truth import GroundTruth
-from harness.report.leaderboard.board import Board
+from harness.report.leaderboard.board import Board, Row
+from harness.report.leaderboard.cautions import of_boards
 from harness.report.leaderboard.uncertainty import Artifact
 from harness.report.site import links, pictures
+from harness.report.site.installed import Installed
+from harness.report.site.kept import Kept
+from harness.report.site.keys import Keys, about_run
 from harness.report.site.reproduce import command
 from harness.report.site.run_scores import run_script, videos_script
 from harness.report.site.run_statistics import RESAMPLES, RunStatistics, run_statistics
-from harness.report.site.timelines import Timelines
+from harness.report.site.written import Part, Text
+from harness.tracking.tracker import TrackedRun
 
 
 def run_pages(
     environment: Any,
     page: Any,
     board: Board,
-    cited: Mapping[str, str],
+    installed: Mapping[str, Installed],
     truth: GroundTruth | None,
-    scores: Timelines | None,
     artifact: Artifact,
     cache: Path | None,
-) -> Iterator[tuple[str, str]]:
-    """Yield address and text of the pages of a board's runs and of what they load.
+    keys: Keys,
+    kept: Kept,
+) -> Iterator[Part]:
+    """Yield the pages of a board's runs and what they load.
 
     Args:
         environment: of the site's templates.
-        page: the board as the templates know it, with its `slug`.
+        page: the board as the templates know it.
         board: the board.
-        cited: method -> BibTeX.
+        installed: its methods by name.
         truth: of the board, None where it is not here; then there are neither curves nor scores.
-        scores: the board's timelines, None without ground truth.
         artifact: gives a file of a run.
         cache: where costly statistics are kept, None: nowhere.
+        keys: what each page is made of.
+        kept: what an earlier report left of them; of those nothing is computed.
     """
-    template, videos = environment.get_template("run.html.j2"), f"data/{page.slug}/videos.js"
-    known: dict[str, RunStatistics] = {}
-    if truth is not None and scores is not None:
-        known = run_statistics([run for row in board.rows for run in row.members], truth, artifact, cache)
-        yield videos, videos_script(truth)
+    template, url, videos = environment.get_template("run.html.j2"), page.url, f"data/{page.slug}/videos.js"
+    if truth is not None:
+        yield Part(keys.videos(board, url), partial(_videos, videos, truth))
+    of_truth, general, made = board.rows[0].members[0], of_boards(board), list[tuple[str, Board, Row, TrackedRun]]()
     for row in board.rows:
-        for tracked in row.members:
-            run = tracked.result
-            own, there = known.get(run.id, RunStatistics()), scores.runs.get(run.id) if scores else None
-            if there:
-                yield links.run_data(run.id), run_script(there, own.roc, own.pr)
-            text = template.render(
-                root="../",
-                page=page,
-                row=row,
-                run=run,
-                known=own,
-                scores=links.run_data(run.id) if there else "",
-                videos=videos,
-                resamples=RESAMPLES,
-                plots=pictures.training_plots([(f"seed {run.seed}", tracked)], artifact),
-                command=command(board, row, [run.seed]),
-                bibtex=cited[row.method],
-            )
-            yield links.run(run.id), text
+        about = about_run(board, row, general)
+        made += [(keys.run(about, url, row, run, of_truth), about, row, run) for run in row.members]
+    new = [run for key, _, _, run in made if kept.files(key) is None]
+    known = {} if truth is None else run_statistics(new, truth, artifact, cache)
+
+    def shown(about: Board, row: Row, tracked: TrackedRun) -> Iterator[Text]:
+        run, own = tracked.result, known.get(tracked.result.id, RunStatistics())
+        if own.scores:
+            yield links.run_data(run.id), run_script(own.scores, own.roc, own.pr)
+        text = template.render(
+            root="../",
+            board=about,
+            url=url,
+            row=row,
+            run=run,
+            known=own,
+            scores=links.run_data(run.id) if own.scores else "",
+            videos=videos,
+            resamples=RESAMPLES,
+            plots=pictures.training_plots([tracked], artifact, None),
+            command=command(board, row, [run.seed], page.changed(row, installed[row.method])),
+            bibtex=installed[row.method].bibtex,
+        )
+        yield links.run(run.id), text
+
+    for key, about, row, run in made:
+        yield Part(key, partial(shown, about, row, run))
+
+
+def _videos(address: str, truth: GroundTruth) -> Iterator[Text]:
+    yield address, videos_script(truth)

@@ -56,21 +56,30 @@ def run_script(scores: Mapping[str, Any], roc: Sequence[float], pr: Sequence[flo
 
 
 def start(lines: list[list[Values | None]], truth: GroundTruth) -> int:
-    """Return the number of the video that a page opens on: the annotated one whose scores vary most.
-
-    How much they vary is the highest less the lowest score, as a share of what the line does over the whole test set,
-    mean over lines; whether they are right plays no part. The first of equal ones; the first video where none is
-    annotated.
+    """Return the number of the video that a page opens on, see `most_moving`.
 
     Args:
         lines: of each, the scores `[T]` by video, None where it has none.
     """
+    return most_moving([movement(line) for line in lines], truth)
+
+
+def movement(line: Sequence[Values | None]) -> Values:
+    """Return how much each video varies: highest less lowest score, as a share of what the whole line does."""
+    ranges = np.array([float(np.ptp(own)) if own is not None and len(own) else 0.0 for own in line])
+    there = [own for own in line if own is not None and len(own)]
+    whole = max((own.max() for own in there), default=0.0) - min((own.min() for own in there), default=0.0)
+    return ranges / whole if whole > 0 else np.zeros(len(ranges))
+
+
+def most_moving(movements: Sequence[Values], truth: GroundTruth) -> int:
+    """Return the number of the annotated video whose scores vary most, in the mean over lines.
+
+    Whether they are right plays no part. The first of equal ones; the first video where none is annotated.
+    """
     total = np.zeros(len(truth.videos))
-    for line in lines:
-        ranges = np.array([float(np.ptp(own)) if own is not None and len(own) else 0.0 for own in line])
-        there = [own for own in line if own is not None and len(own)]
-        whole = max((own.max() for own in there), default=0.0) - min((own.min() for own in there), default=0.0)
-        total += ranges / whole if whole > 0 else 0.0
+    for each in movements:
+        total += each
     annotated = np.array([bool(video.events) for video in truth.videos.values()], dtype=bool)
     return int(np.argmax(np.where(annotated, total, -1.0))) if len(total) else 0
 

@@ -27,30 +27,35 @@ from harness.records.truth import GroundTruth
 from harness.report.leaderboard.uncertainty import Artifact
 from harness.report.memory import known, remembered
 from harness.report.parallel import each
+from harness.report.site import run_scores
 from harness.tracking.tracker import TrackedRun
 
 RESAMPLES = 200
 _CODE = (
     *(bootstrap, concordance, curves, frame, histograms, intervals, segment_resampling, segments, variance),
-    *(alignment,),
+    *(alignment, run_scores),
 )
 _SAME = 1e-6
 
 
 @dataclass(frozen=True)
 class RunStatistics:
-    """Of one run: 95% intervals over videos (low, high) by metric and by class, and the two curves at fixed places."""
+    """Of one run: 95% intervals over videos (low, high) by metric and by class, and the two curves at fixed places.
+
+    `scores` are those that its page draws over time, see `run_scores`; None where the run has none.
+    """
 
     metrics: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     class_auc: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     roc: tuple[float, ...] = ()
     pr: tuple[float, ...] = ()
+    scores: Mapping[str, Any] | None = None
 
 
 def run_statistics(
     runs: Sequence[TrackedRun], truth: GroundTruth, artifact: Artifact, cache: Path | None
 ) -> dict[str, RunStatistics]:
-    """Return the statistics of runs by run id; those whose predictions are missing or do not fit have none.
+    """Return the statistics of runs by run id; those whose predictions are missing have none.
 
     What no cache has is computed on all cores if that is much.
     """
@@ -86,6 +91,7 @@ def _of(result: RunResult, parts: Mapping[str, Any]) -> RunStatistics:
         fitting(result.class_auc, parts["class_auc"]),
         tuple(parts["roc"]),
         tuple(parts["pr"]),
+        parts["scores"],
     )
 
 
@@ -98,7 +104,14 @@ def _without_errors(task: tuple[Path, GroundTruth]) -> dict[str, Any] | None:
 
 def _computed(task: tuple[Path, GroundTruth]) -> dict[str, Any]:
     path, truth = task
-    predictions = Predictions.load(path).of(truth.videos)
+    predictions = Predictions.load(path)
+    found = {"metrics": {}, "class_auc": {}, "roc": [], "pr": [], "scores": run_scores.run_scores(predictions, truth)}
+    with contextlib.suppress(HarnessError):  # the board's cautions say that predictions do not fit
+        found |= _resampled(predictions.of(truth.videos), truth)
+    return found
+
+
+def _resampled(predictions: Predictions, truth: GroundTruth) -> dict[str, Any]:
     curve = curves.curves([frame.snippet_table(predictions, truth)])
     sure = intervals.uncertainty(predictions, truth, RESAMPLES, histograms.resampled)
     return {

@@ -6,8 +6,9 @@ import json
 import shlex
 from collections.abc import Sequence
 
+from harness.registry import changed_settings
 from harness.report.leaderboard.board import Row
-from harness.report.site.reproduce import changed
+from harness.report.site.reproduce import settings_family
 from harness.report.study.curves import Study
 
 
@@ -21,7 +22,9 @@ def command(study: Study, rows: Sequence[Row]) -> str:
     words += ["--features", study.features, "--seeds", ",".join(map(str, seeds))]
     words += ["--levels", ",".join(f"{level:g}" for level in levels)]
     words += ["--preset", presets.pop()] if len(presets) == 1 else []
-    settings = {row.method: changed(study.dataset, row) for row in rows if row.method in methods}
+    family = settings_family(study.dataset)
+    chosen = [row for row in rows if row.method in methods]
+    settings = {row.method: changed_settings(row.method, family, row.preset, row.config) for row in chosen}
     for method, values in settings.items():
         for key, value in values.items():
             words += ["--set", f"{method}.{key}={json.dumps(value)}"]

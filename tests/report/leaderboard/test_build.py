@@ -14,6 +14,7 @@ from harness.errors import UserError
 from harness.records.predictions import Predictions
 from harness.records.result import RunResult
 from harness.records.truth import Event, GroundTruth, VideoTruth
+from harness.registry import changed_settings
 from harness.report.leaderboard import rows
 from harness.report.leaderboard.board import Leaderboard
 from harness.report.leaderboard.build import build_leaderboard
@@ -21,8 +22,9 @@ from harness.report.leaderboard.critical import diagram
 from harness.report.leaderboard.published import published
 from harness.report.leaderboard.ranking import grouped
 from harness.report.site.reproduce import command
-from harness.report.site.run_scores import start
-from harness.report.site.timelines import timelines
+from harness.report.site.row_pictures import row_pictures
+from harness.report.site.run_scores import run_scores, start
+from harness.report.site.timelines import Timelines
 from harness.report.tables import comma_separated, latex, markdown
 from harness.report.terminal import print_leaderboard
 from harness.tracking.tracker import TrackedRun
@@ -177,7 +179,8 @@ def test_timelines_hold_every_video_with_means_over_seeds(tmp_path: Path) -> Non
     (board,) = built(tmp_path, {"classify": True}, {"method": "beta"}).boards
     first = board.rows[0].members[0]
     truth = GroundTruth.load(tmp_path / first.result.id / "truth.json")
-    found = timelines(board, ["one", "two"], truth, lambda run, name: tmp_path / run.result.id / name)
+    drawn = row_pictures(board.rows, truth, lambda run, name: tmp_path / run.result.id / name, None)
+    found = Timelines(truth, [row["line"] for row in drawn], ["one", "two"])
     assert [video["name"] for video in found.index["videos"]] == list(truth.videos)
     parts = [json.loads(part.removeprefix("harnessVideo(").removesuffix(");\n")) for part in found.parts()]
     assert [part["number"] for part in parts] == list(range(12))
@@ -194,8 +197,8 @@ def test_timelines_hold_every_video_with_means_over_seeds(tmp_path: Path) -> Non
         drawn = np.array([[ord(letter) - 35 for letter in column] for column in parts[4]["probabilities"][key]]) / 90
         assert np.allclose(drawn.T, probs, atol=6e-3)
         for run in row.members:
-            low, high, count, levels = found.runs[run.result.id]["videos"][4]
             own = Predictions.load(tmp_path / run.result.id / "predictions.npz")
+            low, high, count, levels = run_scores(own, truth)["videos"][4]
             assert count == len(levels) == len(own.scores[own.rows(4)])
             shown = low + (np.array([ord(level) for level in levels]) - 35) / 90 * (high - low)
             assert np.allclose(shown, own.scores[own.rows(4)], atol=(high - low) / 179)
@@ -212,13 +215,15 @@ def test_long_videos_and_other_ranges_are_thinned_and_scaled(tmp_path: Path) -> 
     Predictions(tuple(videos), np.array([0, 3001, 3011]), scores, ALIGNMENT, CLASSES).save(place / "predictions.npz")
     truth.save(place / "truth.json")
     (board,) = build_leaderboard(tracked([result]), [], lambda run, name: place / name).boards
-    found = timelines(board, ["one"], truth, lambda run, name: place / name)
+    found = Timelines(
+        truth, [row_pictures(board.rows, truth, lambda run, name: place / name, None)[0]["line"]], ["one"]
+    )
     long, short = (json.loads(part[len("harnessVideo(") : -3]) for part in found.parts())
     assert found.index["rows"][0]["scaled"]
     assert (len(long["scores"][0]), long["edges"][:2], long["edges"][-1]) == (1001, [0, 48], 48016)
     assert long["scores"][0] == sorted(long["scores"][0])
     assert (short["scores"][0][-1], short["events"]) == (1000, [[16, 50, "Fight"]])
-    own = found.runs[result.id]
+    own = run_scores(Predictions.load(place / "predictions.npz"), truth)
     (low, high, count, levels), (*_, few) = own["videos"]
     assert (low, count, len(levels), len(few)) == (pytest.approx(-4.975, abs=1e-3), 3001, 188, 10)
     assert high == pytest.approx(4.958, abs=2e-2)
@@ -269,7 +274,10 @@ def test_paired_tests_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_command_names_what_differs_from_the_preset(tmp_path: Path) -> None:
     (board,) = built(tmp_path, {"method": "deepmil", "config": {"lr": 0.5}}, {"method": "it's"}).boards
-    texts = {row.method: command(board, row, row.seeds) for row in board.rows}
+    texts = {
+        row.method: command(board, row, row.seeds, changed_settings(row.method, "", row.preset, row.config))
+        for row in board.rows
+    }
     assert "--seeds 0,1 --selection last --preset fast --set deepmil.lr=0.5" in texts["deepmil"]
     assert "--methods 'it'\"'\"'s'" in texts["it's"]
 
