@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -96,10 +97,20 @@ def _by_level(table: SnippetTable, videos: int) -> tuple[Any, Any]:
 
 
 def plan(normal: NDArray[np.bool_], resamples: int, seed: int) -> Ints:
-    """Return draws `[1 + videos + resamples, videos]`: the test set itself, without each video, and its resamples."""
-    videos = len(normal)
-    whole, without = np.ones((1, videos), dtype=np.int64), 1 - np.eye(videos, dtype=np.int64)
-    return np.vstack([whole, without, multiplicities(normal, resamples, seed)])
+    """Return draws `[1 + videos + resamples, videos]`: the test set itself, without each video, and its resamples.
+
+    Predictions of one test set share them; they cannot be written.
+    """
+    return _plan(normal.tobytes(), resamples, seed)
+
+
+@lru_cache(maxsize=16)
+def _plan(normal: bytes, resamples: int, seed: int) -> Ints:
+    kinds = np.frombuffer(normal, dtype=np.bool_)
+    whole, without = np.ones((1, len(kinds)), dtype=np.int64), 1 - np.eye(len(kinds), dtype=np.int64)
+    draws = np.vstack([whole, without, multiplicities(kinds, resamples, seed)])
+    draws.setflags(write=False)
+    return draws
 
 
 def parts(values: Floats, videos: int) -> tuple[float, Floats, Floats]:

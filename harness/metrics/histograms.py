@@ -18,7 +18,7 @@ from harness.metrics.frame import Floats, Ints, SnippetTable, average_precision,
 
 BINS = 512
 # Resamples at a time: what is computed of them stays in the processor's cache.
-_ROWS = 16
+_ROWS = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +51,7 @@ def resampled(table: SnippetTable, draws: Ints) -> dict[str, Floats]:
         table: one set of predictions.
         draws: `[resamples, videos]`, how often each video counts; the first row is all ones.
     """
-    counted = _summed(histograms(table, draws.shape[1]))
-    blocks = [_areas(*_cumulative(counted, draws[begin : begin + _ROWS])) for begin in range(0, len(draws), _ROWS)]
-    values = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+    values = _areas(histograms(table, draws.shape[1]), draws)
     exact = {
         "frame_auc": roc_auc(table.scores, table.positives, table.negatives),
         "frame_ap": average_precision(table.scores, table.positives, table.negatives),
@@ -109,15 +107,27 @@ def _cumulative(summed: Histograms, draws: Ints) -> tuple[Floats, Floats]:
     return weights[:, abnormal] @ summed.positives[abnormal], weights @ summed.negatives
 
 
-def _areas(hits: Floats, alarms: Floats) -> dict[str, Floats]:
-    steps = np.diff(hits, axis=1)
+def _areas(counted: Histograms, draws: Ints) -> dict[str, Floats]:
+    """Return both metrics `[R]` with video v counted draws[r, v] times.
+
+    They gain something only at the bins that hold positives, and by the videos that do.
+    """
+    bins, own = np.flatnonzero(counted.positives.any(axis=0)), np.flatnonzero(counted.positives.any(axis=1))
+    if not len(bins):
+        return {name: np.full(len(draws), np.nan) for name in ("frame_auc", "frame_ap")}
+    inside, weights = counted.positives[np.ix_(own, bins)], draws.astype(np.float64)
+    above, outside = np.cumsum(counted.negatives, axis=1)[:, bins], counted.negatives.sum(axis=1)
+    # Twice the negatives of each video below a bin, those inside it counting half; then by pairs of videos. Whole
+    # numbers, exact in any order of additions.
+    below = 2 * (outside[:, None] - above) + counted.negatives[:, bins]
+    doubled = np.einsum("rv,rv->r", weights[:, own] @ (inside @ below.T), weights)
+    ap = np.empty(len(draws))
     with np.errstate(invalid="ignore", divide="ignore"):
-        # Whole numbers, too, before the division.
-        doubled = np.einsum("ij,ij->i", np.diff(alarms, axis=1), hits[:, 1:] + hits[:, :-1])
-        doubled += alarms[:, 0] * hits[:, 0]
-        auc = doubled / (2 * hits[:, -1] * alarms[:, -1])
-        precision = hits + alarms
-        np.divide(hits, np.maximum(precision, 1, out=precision), out=precision)
-        first = hits[:, 0] * precision[:, 0]
-        ap = (np.multiply(steps, precision[:, 1:], out=steps).sum(axis=1) + first) / hits[:, -1]
+        auc = doubled / (2 * (weights[:, own] @ inside.sum(axis=1)) * (weights @ outside))
+        for begin in range(0, len(draws), _ROWS):
+            block = weights[begin : begin + _ROWS]
+            steps = block[:, own] @ inside
+            hits = np.cumsum(steps, axis=1)
+            precision = hits / np.maximum(hits + block @ above, 1)
+            ap[begin : begin + _ROWS] = np.einsum("rb,rb->r", steps, precision) / hits[:, -1]
     return {"frame_auc": auc, "frame_ap": np.where(np.isfinite(auc), ap, np.nan)}

@@ -97,7 +97,8 @@ def _edition() -> str:
     for place in sources():
         _walk(str(place), files)
     _walk(str(harness_home()), files, but=("banks", "cache", "seals"))
-    return digest(__version__, sys.version, *map(metadata.version, _LIBRARIES), *files.values())
+    # Directories that hold no file may come and go.
+    return digest(__version__, sys.version, *map(metadata.version, _LIBRARIES), *filter(None, files.values()))
 
 
 def _store(tracker: Tracker, store: Path) -> str:

@@ -63,8 +63,14 @@ def test_report_and_list(
     assert warm.output == cold.output
     assert len(json.loads(listed.output)["runs"]) == runs
     assert cold.megabytes < 600
+    pages = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs" / "report" / "runs").iterdir()}
+    make(tmp_path / "runs", runs + 1, after=runs)
+    grown = Cost("report", *out)
+    assert [path.stat().st_mtime_ns for path in pages] == list(pages.values()), "pages of other runs stay"
+    assert len(list((tmp_path / "runs" / "report" / "runs").iterdir())) == runs + 1
     if benchmark.enabled:
-        for name, cost, limit in (("report, cold", cold, 30), ("report, warm", warm, 3), ("list runs", listed, 3)):
+        costs = {"report, cold": (cold, 10), "report, warm": (warm, 3), "report, one new run": (grown, 1)}
+        for name, (cost, limit) in {**costs, "list runs": (listed, 3)}.items():
             say(f"{runs:,} runs, {name}: {cost}; limit {limit} s")
 
 
