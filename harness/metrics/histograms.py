@@ -121,13 +121,15 @@ def _areas(counted: Histograms, draws: Ints) -> dict[str, Floats]:
     # numbers, exact in any order of additions.
     below = 2 * (outside[:, None] - above) + counted.negatives[:, bins]
     doubled = np.einsum("rv,rv->r", weights[:, own] @ (inside @ below.T), weights)
-    ap = np.empty(len(draws))
+    ap, gains = np.empty(len(draws)), np.zeros((_ROWS, BINS))
     with np.errstate(invalid="ignore", divide="ignore"):
         auc = doubled / (2 * (weights[:, own] @ inside.sum(axis=1)) * (weights @ outside))
         for begin in range(0, len(draws), _ROWS):
             block = weights[begin : begin + _ROWS]
             steps = block[:, own] @ inside
             hits = np.cumsum(steps, axis=1)
-            precision = hits / np.maximum(hits + block @ above, 1)
-            ap[begin : begin + _ROWS] = np.einsum("rb,rb->r", steps, precision) / hits[:, -1]
+            # At its place among all bins each gain is added in the same order whichever bins hold positives.
+            gains[: len(block), bins] = steps * (hits / np.maximum(hits + block @ above, 1))
+            summed = gains[:, 1:].sum(axis=1) + gains[:, 0]
+            ap[begin : begin + _ROWS] = summed[: len(block)] / hits[:, -1]
     return {"frame_auc": auc, "frame_ap": np.where(np.isfinite(auc), ap, np.nan)}

@@ -60,7 +60,11 @@ def diagram(boards: Sequence[Board], cache: Path | None = None) -> Diagram | Non
     if len(shared) < 2 or len(set.intersection(*map(set, shared.values()))) < 3:
         return None
     # What tells methods apart takes seconds to import.
-    found = looked_up(cache, text_key((ranks_module,), repr(shared)), lambda: asdict(average_ranks(shared)))
+    key = text_key((ranks_module,), repr(shared))
+    found = looked_up(cache, key, lambda: [asdict(each) for each in [average_ranks(shared)] if each is not None])
+    if not found:
+        return None
+    (found,) = found
     ranks = Ranks(**{**found, "groups": tuple(map(tuple, found["groups"]))})
     titles = {row.method: row.title for board in boards for row in board.rows if not row.ablation}
     count = len(ranks.average)

@@ -24,6 +24,7 @@ class Keys:
     def __init__(self, facts: Facts | None, formats: Sequence[str], speeds: str) -> None:
         """`formats` are the tables beside the site, `speeds` is the address of the page of throughput or ""."""
         self._facts, self._shared = facts, (*formats, speeds)
+        self._runs: dict[tuple[str, str], str] = {}
 
     def assets(self) -> str:
         """Styles and scripts: the edition alone."""
@@ -54,8 +55,16 @@ class Keys:
     def _of(self, kind: str, values: Sequence[object], runs: Sequence[TrackedRun]) -> str:
         if self._facts is None:
             return ""
-        known = [part for run in runs for part in (run.content or run.mlflow_id, self._facts.of_run(run))]
+        known = [self._known(self._facts, run) for run in runs]
         return digest(self._facts.edition, *self._shared, kind, *map(repr, values), *known)
+
+    def _known(self, facts: Facts, run: TrackedRun) -> str:
+        """All that the store says of a run, which is not what its directory says where somebody edited it, and its
+        files."""
+        name = (run.mlflow_id, run.content)
+        if name not in self._runs:
+            self._runs[name] = digest(*name, run.result.model_dump_json(), facts.of_run(run))
+        return self._runs[name]
 
 
 def about_run(board: Board, row: Row, general: Sequence[str]) -> Board:

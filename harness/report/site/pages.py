@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.identity.check_record import FIELD
 from harness.paths import report_assets_dir
 from harness.records.truth import GroundTruth
 from harness.report import quoting
-from harness.report.leaderboard.board import Board, Leaderboard, Row
+from harness.report.leaderboard.board import Board, Leaderboard
 from harness.report.leaderboard.critical import diagram
 from harness.report.leaderboard.questions import Question
 from harness.report.leaderboard.uncertainty import Artifact
@@ -21,10 +19,12 @@ from harness.report.site import classes, links, pictures, render
 from harness.report.site.installed import Installed
 from harness.report.site.kept import Kept
 from harness.report.site.keys import Keys
+from harness.report.site.method_pages import Method, method_page, methods_of
 from harness.report.site.pareto import pareto_plot
-from harness.report.site.reproduce import command, settings_family
+from harness.report.site.reproduce import command
 from harness.report.site.row_pictures import row_pictures
 from harness.report.site.run_pages import run_pages
+from harness.report.site.shown_board import ShownBoard
 from harness.report.site.speeds import URL, speeds_page
 from harness.report.site.timelines import Timelines
 from harness.report.site.written import Part, Text, write_parts
@@ -47,77 +47,6 @@ _ASSETS = (
 )
 _FOLDERS = ("assets", "data", "boards", "methods", "runs", "studies")
 _VENDOR = ("uPlot.min.css", "uPlot.iife.min.js", "uPlot.LICENSE")
-
-
-@dataclass(frozen=True)
-class _Page:
-    """A board and its address."""
-
-    board: Board
-    slug: str
-    names: list[str]
-    scales: dict[str, tuple[float, float]]
-
-    @property
-    def url(self) -> str:
-        return f"boards/{self.slug}.html"
-
-    @property
-    def provenance(self) -> dict[str, str]:
-        """Everything that its rows were computed with, and their seeds."""
-        found: dict[str, dict[str, None]] = {}
-        for row in self.board.rows:
-            for name, values in {"seeds": map(str, row.seeds), "code": row.code, **row.provenance}.items():
-                if name not in ("fidelity", FIELD):
-                    found.setdefault(name, {}).update(dict.fromkeys(value for value in values if value))
-        return {name: ", ".join(sorted(values)) for name, values in found.items()}
-
-    @cached_property
-    def family(self) -> str:
-        """Whose settings its methods were trained with."""
-        return settings_family(self.board.asked.trained_on or self.board.dataset)
-
-    def changed(self, row: Row, method: Installed) -> dict[str, Any]:
-        """Return the settings of a row's config that its method, data set and preset do not imply."""
-        return method.changed(self.family, row.preset, row.config)
-
-    @property
-    def note(self) -> str:
-        """The first caution, if any."""
-        return self.board.cautions[0] if self.board.cautions else ""
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """A method's row on a board."""
-
-    page: _Page
-    row: Row
-
-
-@dataclass
-class _Method:
-    """A method with what it says of itself; `card` is None where it is not installed."""
-
-    title: str
-    installed: Installed
-    entries: list[_Entry] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        return self.installed.name
-
-    @property
-    def card(self) -> Any:
-        return self.installed.card
-
-    @property
-    def fidelity(self) -> str:
-        return self.installed.fidelity
-
-    @property
-    def bibtex(self) -> str:
-        return self.installed.bibtex
 
 
 def write_site(
@@ -154,10 +83,10 @@ def site_parts(
     speeds = URL if throughput else ""
     environment, keys = render.environment(formats, speeds), Keys(kept.facts, formats, speeds)
     boards = [
-        _Page(board, slug, render.row_names(board), render.scales(board))
+        ShownBoard(board, slug, render.row_names(board), render.scales(board))
         for board, slug in zip(leaderboard.boards, links.board_slugs(leaderboard.boards), strict=True)
     ]
-    methods = _methods(boards, kept.facts.edition if kept.facts else "", cache)
+    methods = methods_of(boards, kept.facts.edition if kept.facts else "", cache)
     installed = {name: method.installed for name, method in methods.items()}
     yield Part(keys.assets(), _assets)
     for page in boards:
@@ -166,10 +95,10 @@ def site_parts(
             keys.board(page.board, page.url), partial(_board, environment, page, installed, truth, artifact, cache)
         )
         if not page.board.asked.part:  # whose runs stand on the board of all
-            yield from run_pages(environment, page, page.board, installed, truth, artifact, cache, keys, kept)
+            yield from run_pages(environment, page, installed, truth, artifact, cache, keys, kept)
     for method in methods.values():
         said = [(entry.page.board, entry.page.url, entry.page.scales, entry.row) for entry in method.entries]
-        yield Part(keys.method(said), partial(_method_page, environment, method, artifact, cache))
+        yield Part(keys.method(said), partial(method_page, environment, method, artifact, cache))
     found = studies(leaderboard.boards, artifact, cache)
     yield Part("", partial(_overview, environment, leaderboard, boards, methods, found, cache))
 
@@ -177,8 +106,8 @@ def site_parts(
 def _overview(
     environment: Any,
     leaderboard: Leaderboard,
-    boards: Sequence[_Page],
-    methods: Mapping[str, _Method],
+    boards: Sequence[ShownBoard],
+    methods: Mapping[str, Method],
     found: Sequence[Recorded],
     cache: Path | None,
 ) -> Iterator[Text]:
@@ -205,30 +134,9 @@ def _overview(
     yield "index.html", index
 
 
-def _method_page(environment: Any, method: _Method, artifact: Artifact, cache: Path | None) -> Iterator[Text]:
-    entries = [
-        {
-            "page": entry.page,
-            "row": entry.row,
-            "command": command(
-                entry.page.board, entry.row, entry.row.seeds, entry.page.changed(entry.row, method.installed)
-            ),
-            "plots": pictures.training_plots(entry.row.members, artifact, cache),
-        }
-        for entry in method.entries
-    ]
-    text = environment.get_template("method.html.j2").render(
-        root="../",
-        method=method,
-        entries=entries,
-        metrics=("frame_auc", "frame_ap", "abnormal_auc", "video_auc", "map_avg"),
-    )
-    yield links.method(method.name), text
-
-
 def _board(
     environment: Any,
-    page: _Page,
+    page: ShownBoard,
     installed: Mapping[str, Installed],
     truth: GroundTruth | None,
     artifact: Artifact,
@@ -278,22 +186,10 @@ def _absent(names: Sequence[str]) -> list[str]:
     return [f"Scores of single videos are not here, or do not fit together, for: {', '.join(names)}."] if names else []
 
 
-def _usual_first(page: _Page) -> tuple[str, str, bool]:
+def _usual_first(page: ShownBoard) -> tuple[str, str, bool]:
     """By data set and features, the usual question before the harder ones."""
     board = page.board
     return board.dataset, board.features, board.asked != Question()
-
-
-def _methods(boards: Sequence[_Page], edition: str, cache: Path | None) -> dict[str, _Method]:
-    found: dict[str, _Method] = {}
-    for page in boards:
-        for row in page.board.rows:
-            if row.method not in found:
-                installed = Installed(row.method, edition, cache)
-                title = installed.card.title if installed.card else row.method
-                found[row.method] = _Method(title, installed)
-            found[row.method].entries.append(_Entry(page, row))
-    return dict(sorted(found.items(), key=lambda item: item[1].title.lower()))
 
 
 def _truth(board: Board, artifact: Artifact) -> GroundTruth | None:

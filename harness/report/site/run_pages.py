@@ -18,14 +18,14 @@ from harness.report.site.keys import Keys, about_run
 from harness.report.site.reproduce import command
 from harness.report.site.run_scores import run_script, videos_script
 from harness.report.site.run_statistics import RESAMPLES, RunStatistics, run_statistics
+from harness.report.site.shown_board import ShownBoard
 from harness.report.site.written import Part, Text
 from harness.tracking.tracker import TrackedRun
 
 
 def run_pages(
     environment: Any,
-    page: Any,
-    board: Board,
+    page: ShownBoard,
     installed: Mapping[str, Installed],
     truth: GroundTruth | None,
     artifact: Artifact,
@@ -37,8 +37,7 @@ def run_pages(
 
     Args:
         environment: of the site's templates.
-        page: the board as the templates know it.
-        board: the board.
+        page: the board.
         installed: its methods by name.
         truth: of the board, None where it is not here; then there are neither curves nor scores.
         artifact: gives a file of a run.
@@ -46,6 +45,7 @@ def run_pages(
         keys: what each page is made of.
         kept: what an earlier report left of them; of those nothing is computed.
     """
+    board = page.board
     template, url, videos = environment.get_template("run.html.j2"), page.url, f"data/{page.slug}/videos.js"
     if truth is not None:
         yield Part(keys.videos(board, url), partial(_videos, videos, truth))
