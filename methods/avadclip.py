@@ -187,14 +187,14 @@ class AVadCLIP(FocalVadCLIP):
             self.hearing = nn.Sequential(*(CausalBlock(dim, step, c.dropout) for step in c.dilations))
             self.fusion = GatedFusion(dim)
 
-    def forward(self, features: Tensor, lengths: Tensor) -> TwoBranch:
-        """Return texts, fused features and both branches' logits of windows `[B, T, D]`."""
-        return self.branches(self.fused(features, lengths))
+    def forward(self, features: Tensor, lengths: Tensor, known: Tensor | None = None) -> TwoBranch:
+        """Return texts, fused features and both branches' logits of windows `[B, T, D]`; `known` as VadCLIP's."""
+        return self.branches(self.fused(features, lengths, known))
 
-    def fused(self, features: Tensor, lengths: Tensor) -> Tensor:
+    def fused(self, features: Tensor, lengths: Tensor, known: Tensor | None = None) -> Tensor:
         """Return visual features that have taken in the sound, `[B, T, D / 2]`."""
         pictures, sound = features.chunk(2, dim=2)
-        visual = self.encoder.encode(pictures, lengths)
+        visual = self.encoder.encode(pictures, lengths, known)
         return self.fusion(visual, self.hearing(sound)) if self.config.sound else visual
 
     def official_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

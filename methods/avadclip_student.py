@@ -110,20 +110,20 @@ class AVadCLIPStudent(FocalVadCLIP):
         self._rates: MultiStepLR | None = None
         self._taught = 0
 
-    def forward(self, features: Tensor, lengths: Tensor) -> TwoBranch:
+    def forward(self, features: Tensor, lengths: Tensor, known: Tensor | None = None) -> TwoBranch:
         """Return texts, visual features and both branches' logits of windows `[B, T, D]`; the sound is not read."""
-        return self.branches(self.mean(self.encoded(features, lengths)))
+        return self.branches(self.mean(self.encoded(features, lengths, known)))
 
-    def encoded(self, features: Tensor, lengths: Tensor) -> Tensor:
+    def encoded(self, features: Tensor, lengths: Tensor, known: Tensor | None = None) -> Tensor:
         """What mean and variance are made of, `[B, T, D / 2]`."""
-        return self.encoder.encode(features.chunk(2, dim=2)[0], lengths)
+        return self.encoder.encode(features.chunk(2, dim=2)[0], lengths, known)
 
     def training_loss(self, batch: Batch) -> dict[str, Tensor]:
         """Named terms of the total: the teacher's in the first half of the epochs, then the student's."""
         if self.teacher is not None and self._rates is not None and self._rates.last_epoch < self._taught:
             self.teacher.train(self.training)
             return {f"teacher_{name}": term for name, term in self.teacher.training_loss(batch).items()}
-        visual = self.encoded(batch.features, batch.lengths)
+        visual = self.encoded(batch.features, batch.lengths, batch.known_lengths)
         out = self.branches(self.mean(visual))
         terms = self.losses(out, batch)
         if self.teacher is not None:
@@ -135,7 +135,7 @@ class AVadCLIPStudent(FocalVadCLIP):
     def taught(self, batch: Batch) -> Tensor:
         """The frozen teacher's features of a batch, `[B, T, D / 2]`."""
         assert self.teacher is not None
-        return self.teacher.eval().fused(batch.features, batch.lengths)
+        return self.teacher.eval().fused(batch.features, batch.lengths, batch.known_lengths)
 
     def distance(self, target: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
         """How unlikely the teacher's features are to the student, up to a constant; padding counts too."""

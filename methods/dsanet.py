@@ -43,7 +43,7 @@ from .layers.clip import (
     unit,
 )
 from .layers.prototypes import PrototypeBlock, Rows
-from .layers.time import topk_mean, valid_mask
+from .layers.time import topk_mean, valid_mean
 from .stable_adamw import StableAdamW, warmup_cosine
 
 
@@ -91,6 +91,8 @@ class DSANetConfig(MethodConfig):
 class TextEncoder(nn.Module):
     """Class texts through the frozen CLIP tower with a bias-free adapter after each of its first layers."""
 
+    ids: Tensor
+
     def __init__(self, tower: TextTower, prompts: Sequence[str], adapt_until: int, mix: float, dim: int) -> None:
         super().__init__()
         if adapt_until > tower.layers:
@@ -101,7 +103,7 @@ class TextEncoder(nn.Module):
         self.output = nn.Linear(width, dim, bias=False)
         for layer in [*self.adapters, self.output]:
             nn.init.xavier_uniform_(layer.weight)
-        self.ids = tower.tokenize(prompts)
+        self.register_buffer("ids", tower.tokenize(prompts), persistent=False)
         self._cache: tuple[list[Tensor], Tensor] | None = None
 
     def forward(self, tower: TextTower) -> Tensor:
@@ -118,8 +120,7 @@ class TextEncoder(nn.Module):
         return kept[1]
 
     def _encode(self, tower: TextTower) -> Tensor:
-        ids = self.ids.to(self.output.weight.device)
-        rows: Tensor = self.output(tower(tower.embed(ids), tower.eot(ids), self._adapt))
+        rows: Tensor = self.output(tower(tower.embed(self.ids), tower.eot(self.ids), self._adapt))
         return unit(F.leaky_relu(rows))
 
     def _adapt(self, index: int, hidden: Tensor) -> Tensor:
@@ -147,18 +148,18 @@ class NormalityRefiner(nn.Module):
                 nn.init.trunc_normal_(module.weight, std=0.01, a=-0.03, b=0.03)
                 nn.init.zeros_(module.bias)
 
-    def forward(self, visual: Tensor, scores: Tensor, inside: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, visual: Tensor, scores: Tensor, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the rebuilt features `[B, T, D]` and the gather loss (scalar); scores `[B, T]`, padding included.
 
-        Where `inside` `[B, T]` is false nothing is rebuilt: zeros.
+        With lengths `[B]` that are `known` on the CPU, padded rows are not rebuilt: zeros.
         """
         count = max(1, int(self.ratio * visual.shape[1]))
         rows = scores.detach().topk(count, dim=1, largest=False, sorted=False).indices
         normal = visual.detach().gather(1, rows[:, :, None].expand(-1, -1, visual.shape[2]))
         prototypes = self.gather(self.prototypes.expand(len(visual), -1, -1), normal)
         distance = 1 - F.normalize(normal, dim=-1) @ F.normalize(prototypes, dim=-1).transpose(1, 2)
-        # A compiled step needs the same shapes in every batch.
-        packed = None if inside is None or torch.compiler.is_compiling() or inside.all() else Rows(inside)
+        length = visual.shape[1]
+        packed = None if known is None or (known >= length).all() else Rows(known, length, visual.device)
         rebuilt = self.bottleneck(visual if packed is None else packed.pack(visual))
         for block in self.decoder:
             rebuilt = block(rebuilt, prototypes, packed)
@@ -231,16 +232,15 @@ class DSANet(Method):
         normality = {"consistency", "gather"} - set(c.off)
         self.refiner = NormalityRefiner(config) if normality else None
 
-    def forward(self, features: Tensor, lengths: Tensor, padding: bool = True) -> Forward:
+    def forward(self, features: Tensor, lengths: Tensor, known: Tensor | None = None) -> Forward:
         """Return all logits and losses' inputs for windows `[B, T, D]`. Both poolings include padded rows.
 
-        Without `padding` padded rows are not rebuilt; no loss reads them.
+        With lengths that are `known` on the CPU, padded rows are not rebuilt; no loss reads them.
         """
         text = self.texts(self.text)
-        visual, logits1 = self.encoder(features, lengths)
+        visual, logits1 = self.encoder(features, lengths, known)
         scores = logits1.sigmoid()
-        inside = None if padding else valid_mask(lengths, features.shape[1])
-        rebuilt, gather = self.refiner(visual, scores, inside) if self.refiner else (visual, scores.sum() * 0)
+        rebuilt, gather = self.refiner(visual, scores, known) if self.refiner else (visual, scores.sum() * 0)
         logits2 = self.align(visual, logits1, text)
         logits3, logits4 = (self._pooled_logits(visual, weights, text) for weights in (scores, 1 - scores))
         return Forward(text, visual, logits1, logits2, logits3, logits4, rebuilt, gather)
@@ -254,7 +254,7 @@ class DSANet(Method):
 
     def training_loss(self, batch: Batch) -> dict[str, Tensor]:
         """Named terms of the total."""
-        return self.losses(self(batch.features, batch.lengths, padding=False), batch)
+        return self.losses(self(batch.features, batch.lengths, batch.known_lengths), batch)
 
     def losses(self, out: Forward, batch: Batch) -> dict[str, Tensor]:
         """Return the loss terms, weighted, of a forward pass."""
@@ -264,7 +264,6 @@ class DSANet(Method):
         background[:, 0] = 1.0
         scores = out.logits1.sigmoid()
         surprise = (1 - F.cosine_similarity(out.visual, out.rebuilt, dim=2)) / 2
-        valid = valid_mask(batch.lengths, scores.shape[1])
 
         def smooth(soft: Tensor) -> Tensor:
             return (1 - config.label_smoothing) * soft + config.label_smoothing / classes
@@ -275,7 +274,7 @@ class DSANet(Method):
             "text": (out.text[1:] @ out.text[0]).abs().sum() / (classes - 1),
             "event": soft_cross_entropy(out.logits3, smooth(target)),
             "background": soft_cross_entropy(out.logits4, smooth(background / background.sum())),
-            "consistency": (scores - surprise)[valid].square().mean(),
+            "consistency": valid_mean((scores - surprise).square(), batch.lengths, batch.known_lengths),
             "gather": out.gather,
         }
         return {name: term for name, term in terms.items() if name not in config.off}

@@ -183,8 +183,7 @@ class HLNet(Method):
 
     def training_loss(self, batch: Batch) -> dict[str, Tensor]:
         """Named terms of the total, of the batch cut to its longest video."""
-        length = int(batch.lengths.max())
-        out = self(batch.features[:, :length], batch.lengths)
+        out = self(batch.features[:, : batch.longest], batch.lengths)
         return self.losses(out, batch)
 
     def losses(self, out: Forward, batch: Batch) -> dict[str, Tensor]:

@@ -179,7 +179,9 @@ class MACILSD(Method):
         """Return the batch cut to its longest video, a video being as long as it has pictures that are not zero."""
         pictures = batch.features[:, :, : -self.task.audio_dim]
         lengths = (pictures != 0).any(dim=2).sum(dim=1).clamp(min=1)
-        return dataclasses.replace(batch, features=batch.features[:, : int(lengths.max())], lengths=lengths)
+        return dataclasses.replace(
+            batch, features=batch.features[:, : int(lengths.max())], lengths=lengths, host_lengths=None
+        )
 
     def losses(self, out: Forward, batch: Batch) -> dict[str, Tensor]:
         """Return the loss terms, weighted: top-k losses of both networks, and the contrast with its growing weight."""

@@ -203,7 +203,7 @@ class PEL4VAD(Method):
 
     def training_loss(self, batch: Batch) -> dict[str, Tensor]:
         """Named terms of the total, of the batch cut to its longest video; padding is not masked, as published."""
-        features = batch.features[:, : int(batch.lengths.max())]
+        features = batch.features[:, : batch.longest]
         out = self(features, torch.ones_like(features[:, :, 0], dtype=torch.bool))
         return self.losses(out, batch, *self.texts(batch))
 

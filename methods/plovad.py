@@ -137,7 +137,7 @@ class TemporalModule(nn.Module):
     def loudest(self, x: Tensor, valid: Tensor) -> Tensor:
         """Return which snippets `[B, T]` are the share with the largest L2 norms; ties as torch.topk has them."""
         counts = (self.config.loud_share * valid.sum(dim=1).double()).long()
-        order = x.norm(dim=2).masked_fill(~valid, -1).topk(int(counts.max()), dim=1).indices
+        order = x.norm(dim=2).masked_fill(~valid, -1).topk(int(self.config.loud_share * x.shape[1]), dim=1).indices
         return torch.zeros_like(valid).scatter(1, order, valid_mask(counts, order.shape[1]))
 
 
@@ -217,7 +217,7 @@ class PLOVAD(Method):
 
     def training_loss(self, batch: Batch) -> dict[str, Tensor]:
         """Named terms of the total, of the batch cut to its longest video; padding is not masked, as published."""
-        features = batch.features[:, : int(batch.lengths.max())]
+        features = batch.features[:, : batch.longest]
         return self.losses(self(features, torch.ones_like(features[:, :, 0], dtype=torch.bool)), batch)
 
     def losses(self, out: Forward, batch: Batch) -> dict[str, Tensor]:

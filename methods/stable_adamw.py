@@ -18,7 +18,11 @@ class StableAdamW(torch.optim.Optimizer):
 
     p <- p (1 - lr wd); m, v: the usual moving averages; v^ = max(v^, v), not bias-corrected;
     d = sqrt(v^) / sqrt(1 - beta2^t) + eps; c = max(1, RMS(g / d) / clip); p <- p - lr / ((1 - beta1^t) c) m / d.
+
+    Where the attribute `found_inf`, a scalar on the device, is 1, parameters stay as they are.
     """
+
+    leaves_out = True
 
     def __init__(
         self,
@@ -40,10 +44,14 @@ class StableAdamW(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        left_out: Any = getattr(self, "found_inf", None)
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
+                    before = None if left_out is None else parameter.clone()
                     self._update(parameter, parameter.grad, group)
+                    if before is not None:
+                        parameter.copy_(torch.where(left_out > 0, before, parameter))
         return loss
 
     def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:

@@ -296,10 +296,11 @@ _OFFICIAL = {
 
 def cross_entropy(probabilities: Tensor, target: Tensor | float) -> Tensor:
     """Return the mean binary cross-entropy of probabilities against a target of their shape, or one for all."""
-    return F.binary_cross_entropy(probabilities, torch.as_tensor(target).to(probabilities).expand_as(probabilities))
+    whole = target.expand_as(probabilities) if isinstance(target, Tensor) else torch.full_like(probabilities, target)
+    return F.binary_cross_entropy(probabilities, whole)
 
 
 def _in_turn(*lists: Tensor) -> list[Tensor]:
     """Bring lists of rows to the length of the longest; shorter ones start over."""
-    rows = torch.arange(max(map(len, lists)))
-    return [x[rows.to(x.device) % len(x)] for x in lists]
+    rows = torch.arange(max(map(len, lists)), device=lists[0].device)
+    return [x[rows % len(x)] for x in lists]

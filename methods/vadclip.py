@@ -151,9 +151,12 @@ class VadCLIP(Method):
         )
         self.align = TextAlignment(dim, c.align_temperature, c.visual_prompt)
 
-    def forward(self, features: Tensor, lengths: Tensor) -> TwoBranch:
-        """Return texts, visual features and both branches' logits of windows `[B, T, D]`."""
-        return self.branches(self.encoder.encode(features, lengths))
+    def forward(self, features: Tensor, lengths: Tensor, known: Tensor | None = None) -> TwoBranch:
+        """Return texts, visual features and both branches' logits of windows `[B, T, D]`.
+
+        `known` are lengths on the CPU, which spare a step the wait for another device.
+        """
+        return self.branches(self.encoder.encode(features, lengths, known))
 
     def branches(self, visual: Tensor) -> TwoBranch:
         """Return what both branches make of visual features `[B, T, D]`."""
@@ -162,7 +165,7 @@ class VadCLIP(Method):
 
     def training_loss(self, batch: Batch) -> dict[str, Tensor]:
         """Named terms of the total."""
-        return self.losses(self(batch.features, batch.lengths), batch)
+        return self.losses(self(batch.features, batch.lengths, batch.known_lengths), batch)
 
     def losses(self, out: TwoBranch, batch: Batch) -> dict[str, Tensor]:
         """Return the loss terms, weighted: both branches' top-k losses, and normal text against abnormal ones."""

@@ -46,6 +46,7 @@ class Batch:
     is normal. In pairs sampling the first `normal` rows are normal videos and the rest abnormal ones.
     Where `Sampling.crops` is "together", a video is `crops` adjacent rows, and all counts are rows.
     `clicks` `[B, T]` float is 1 where an annotator clicked on an event, for methods of the track "glance" alone.
+    `host_lengths` are `lengths` that stayed on the CPU when the batch went to another device.
     """
 
     features: Tensor
@@ -54,6 +55,23 @@ class Batch:
     normal: int = 0
     crops: int = 1
     clicks: Tensor | None = None
+    host_lengths: Tensor | None = None
+
+    @property
+    def known_lengths(self) -> Tensor | None:
+        """`lengths` on the CPU, where reading them waits for no device; None where they are not there.
+
+        None also in a compiled step, which needs the same shapes in every batch.
+        """
+        if torch.compiler.is_compiling():
+            return None
+        on_host = self.host_lengths is None and self.lengths.device.type == "cpu"
+        return self.lengths if on_host else self.host_lengths
+
+    @property
+    def longest(self) -> int:
+        """Snippets of the longest video."""
+        return int((self.lengths if self.host_lengths is None else self.host_lengths).max())
 
     @property
     def abnormal(self) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,13 +12,14 @@ from numpy.typing import NDArray
 
 from harness.data.bank import Split
 from harness.plugin import contract
-from harness.plugin.method import Batch, Method, TrainingVideo
+from harness.plugin.method import Method, TrainingVideo
 from harness.training.averaging import Average
 from harness.training.resume import EpochRecord, restore, save
-from harness.training.sampling import Batches, ahead
+from harness.training.sampling import Batches, ahead, moved
 from harness.training.seeds import derive
 from harness.training.selection import Selector
-from harness.training.steps import backward, end_epoch, update
+from harness.training.steps import backward, end_epoch, refuse, update
+from harness.training.watch import Watch
 
 # Epochs of a large model may be shorter than the writing of its state: save when this many times as long has passed.
 SAVE_SHARE = 100
@@ -54,6 +54,7 @@ def train(
     method.to(device)
     method.train()
     schedules = contract.schedules(method, plan)
+    watch = Watch(schedules, device)
     average = Average(method.config.average_last, total)
     records: list[EpochRecord] = []
     saved, save_seconds = time.perf_counter(), 0.0
@@ -65,15 +66,21 @@ def train(
             torch.manual_seed(derive(batches.seed, batches.dataset, "dropout", epoch))
             sums: dict[str, float] = {}
             seconds, start = 0.0, time.perf_counter()
-            for step, batch in enumerate(ahead(batches.epoch(epoch)), start=1):
+            for step, batch in enumerate(ahead(batches.epoch(epoch), device), start=1):
                 overall = epoch * plan.steps_per_epoch + step
-                terms = backward(method, schedules, _to(batch, device), overall)
-                update(schedules, warmth=min(overall / (method.config.warmup_steps + 1), 1.0))
+                backward(method, schedules, moved(batch, device), overall, watch)
+                update(schedules, min(overall / (method.config.warmup_steps + 1), 1.0), watch.stopped)
+                looked_at = selector.due(epoch, step, plan.steps_per_epoch, total)
+                if watch.due or looked_at or step == plan.steps_per_epoch:
+                    for row in watch.read():
+                        if not row.finite:
+                            first = batches.batch(epoch, row.step - epoch * plan.steps_per_epoch - 1)
+                            raise refuse(method, moved(first, device), row)
+                        for name, value in row.terms.items():
+                            sums[name] = sums.get(name, 0.0) + value
                 if step == plan.steps_per_epoch:  # what a schedule does at an epoch's end belongs to the epoch
                     rates = [group["lr"] for schedule in schedules for group in schedule.optimizer.param_groups[:1]]
                     end_epoch(schedules)
-                for name, value in terms.items():
-                    sums[name] = sums.get(name, 0.0) + float(value)
                 seconds += time.perf_counter() - start
                 average.after_step(method, overall)
                 selector.after_step(method, epoch, step, plan.steps_per_epoch, total, average.shown)
@@ -104,8 +111,3 @@ def training_videos(split: Split, items: NDArray[np.int64]) -> Iterator[Training
     """Yield these training items at full length, one at a time."""
     for index in items.tolist():
         yield TrainingVideo(torch.from_numpy(split.item_features(index)), torch.from_numpy(split.labels[index]))
-
-
-def _to(batch: Batch, device: str) -> Batch:
-    held = {name: getattr(batch, name) for name in ("features", "lengths", "labels", "clicks")}
-    return dataclasses.replace(batch, **{name: each.to(device) for name, each in held.items() if each is not None})

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from harness.data.bank import Split
 from harness.errors import BrokenMethod, UserError
@@ -82,11 +85,14 @@ class Batches:
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """Yield the batches of an epoch (from 0)."""
-        steps = self.plan.steps_per_epoch
-        for step in range(steps):
-            drawn = [self._draw(name, members, epoch, step) for name, members in self._lists.items()]
-            normal = drawn[0].size if self.sampling.mode == "pairs" else 0
-            yield self._batch(np.concatenate(drawn), normal, epoch * steps + step)
+        for step in range(self.plan.steps_per_epoch):
+            yield self.batch(epoch, step)
+
+    def batch(self, epoch: int, step: int) -> Batch:
+        """Return the batch of a step of an epoch (both from 0)."""
+        drawn = [self._draw(name, members, epoch, step) for name, members in self._lists.items()]
+        normal = drawn[0].size if self.sampling.mode == "pairs" else 0
+        return self._batch(np.concatenate(drawn), normal, epoch * self.plan.steps_per_epoch + step)
 
     def _draw(self, name: str, members: NDArray[np.int64], epoch: int, step: int) -> NDArray[np.int64]:
         size = min(self.sampling.batch, len(members))
@@ -122,7 +128,7 @@ class Batches:
             clicks=self._clicks(items),
         )
 
-    def _clicks(self, items: NDArray[np.int64]) -> torch.Tensor | None:
+    def _clicks(self, items: NDArray[np.int64]) -> Tensor | None:
         """Where the items were clicked, `[B, T]`; None for methods that are not to know, and where nobody clicked."""
         glances, length = self.split.glances, self.sampling.length
         if not self.clicks or glances is None:
@@ -143,10 +149,30 @@ class Batches:
         return FittedVideos(self.split, self.items, self.sampling, self.scratch)
 
 
-def ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Yield the same batches; the next one is made while one is in use."""
+def ahead(batches: Iterator[Batch], device: str = "cpu") -> Iterator[Batch]:
+    """Yield the same batches; the next one is made while one is in use, in memory that `device` can copy from."""
+    if torch.device(device).type == "cuda":
+        batches = (_with(batch, {k: v.pin_memory() for k, v in _held(batch).items()}) for batch in batches)
     with ThreadPoolExecutor(1) as worker:
         coming = worker.submit(next, batches, None)
         while (batch := coming.result()) is not None:
             coming = worker.submit(next, batches, None)
             yield batch
+
+
+def moved(batch: Batch, device: str) -> Batch:
+    """Return a batch on a device; from pinned memory it is copied while the host goes on."""
+    if torch.device(device).type == "cpu":
+        return batch
+    there = {name: each.to(device, non_blocking=each.is_pinned()) for name, each in _held(batch).items()}
+    return _with(batch, {**there, "host_lengths": batch.lengths})
+
+
+def _held(batch: Batch) -> dict[str, Tensor]:
+    """The tensors of a batch by name."""
+    held = {name: getattr(batch, name) for name in ("features", "lengths", "labels", "clicks")}
+    return {name: each for name, each in held.items() if each is not None}
+
+
+def _with(batch: Batch, tensors: Mapping[str, Any]) -> Batch:
+    return dataclasses.replace(batch, **tensors)

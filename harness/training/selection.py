@@ -36,6 +36,16 @@ class Selector:
         self._best_step = 0
         self.history: list[dict[str, float]] = []
 
+    def due(self, epoch: int, step: int, steps: int, total: int) -> bool:
+        """Whether the cadence asks for a look; `epoch` from 0, `step` from 1 in an epoch of `steps`, `total` in all."""
+        if self._evaluate is None or epoch < self._looks.skip:
+            return False
+        every, first = self._looks.every, self._looks.first
+        counted, last = (epoch * steps + step, total) if self._looks.over == "training" else (step, steps)
+        if every is None or last < first:
+            return step == steps
+        return counted >= first and (counted - first) % every == 0
+
     def after_step(
         self,
         method: Method,
@@ -45,23 +55,19 @@ class Selector:
         total: int,
         shown: Callable[[Method], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
-        """Look if the cadence says so; `epoch` from 0, `step` from 1 in an epoch of `steps`, `total` in all.
+        """Look if it is `due`.
 
         `shown` gives the method the weights to look at meanwhile, where these are not those of the last step.
         """
-        if self._evaluate is None or epoch < self._looks.skip:
+        if not self.due(epoch, step, steps, total):
             return
-        every, first = self._looks.every, self._looks.first
         overall = epoch * steps + step
-        counted, last = (overall, total) if self._looks.over == "training" else (step, steps)
-        at_end = every is None or last < first
-        if step == steps if at_end else counted >= first and (counted - first) % (every or 1) == 0:
-            with shown(method):
-                value = self._look(method)
-                if not self._best or value > self.best_value:
-                    self._best = {name: tensor.detach().cpu().clone() for name, tensor in method.saved_state().items()}
-                    self._best_step = overall
-            self.history.append({"epoch": epoch + 1, "step": overall, "value": value})
+        with shown(method):
+            value = self._look(method)
+            if not self._best or value > self.best_value:
+                self._best = {name: tensor.detach().cpu().clone() for name, tensor in method.saved_state().items()}
+                self._best_step = overall
+        self.history.append({"epoch": epoch + 1, "step": overall, "value": value})
 
     def after_epoch(self, method: Method) -> None:
         """Under `paper`, put the best weights so far back into the model."""

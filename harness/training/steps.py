@@ -6,8 +6,9 @@ The training loop takes every step of a training through here, and so does a par
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,10 +16,15 @@ from torch import Tensor
 from harness.errors import Diverged
 from harness.plugin import contract
 from harness.plugin.method import Batch, Method, Schedule
+from harness.training.watch import Row, Watch
 
 
-def backward(method: Method, schedules: Sequence[Schedule], batch: Batch, step: int) -> dict[str, Tensor]:
+def backward(
+    method: Method, schedules: Sequence[Schedule], batch: Batch, step: int, watch: Watch | None = None
+) -> dict[str, Tensor]:
     """Fill the gradients of a batch's loss, and return its terms (scalars, detached); `step` counts from 1.
+
+    A `watch` that defers takes the numbers in unread; whoever reads it calls `refuse`.
 
     Raises:
         Diverged: a loss term or a gradient is NaN or infinite.
@@ -31,33 +37,40 @@ def backward(method: Method, schedules: Sequence[Schedule], batch: Batch, step: 
             raise
         raise Diverged(f"{method.card.name} diverged at step {step}: a score is NaN{_why(method, batch)}") from error
     loss = torch.stack(list(terms.values())).sum()
-    if not torch.isfinite(loss):
-        bad = [name for name, term in terms.items() if not torch.isfinite(term).all()]
-        raise Diverged(
-            f"{method.card.name} diverged at step {step}: loss term {', '.join(bad)} is not finite{_why(method, batch)}"
-        )
+    deferred = watch is not None and watch.deferred
+    if not deferred and not torch.isfinite(loss):
+        raise _bad_loss(method, batch, step, (name for name, term in terms.items() if not torch.isfinite(term)))
     for schedule in schedules:
         schedule.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     gradients = [p.grad for p in method.parameters() if p.grad is not None]
-    if not math.isfinite(float(torch.nn.utils.get_total_norm(gradients))):
-        raise Diverged(
-            f"{method.card.name} diverged at step {step}: the gradient of loss term "
-            f"{', '.join(_bad_gradients(method, batch))} is not finite{_why(method, batch)}"
-        )
+    norm = torch.nn.utils.get_total_norm(gradients)
+    if not deferred and not math.isfinite(float(norm)):
+        raise _bad_gradient(method, batch, step)
+    if watch is not None:
+        watch.after(step, terms, loss, norm)
     return {name: term.detach() for name, term in terms.items()}
 
 
-def update(schedules: Sequence[Schedule], warmth: float = 1.0) -> None:
+def refuse(method: Method, batch: Batch, row: Row) -> Diverged:
+    """Return what to raise for a step that was read later and is not finite; `batch` is that step's."""
+    if not math.isfinite(row.loss):
+        bad = (name for name, value in row.terms.items() if not math.isfinite(value))
+        return _bad_loss(method, batch, row.step, bad)
+    return _bad_gradient(method, batch, row.step)
+
+
+def update(schedules: Sequence[Schedule], warmth: float = 1.0, stopped: Tensor | None = None) -> None:
     """Take the step that the gradients ask for: clip, step of the optimizer, step of a schedule that goes by steps.
 
-    `warmth` is the share of their learning rates that the optimizers step with.
+    `warmth` is the share of their learning rates that the optimizers step with. Where `stopped` (a scalar on the
+    device) is 1, the optimizers leave the weights as they are.
     """
     for schedule in schedules:
         if schedule.clip_norm is not None:
             own = [p for group in schedule.optimizer.param_groups for p in group["params"]]
             torch.nn.utils.clip_grad_norm_(own, schedule.clip_norm)
-        with _warming(schedule.optimizer, warmth):
+        with _warming(schedule.optimizer, warmth), _heeding(schedule.optimizer, stopped):
             schedule.optimizer.step()
         if schedule.scheduler is not None and schedule.interval == "step":
             schedule.scheduler.step()
@@ -81,6 +94,31 @@ def _warming(optimizer: torch.optim.Optimizer, warmth: float) -> Iterator[None]:
     if warmth < 1:
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
+
+
+@contextmanager
+def _heeding(optimizer: torch.optim.Optimizer, stopped: Tensor | None) -> Iterator[None]:
+    """An optimizer that leaves its step out where `stopped` is 1, told in the words of `torch.amp.GradScaler`."""
+    if stopped is None:
+        yield
+        return
+    told: Any = optimizer
+    told.grad_scale, told.found_inf = None, stopped
+    yield
+    del told.grad_scale, told.found_inf
+
+
+def _bad_loss(method: Method, batch: Batch, step: int, bad: Iterable[str]) -> Diverged:
+    return Diverged(
+        f"{method.card.name} diverged at step {step}: loss term {', '.join(bad)} is not finite{_why(method, batch)}"
+    )
+
+
+def _bad_gradient(method: Method, batch: Batch, step: int) -> Diverged:
+    return Diverged(
+        f"{method.card.name} diverged at step {step}: the gradient of loss term "
+        f"{', '.join(_bad_gradients(method, batch))} is not finite{_why(method, batch)}"
+    )
 
 
 def _bad_gradients(method: Method, batch: Batch) -> list[str]:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .graphs import GraphLayer, distance_adjacency, similarity_adjacency
-from .time import valid_mask
+from .time import sent, valid_mask
 
 # QuickGELU(x) is silu(1.702 x) / 1.702.
 _STEEPNESS = 1.702
@@ -127,41 +127,50 @@ class VideoEncoder(nn.Module):
         self.classifier = nn.Linear(dim, 1)
         self.register_buffer("distance", distance_adjacency(length), persistent=False)
 
-    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor, lengths: Tensor, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return visual features V `[B, T, D]` and binary logits a `[B, T]` of features `[B, T, D]`.
 
-        T is at most the length that the encoder was built for.
+        T is at most the length that the encoder was built for. `known` are `lengths` on the CPU where the batch is on
+        another device: with them less is computed there.
         """
-        visual = self.encode(features, lengths)
+        visual = self.encode(features, lengths, known)
         return visual, self.classify(visual)
 
-    def encode(self, features: Tensor, lengths: Tensor) -> Tensor:
+    def encode(self, features: Tensor, lengths: Tensor, known: Tensor | None = None) -> Tensor:
         """Return visual features V `[B, T, D]`."""
-        visual = self._attended(features + self.positions[: features.shape[1]], lengths)
+        if known is None and lengths.device.type == "cpu":
+            known = lengths
+        visual = self._attended(features + self.positions[: features.shape[1]], known)
         return visual if self.join is None else self.join(self._graphs(visual, lengths))
 
     def classify(self, visual: Tensor) -> Tensor:
         """Return binary logits `[B, T]` of visual features `[B, T, D]`."""
         return self.mlp.residual_logits(self.classifier, visual)
 
-    def _attended(self, z: Tensor, lengths: Tensor) -> Tensor:
-        """What the blocks make of snippets with their positions, `[B, T, D]`.
+    def _attended(self, z: Tensor, lengths: Tensor | None) -> Tensor:
+        """What the blocks make of snippets with their positions, `[B, T, D]`; `lengths` are on the CPU.
 
         Windows of nothing but padding hold the same positions in every video: they are computed once.
         """
         batch, length, _ = z.shape
-        held = valid_mask(-(-lengths // self.window), -(-length // self.window))
         # A compiled step needs the same shapes in every batch.
-        alike = length % self.window > 0 or torch.compiler.is_compiling() or bool(held.all())
-        if not alike:
-            windows, empty = z.unflatten(1, (-1, self.window)), self.positions[:length].unflatten(0, (-1, self.window))
-            rows = held.flatten().nonzero().squeeze(1)
-            places = torch.arange(held.shape[1], device=z.device).add(len(rows)).repeat(batch)
-            places = places.index_copy(0, rows, torch.arange(len(rows), device=z.device))
-            z = torch.cat([windows.flatten(0, 1).index_select(0, rows), empty])
+        if lengths is None or length % self.window or torch.compiler.is_compiling():
+            return self._through_blocks(z)
+        held = valid_mask(-(-lengths // self.window), length // self.window)
+        if held.all():
+            return self._through_blocks(z)
+        windows, empty = z.unflatten(1, (-1, self.window)), self.positions[:length].unflatten(0, (-1, self.window))
+        rows = held.flatten().nonzero().squeeze(1)
+        places = torch.arange(held.shape[1]).add(len(rows)).repeat(batch)
+        places = sent(places.index_copy(0, rows, torch.arange(len(rows))), z.device)
+        packed = torch.cat([windows.flatten(0, 1).index_select(0, sent(rows, z.device)), empty])
+        mixed: Tensor = self._through_blocks(packed).index_select(0, places).unflatten(0, (batch, -1)).flatten(1, 2)
+        return mixed
+
+    def _through_blocks(self, z: Tensor) -> Tensor:
         for block in self.blocks:
             z = block(z)
-        return z if alike else z.index_select(0, places).unflatten(0, (batch, -1)).flatten(1, 2)
+        return z
 
     def _graphs(self, z: Tensor, lengths: Tensor) -> Tensor:
         length = z.shape[1]

@@ -55,20 +55,20 @@ def distance_adjacency(length: int) -> Tensor:
 
 
 @cache
-def _distances() -> Tensor:
+def _distances(device: torch.device, dtype: torch.dtype) -> Tensor:
     """The adjacency of 3 blocks, `[3 N, 3 N]`; that of a shorter video is its corner."""
     with torch.inference_mode(False):  # so that a training may use it as well
-        return distance_adjacency(3 * _BLOCK)
+        return distance_adjacency(3 * _BLOCK).to(device, dtype, non_blocking=True)
 
 
 def by_distance(x: Tensor) -> Tensor:
     """Return A x `[B, T, D]` of x `[B, T, D]` with A = exp(-|i - j| / e); memory grows as T, not as T * T."""
     length = x.shape[1]
     if length <= 3 * _BLOCK:
-        return _distances()[:length, :length].to(x) @ x
+        return _distances(x.device, x.dtype)[:length, :length] @ x
     padded = F.pad(x, (0, 0, _BLOCK, _BLOCK + -length % _BLOCK))
     windows = padded.unfold(1, 3 * _BLOCK, _BLOCK)
-    near = _distances()[_BLOCK : 2 * _BLOCK].to(x)
+    near = _distances(x.device, x.dtype)[_BLOCK : 2 * _BLOCK]
     return torch.einsum("bnds,ts->bntd", windows, near).flatten(1, 2)[:, :length]
 
 

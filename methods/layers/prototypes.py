@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .time import valid_rows
+
 
 class FeedForward(nn.Module):
     """D -> 4D -> D with exact GELU."""
@@ -27,10 +29,10 @@ class FeedForward(nn.Module):
 class Rows:
     """The rows of `[B, T]` that are worth computing, packed one after another: N of them."""
 
-    def __init__(self, inside: Tensor) -> None:
-        """Take those where `inside` `[B, T]` holds."""
-        self.shape = inside.shape
-        self.places = inside.flatten().nonzero().squeeze(1)
+    def __init__(self, known: Tensor, length: int, device: torch.device) -> None:
+        """Take those inside their video, T = `length` each, of lengths `[B]` known on the CPU."""
+        self.shape = torch.Size((len(known), length))
+        self.places = valid_rows(known, length, device)
 
     def pack(self, x: Tensor) -> Tensor:
         """Return the rows `[N, D]` of x `[B, T, D]`."""

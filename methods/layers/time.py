@@ -15,6 +15,26 @@ def valid_mask(lengths: Tensor, length: int) -> Tensor:
     return torch.arange(length, device=lengths.device) < lengths[:, None]
 
 
+def valid_rows(known: Tensor, length: int, device: torch.device) -> Tensor:
+    """Return on `device` where `[B * T]` rows lie inside their video, in order, of lengths `[B]` known on the CPU.
+
+    Found on the CPU, since the device would have to say how many there are.
+    """
+    return sent(valid_mask(known, length).flatten().nonzero().squeeze(1), device)
+
+
+def sent(x: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor of the CPU on `device`, without waiting for the device."""
+    return (x.pin_memory() if device.type == "cuda" else x).to(device, non_blocking=True)
+
+
+def valid_mean(values: Tensor, lengths: Tensor, known: Tensor | None) -> Tensor:
+    """Return the mean of `[B, T]` values over the valid snippets of all videos; `known` are lengths on the CPU."""
+    if known is None:
+        return (values * valid_mask(lengths, values.shape[1])).sum() / lengths.sum()
+    return values.flatten().index_select(0, valid_rows(known, values.shape[1], values.device)).mean()
+
+
 def topk_mean(values: Tensor, lengths: Tensor, divisor: int = 16) -> Tensor:
     """Return the mean of the k largest values over time, k = length // divisor + 1.
 

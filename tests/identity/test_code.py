@@ -27,7 +27,7 @@ HARNESS = {
     ),
     *("training", "training.arithmetic", "training.averaging", "training.fitting", "training.loop", "training.predict"),
     *("training.resume", "training.sampling", "training.seeds", "training.selection", "training.steps"),
-    *("training.validation", "training.disturbances"),
+    *("training.validation", "training.disturbances", "training.watch"),
     *("metrics.alarms", "metrics.frame", "metrics.protocol", "metrics.segments"),
 }
 METHODS = {

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from harness.methods.layers.convolution import TimeConv, TimeNorm, by_channel, by_time, convolved, side_by_side
 from harness.methods.layers.dropout import Dropout, dropout
 from harness.methods.layers.graphs import by_distance, by_rows, distance_adjacency
+from harness.methods.layers.time import valid_mean, valid_rows
 
 
 @pytest.mark.parametrize(
@@ -122,3 +123,12 @@ def test_by_rows_puts_blocks_together_with_their_gradients(monkeypatch: pytest.M
     torch.testing.assert_close(found, expected)
     weights = torch.randn_like(expected)
     torch.testing.assert_close(*(torch.autograd.grad((y * weights).sum(), (graph, x)) for y in (found, expected)))
+
+
+def test_valid_snippets_are_the_same_from_lengths_known_on_the_cpu_and_from_others() -> None:
+    values, lengths = torch.randn(3, 5), torch.tensor([5, 1, 3])
+    rows = valid_rows(lengths, 5, values.device)
+    assert rows.tolist() == [0, 1, 2, 3, 4, 5, 10, 11, 12]
+    expected = values.flatten()[rows].mean()
+    torch.testing.assert_close(valid_mean(values, lengths, lengths), expected, rtol=0, atol=0)
+    torch.testing.assert_close(valid_mean(values, lengths, None), expected)

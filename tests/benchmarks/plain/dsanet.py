@@ -29,8 +29,8 @@ class Plain(DSANet):
 
     kept: Tensor | None = None
 
-    def forward(self, features: Tensor, lengths: Tensor, padding: bool = True) -> Forward:
-        """Return all logits and losses' inputs for windows `[B, T, D]`, whatever `padding`."""
+    def forward(self, features: Tensor, lengths: Tensor, known: Tensor | None = None) -> Forward:
+        """Return all logits and losses' inputs for windows `[B, T, D]`, also where padded rows are `known`."""
         text = self.class_texts()
         visual, logits1 = encoded(self.encoder, features, lengths)
         scores = logits1.sigmoid()

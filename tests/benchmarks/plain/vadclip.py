@@ -23,7 +23,7 @@ class Plain(VadCLIP):
     - 1.4: windows are padded to the training length, and all padded rows go through everything.
     """
 
-    def forward(self, features: Tensor, lengths: Tensor) -> TwoBranch:
+    def forward(self, features: Tensor, lengths: Tensor, known: Tensor | None = None) -> TwoBranch:
         """Return texts, visual features and both branches' logits of windows `[B, T, D]`."""
         text = prompted(self.prompts, self.text)
         visual, logits1 = encoded(self.encoder, features, lengths)
