@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
+from harness.bench.roofline import counted, measured_machine, pass_work, step_work
 from harness.bench.subject import Subject
 from harness.bench.timing import Timing, timed
 from harness.check.process import peak_growth
@@ -79,6 +79,8 @@ def _measured(name: str, subject: Subject, plan: BenchPlan) -> Bench:
     short, long = (max(round(seconds * fps / stride), 1) for seconds in SECONDS)
     growth = _growth(subject, plan)
     step, steps = _training(subject, plan) if plan.training else (None, None)
+    reached = measured_machine(plan.device, plan.precision, plan.budget / 4)
+    several = subject.features(best_batch, VIDEO)
     size = Size.of(subject.method)
     return Bench(
         method=name,
@@ -109,6 +111,8 @@ def _measured(name: str, subject: Subject, plan: BenchPlan) -> Bench:
         step_seconds=step,
         training_steps=steps,
         full_training_hours=step * steps / 3600 if step is not None and steps is not None else None,
+        pass_roofline=pass_work(subject.method, lambda: subject.read(several), several).on(reached, best * best_batch),
+        step_roofline=None if step is None else step_work(*subject.step()).on(reached, step),
     )
 
 
@@ -160,9 +164,7 @@ def _memory(subject: Subject, snippets: int) -> float | None:
 
 def _flops(subject: Subject) -> int:
     video = subject.features(1, VIDEO)
-    with FlopCounterMode(display=False) as counter:
-        subject.read(video)
-    return int(counter.get_total_flops())
+    return counted(lambda: subject.read(video))[1]
 
 
 def _growth(subject: Subject, plan: BenchPlan) -> dict[int, float]:

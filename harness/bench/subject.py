@@ -14,11 +14,11 @@ from torch import Tensor
 from harness.data.bank import Item, Split
 from harness.data.card import DatasetCard
 from harness.plugin import contract
-from harness.plugin.method import Method, Task, TrainingPlan
+from harness.plugin.method import Batch, Method, Schedule, Task, TrainingPlan
 from harness.registry import check_preset, method_class, setting_errors
 from harness.text.loading import load_text_tower
 from harness.training.loop import train, training_videos
-from harness.training.sampling import Batches
+from harness.training.sampling import Batches, moved
 from harness.training.seeds import derive
 from harness.training.selection import Selector
 
@@ -93,14 +93,24 @@ class Subject:
 
     def train(self, steps: int) -> list[float]:
         """Seconds of each of `steps` training steps at the preset's own batch and length."""
+        looks = contract.looks(self.method)
+        records = train(self.method, self._batches(steps), Selector("last", looks, None, ""), self.device)
+        self.method.eval()
+        return [float(record["seconds"]) for record in records]
+
+    def step(self) -> tuple[Method, list[Schedule], Batch]:
+        """What a training step is taken with, ready for it: the method in training mode, optimizers, a batch."""
+        batches = self._batches(1)
+        schedules = list(contract.schedules(self.method.train(), batches.plan))
+        return self.method, schedules, moved(batches.batch(0, 0), self.device)
+
+    def _batches(self, steps: int) -> Batches:
+        """As many epochs of a step each, of made-up videos that the method is prepared for."""
         sampling = dataclasses.replace(contract.sampling(self.method), epochs=steps, steps_per_epoch=1)
         split = self._training_split(sampling.batch)
         self.method.prepare(training_videos(split, np.arange(len(split.items))))
         clicks = self.method.card.track == "glance"
-        batches = Batches(split, np.arange(len(split.items)), sampling, 0, self.card.name, clicks=clicks)
-        records = train(self.method, batches, Selector("last", contract.looks(self.method), None, ""), self.device)
-        self.method.eval()
-        return [float(record["seconds"]) for record in records]
+        return Batches(split, np.arange(len(split.items)), sampling, 0, self.card.name, clicks=clicks)
 
     def fit(self) -> None:
         """Let a method that learns in closed form do so on a few videos."""

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from harness.records.spec import Precision
+
+
+class Roofline(BaseModel):
+    """What a computation could take at the machine's measured peak and bandwidth, beside what it takes.
+
+    `flops` and `bytes` are what it needs at least, `peak_flops` and `bandwidth` (bytes) per second what the machine
+    reached in the same arithmetic. `bound` says which of both makes `attainable_seconds`; `share` is its part of the
+    `seconds` that were measured.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+    flops: int
+    bytes: int
+    peak_flops: float
+    bandwidth: float
+    seconds: float
+    attainable_seconds: float
+    share: float
+    bound: Literal["compute", "memory"]
 
 
 class Bench(BaseModel):
@@ -18,7 +38,8 @@ class Bench(BaseModel):
     `reading`: "online", "window" or "whole"). `peak_memory_mb` is what reading a 10-minute video takes beyond the
     method. `flops` are those of a video of 256 snippets. `growth` maps snippets of a video to seconds, `exponent` is
     fitted to the longest four. `full_training_hours` is extrapolated from single steps. `spread` is that of the
-    batch-1 throughput: half the distance between the quartiles as a share of the median.
+    batch-1 throughput: half the distance between the quartiles as a share of the median. `pass_roofline` is that of
+    `best_batch` videos of 256 snippets, `step_roofline` that of a training step.
     """
 
     # A later version may say more.
@@ -50,6 +71,8 @@ class Bench(BaseModel):
     step_seconds: float | None = None
     training_steps: int | None = None
     full_training_hours: float | None = None
+    pass_roofline: Roofline | None = None
+    step_roofline: Roofline | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON form."""

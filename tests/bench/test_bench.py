@@ -35,6 +35,17 @@ def test_document_table_store_and_comparison(harness: Call, tmp_path: Path) -> N
     assert mil["flops"] > 2 * 256 * mil["parameters"] * 0.9
     assert mil["full_training_hours"] == pytest.approx(mil["step_seconds"] * mil["training_steps"] / 3600)
     assert rows["random"]["step_seconds"] is None
+    for name, seconds in (
+        ("pass_roofline", 4096 / mil["best_frames_per_second"] * mil["best_batch"]),
+        ("step_roofline", mil["step_seconds"]),
+    ):
+        roof = mil[name]
+        assert roof["seconds"] == pytest.approx(seconds)
+        assert roof["attainable_seconds"] == max(roof["flops"] / roof["peak_flops"], roof["bytes"] / roof["bandwidth"])
+        assert roof["share"] == roof["attainable_seconds"] / roof["seconds"]
+    assert mil["pass_roofline"]["flops"] == mil["best_batch"] * mil["flops"]
+    assert mil["step_roofline"]["flops"] > 2 * mil["trainable_parameters"] * 32
+    assert rows["random"]["step_roofline"] is None
     (path,) = (tmp_path / "bench").glob("*.json")
     assert json.loads(path.read_text()) == {key: value for key, value in document.items() if key != "changes"}
     client = Tracker(None, tmp_path)._open()
@@ -42,6 +53,8 @@ def test_document_table_store_and_comparison(harness: Call, tmp_path: Path) -> N
     assert {run.data.tags["harness.bench"]: run.data.metrics["flops"] for run in recorded} == {
         name: row["flops"] for name, row in rows.items()
     }
+    shares = {run.data.tags["harness.bench"]: run.data.metrics["pass_roofline.share"] for run in recorded}
+    assert shares == {name: row["pass_roofline"]["share"] for name, row in rows.items()}
     assert Tracker(None, tmp_path).runs() == [], "a benchmark is no run of a leaderboard"
     page = tmp_path / "report" / "throughput.html"
     assert f"`harness report --out {tmp_path}` puts it on {page}" in stderr
