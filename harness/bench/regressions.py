@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ _FIGURES = {
     "flops": False,
 }
 _SAME = ("preset", "text_tower", "device", "precision", "threads", "dim")
+_MACHINE = ("processor", "gpu", "cores")
 
 
 class _Row(BaseModel):
@@ -68,15 +70,23 @@ def read(path: Path) -> dict[str, Any]:
     return dict(value)
 
 
-def changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
+def changes(
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    figures: Mapping[str, bool] = _FIGURES,
+    same: Sequence[str] = _SAME,
+    machine: Sequence[str] = _MACHINE,
+) -> list[Change]:
     """Return what changed of every method that both measured in the same way.
 
-    A figure is slower if it is worse by more than the noise and by more than the spread of either measurement.
+    A figure is slower if it is worse by more than the noise and by more than the spread of either measurement. Those
+    of `harness bench` are compared unless others are named: `figures` (whether more is better), what rows must have the
+    `same`, and facts of the `machine` that must agree.
 
     Raises:
         UserError: the two come from different machines, or share no method.
     """
-    for name in ("processor", "gpu", "cores"):
+    for name in machine:
         one, two = (document.get("machine", {}).get(name) for document in (before, after))
         if one != two:
             raise UserError(f"the benchmarks come from different machines ({name}: {one} and {two})")
@@ -84,10 +94,10 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
     found = []
     for row in after["rows"]:
         other = earlier.get(row["method"])
-        if other is None or any(other.get(name) != row.get(name) for name in _SAME):
+        if other is None or any(other.get(name) != row.get(name) for name in same):
             continue
         apart = noise(other.get("spread", 0), row.get("spread", 0))
-        for figure, more in _FIGURES.items():
+        for figure, more in figures.items():
             one, two = _figure(other, figure), _figure(row, figure)
             if not one or not two:
                 continue

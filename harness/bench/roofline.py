@@ -113,7 +113,7 @@ class _Operators(TorchDispatchMode):
     """Bytes of the tensors that operators make (a view, or what is written in place, is none); memory they take."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.made = 0
         self.taken: set[int] = set()
 
@@ -131,7 +131,7 @@ def _bytes(tensors: Iterable[Tensor]) -> int:
 
 
 def _memory(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata
+    return int(tensor.untyped_storage()._cdata)
 
 
 def _attention(query: Any, key: Any, value: Any, *rest: Any, **more: Any) -> int:

@@ -46,7 +46,7 @@ def show(document: dict[str, Any], changes: Sequence[Change] | None) -> None:
         f"videos of 256 snippets of {first['dim']}-d features, preset {first['preset']}, {first['precision']}, "
         f"{first['threads']} threads on {where}; MB: beyond the method, for 10 minutes; snippet: one more of a running "
         "camera, scored by what has been seen; train: the whole schedule, extrapolated from single steps; roof: share "
-        "of what the machine could do in a test pass and in a training step, bound by its compute (c) or its memory (m)",
+        "of what the machine could do in a test pass and in a training step, bound by compute (c) or memory (m)",
     )
     if changes is None:
         return

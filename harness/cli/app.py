@@ -20,16 +20,16 @@ from harness.cli import demo_video as cli_demo_video
 from harness.cli import detect as cli_detect
 from harness.cli import extract as cli_extract
 from harness.cli import methods as cli_methods
+from harness.cli import options, selectors
 from harness.cli import plot as cli_plot
 from harness.cli import run as cli_run
 from harness.cli import score as cli_score
-from harness.cli import selectors
 from harness.cli import study as cli_study
 from harness.cli import submission as cli_submission
 from harness.cli.board import app as board_app
 from harness.cli.data import app as data_app
 from harness.cli.ending import INTERRUPTED, ending
-from harness.cli.options import Json, Out, TrackingUri
+from harness.cli.options import Device, Json, Out, TrackingUri
 from harness.cli.streams import any_streams
 from harness.cli.verbs import Verbs
 from harness.errors import UserError
@@ -209,6 +209,7 @@ def parity(
         Path | None,
         typer.Option(help="Where outcomes are kept for the leaderboard; default: parity.json in HARNESS_HOME."),
     ] = None,
+    device: Device = "cpu",
     json: Json = False,
 ) -> None:
     """Compare our numbers with the official implementations'; exit code 1 if a case does not hold."""
@@ -219,8 +220,9 @@ def parity(
 
     found = [checks.read_case(path, lists) for path in checks.case_directories(cases)]
     checks.require_adapters(found)
-    results = [checks.check_case(case) for case in found]
-    fidelity.keep(results, record or fidelity.own_record())
+    results = [checks.check_case(case, options.device(device)) for case in found]
+    if device == "cpu":  # the official numbers are those of a CPU
+        fidelity.keep(results, record or fidelity.own_record())
     if json:
         print_json({"cases": [result.as_json() for result in results]})
     else:

@@ -18,6 +18,7 @@ from harness.errors import UserError
 from harness.parity.case import Case as Case
 from harness.parity.case import case_directories as case_directories
 from harness.parity.case import read_case as read_case
+from harness.parity.placing import computing_on
 from harness.plugin.entry_points import entries, loaded
 
 GROUP = "harness.parity"
@@ -124,8 +125,8 @@ def require_adapters(cases: Iterable[Case]) -> None:
             raise UserError(f"{case.path}: no adapter for method {case.method!r}; there are {', '.join(sorted(known))}")
 
 
-def check_case(case: Case) -> CaseResult:
-    """Compute the case's outputs and compare each of them with the official one.
+def check_case(case: Case, device: str = "cpu") -> CaseResult:
+    """Compute the case's outputs on a device and compare each of them with the official one.
 
     Raises:
         UserError: no adapter is registered for the case's method, it cannot be imported, or the case does not fit it.
@@ -133,7 +134,8 @@ def check_case(case: Case) -> CaseResult:
     require_adapters([case])
     compute = adapters()[case.method]()
     try:
-        return compare_outputs(case, compute(case))
+        with computing_on(device):
+            return compare_outputs(case, compute(case))
     except UserError:
         raise
     except Exception as error:  # a case of another shape than its adapter expects may break it anywhere

@@ -23,9 +23,13 @@ TestSet = tuple[Predictions, GroundTruth]
 
 @pytest.fixture(scope="session")
 def ucf() -> TestSet:
-    """290 videos, 69,634 snippets, 1.1 million frames, 14 classes; lengths and events are UCF-Crime's where at hand."""
+    """As `generated`; lengths and events are UCF-Crime's where at hand."""
     source = Path(__file__).resolve().parents[3] / "shared/real/ucf-crime-r3d34/Test_Annotation.txt"
-    videos = _real(source) if source.is_file() else _generated()
+    return scored(_real(source) if source.is_file() else generated())
+
+
+def scored(videos: dict[str, VideoTruth]) -> TestSet:
+    """Return these videos with scores that follow their truth: in all 1.1 million frames."""
     random = np.random.default_rng(0)
     return scene({name: (v, _probs(random, v)) for name, v in videos.items()}, [f"c{k}" for k in range(CLASSES)])
 
@@ -41,8 +45,8 @@ def _real(source: Path) -> dict[str, VideoTruth]:
     return videos
 
 
-def _generated() -> dict[str, VideoTruth]:
-    """As many snippets, in videos whose lengths differ as much."""
+def generated() -> dict[str, VideoTruth]:
+    """UCF-Crime's numbers of videos, snippets and classes, in videos whose lengths differ as much."""
     random = np.random.default_rng(0)
     shares = random.lognormal(0, 1, VIDEOS)
     lengths = 1 + random.multinomial(SNIPPETS - VIDEOS, shares / shares.sum())

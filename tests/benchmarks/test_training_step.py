@@ -22,13 +22,12 @@ TARGETS = {"dsanet": 1.4, "vadclip": 1.4, "urdmu": 1.3, "rtfm": 1.3}
 TRAINED = [name for name in names() if method_class(name).card.training == "gradient"]
 # Methods that zero-pad short training videos.
 PADDING = [name for name in TRAINED if name in ("dsanet", "vadclip", "hlnet", "pel4vad")]
+CASES = [(name, "full") for name in TRAINED] + [(name, "ucf-crime") for name in PADDING]
 
 
 @pytest.mark.benchmark(group="training step")
 @pytest.mark.filterwarnings("ignore:Benchmark fixture was not used")
-@pytest.mark.parametrize(
-    ("name", "lengths"), [(name, "full") for name in TRAINED] + [(name, "ucf-crime") for name in PADDING]
-)
+@pytest.mark.parametrize(("name", "lengths"), CASES)
 def test_training_step(benchmark: BenchmarkFixture, say: Callable[[str], None], name: str, lengths: str) -> None:
     """8 normal and 8 abnormal videos, all of full length or, where a method pads, with UCF-Crime's own lengths."""
     if benchmark.disabled and lengths == "full" and name in PADDING:

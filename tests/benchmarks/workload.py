@@ -13,11 +13,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 
 import tests.benchmarks.plain
@@ -28,6 +27,9 @@ from harness.plugin import Batch, Method, Schedule, Task, TrainingPlan, Training
 from harness.registry import method_class
 from harness.text.openai import from_openai_state
 from harness.text.tower import TextTower
+
+if TYPE_CHECKING:
+    from pytest_benchmark.fixture import BenchmarkFixture
 
 DIM, NORM = 512, 10.0
 # Snippets of UCF-Crime's training videos, at most 256: 16 evenly spaced quantiles. 41 % of the rows are padding.
@@ -111,12 +113,12 @@ def tower(layers: int) -> TextTower:
     return from_openai_state(state, HEADS, tokenize, f"random {layers} x {DIM}")
 
 
-def both(name: str, size: Size) -> tuple[Method, Method]:
-    """Return the plain and our method of that name, with equal weights, as UCF-Crime's `paper` preset sets them."""
+def both(name: str, size: Size, preset: str = "paper") -> tuple[Method, Method]:
+    """Return the plain and our method of that name, with equal weights, as UCF-Crime's preset sets them."""
     ours_class = method_class(name)
     plain_class: type[Method] = importlib.import_module(f"tests.benchmarks.plain.{name.replace('-', '_')}").Plain
     settings = {key: value for key, value in size.settings if key in ours_class.Config.model_fields}
-    config = ours_class.configure(card().settings_family, "paper", settings)
+    config = ours_class.configure(card().settings_family, preset, settings)
     text = tower(size.layers) if ours_class.card.needs_text else None
     task = Task(card().name, card().class_names, card().prompts, DIM, text)
     with torch.random.fork_rng():
@@ -148,7 +150,8 @@ def batch(method: Method, videos: int, full: bool) -> Batch:
     sampling, count = method.sampling(), 2 * videos
     length = sampling.length
     short = "pad" in sampling.fit and not full
-    lengths = torch.tensor(LENGTHS[:count]).clamp(max=length) if short else torch.full((count,), length)
+    drawn = (LENGTHS * (count // len(LENGTHS) + 1))[:count]
+    lengths = torch.tensor(drawn).clamp(max=length) if short else torch.full((count,), length)
     x = torch.from_numpy(features(count * length)).unflatten(0, (count, length))
     x[torch.arange(length) >= lengths[:, None]] = 0
     kinds = torch.zeros(count, dtype=torch.long)
