@@ -2,7 +2,7 @@
 
 Times differ between machines; the ratio of two computations that take turns on one hardly does. `tox -e ratios` fails
 where a ratio has become worse than its noise explains: a tenth, or twice the spread of either measurement. What looks
-worse is measured again before it counts.
+worse is measured again before it counts. A baseline is made of two measurements of everything, each from new models.
 
 Every benchmark of `test_training_step.py` and `test_evaluation.py` is run on one thread, with few videos of full width
 and length, and timed by the processor time of its own process, which others on the machine hardly touch.
@@ -121,6 +121,15 @@ def compared(name: str, plain: Side, ours: Side) -> list[Row]:
     return rows
 
 
+def both_of(one: Row, two: Row) -> Row:
+    """Return the mean of two measurements; its spread is theirs, or how far they are from it if that is more."""
+    middle = (one["times_faster"] + two["times_faster"]) / 2
+    apart = abs(one["times_faster"] - two["times_faster"]) / 2 / middle
+    rounds = one["rounds"] + two["rounds"]
+    spread = max(one["spread"], two["spread"], apart)
+    return {**one, "times_faster": middle, "spread": spread, "rounds": rounds}
+
+
 def worse(before: Mapping[str, Any], rows: Sequence[Row]) -> list[Change]:
     """Return the ratios that are worse than noise explains."""
     found = changes(before, {"rows": list(rows)}, {"times_faster": True}, same=(), machine=())
@@ -147,7 +156,7 @@ def _run(before: dict[str, Any] | None, target: Path | None, only: str) -> int:
     rows: list[Row] = []
     slower: list[Change] = []
     for measure in benchmarks(only):
-        new = measure()
+        new = measure() if before else [both_of(*pair) for pair in zip(measure(), measure(), strict=True)]
         found = _worse_again(before, new, measure) if before else []
         slower += found
         rows += new

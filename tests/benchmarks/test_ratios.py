@@ -16,7 +16,7 @@ from tests.benchmarks.workload import names
 
 
 def _rows(**figures: float) -> list[ratios.Row]:
-    return [{"method": name, "times_faster": value, "spread": 0.02} for name, value in figures.items()]
+    return [{"method": name, "times_faster": value, "spread": 0.02, "rounds": 5} for name, value in figures.items()]
 
 
 @pytest.fixture
@@ -71,9 +71,11 @@ def test_a_new_benchmark_is_no_regression(measured: Callable[..., None], baselin
 
 def test_a_recorded_baseline_is_read_again(measured: Callable[..., None], tmp_path: Path) -> None:
     path = tmp_path / "new.json"
-    measured(_rows(b=2.0, a=1.0))
+    measured(_rows(b=2.0, a=1.0), _rows(b=4.0, a=1.0))
     assert ratios.main(["--record", str(path)]) == 0
-    assert [row["method"] for row in read(path)["rows"]] == ["a", "b"]
+    a, b = read(path)["rows"]
+    assert (a["method"], a["times_faster"], a["spread"], a["rounds"]) == ("a", 1.0, 0.02, 10)
+    assert (b["times_faster"], b["spread"]) == (3.0, pytest.approx(1 / 3)), "two measurements lie so far apart"
     measured(_rows(b=1.0))
     with pytest.raises(StopIteration):  # measured again, where there is nothing more
         ratios.main(["--baseline", str(path)])
