@@ -68,7 +68,7 @@ class Sampler:
         with contextlib.suppress(OSError, ValueError, KeyError):
             values |= _memory()
         with contextlib.suppress(OSError):
-            disk = shutil.disk_usage(self._place)
+            disk = shutil.disk_usage(_there(self._place))
             values["disk_usage_percentage"] = 100 * disk.used / disk.total
             values["disk_usage_megabytes"], values["disk_available_megabytes"] = disk.used / _MB, disk.free / _MB
         received, sent = _network()
@@ -95,6 +95,11 @@ def check_sampling() -> None:
     """Raise UserError where the system does not say what it is busy with."""
     if not Path("/proc/stat").exists():
         raise UserError("--system-metrics: this system has no /proc/stat to sample; leave it out")
+
+
+def _there(place: Path) -> Path:
+    """A place, or the nearest directory above it where it is still to be made."""
+    return next((each for each in (place, *place.parents) if each.exists()), place)
 
 
 def _busy() -> tuple[int, int]:

@@ -33,7 +33,7 @@ from tests.benchmarks.test_evaluation import part, plain_metrics, read_plainly
 from tests.benchmarks.test_training_step import CASES
 from tests.benchmarks.workload import Size, batch, both, names, schedules, split, step
 
-BASELINE = Path(__file__).resolve().parents[2] / "reports" / "bench-ratios.json"
+BASELINE = Path(__file__).with_name("ratios.json")
 SIZE = Size(layers=3, videos=2, every=29, rounds=5)
 # Rounds go on until both sides have taken so many seconds.
 SECONDS, MOST = 4.0, 41

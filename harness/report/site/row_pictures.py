@@ -36,34 +36,39 @@ def row_pictures(
 
     Empty for a row whose predictions are not all here. What no cache has is computed on all cores if it is much.
     """
-    early = _early(rows, truth, artifact, cache)
-    found = []
-    for key, row in enumerate(rows):
+    # Asked for even where all is known already: a file that is damaged is told.
+    places = [_paths(row, artifact) for row in rows]
+    early = _early(rows, places, truth, cache)
+    found: list[dict[str, Any]] = []
+    for key, (row, paths) in enumerate(zip(rows, places, strict=True)):
 
-        def compute(key: int = key, row: Row = row) -> dict[str, Any]:
-            return early[key] if key in early else _computed((_paths(row, artifact), truth))
+        def compute(key: int = key, paths: tuple[Path, ...] = paths) -> dict[str, Any]:
+            return early[key] if key in early else _computed((paths, truth))
 
         try:
-            found.append(dict(remembered(cache, _CODE, row.members, compute)))
+            found.append(dict(remembered(cache, _CODE, row.members, compute)) if paths else {})
         except HarnessError:
             found.append({})
     return found
 
 
 def _early(
-    rows: Sequence[Row], truth: GroundTruth, artifact: Artifact, cache: Path | None
+    rows: Sequence[Row], places: Sequence[tuple[Path, ...]], truth: GroundTruth, cache: Path | None
 ) -> dict[int, dict[str, Any]]:
     tasks: dict[int, Task] = {}
-    for key, row in enumerate(rows):
-        if not known(cache, _CODE, row.members):
-            with contextlib.suppress(HarnessError):
-                tasks[key] = (_paths(row, artifact), truth)
+    for key, (row, paths) in enumerate(zip(rows, places, strict=True)):
+        if paths and not known(cache, _CODE, row.members):
+            tasks[key] = (paths, truth)
     found = each(_without_errors, list(tasks.values()))
     return {key: values for key, values in zip(tasks, found, strict=True) if values is not None}
 
 
 def _paths(row: Row, artifact: Artifact) -> tuple[Path, ...]:
-    return tuple(artifact(run, "predictions.npz") for run in row.members)
+    """Where the predictions of a row's runs are; () unless all are here, as they were written."""
+    try:
+        return tuple(artifact(run, "predictions.npz") for run in row.members)
+    except HarnessError:
+        return ()
 
 
 def _without_errors(task: Task) -> dict[str, Any] | None:
