@@ -17,6 +17,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._device import _device_constructors
 
+from harness.plugin.tf32 import tf32
+
 _FROM_NUMPY: Any = torch.from_numpy
 _TO_NUMPY: Any = Tensor.numpy
 _ARRAY: Any = Tensor.__array__
@@ -28,19 +30,13 @@ def computing_on(device: str) -> Iterator[None]:
     if device == "cpu":
         yield
         return
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32
-    matmul.allow_tf32 = cudnn.allow_tf32 = False
     places = (
         patch.object(torch, "from_numpy", lambda array: _FROM_NUMPY(array).to(device)),
         patch.object(Tensor, "numpy", lambda tensor, **force: _TO_NUMPY(tensor.cpu(), **force)),
         patch.object(Tensor, "__array__", lambda tensor, *kind: _ARRAY(tensor.cpu(), *kind)),
     )
-    try:
-        with places[0], places[1], places[2], _MadeOn(device):
-            yield
-    finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = before
+    with tf32(False), places[0], places[1], places[2], _MadeOn(device):
+        yield
 
 
 class _MadeOn(TorchFunctionMode):

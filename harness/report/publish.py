@@ -10,11 +10,11 @@ from harness.errors import Damaged, UserError
 from harness.io.digests import digest
 from harness.paths import cache_dir
 from harness.records.run_filter import RunFilter
-from harness.report.cache import keep, kept
 from harness.report.facts import Facts, facts
 from harness.report.formats import FORMATS, check_formats
 from harness.report.leaderboard.board import Leaderboard
 from harness.report.leaderboard.uncertainty import Artifact
+from harness.report.unchanged import keep, kept
 from harness.tracking.rounding_spread import recorded
 from harness.tracking.tracker import TrackedRun, Tracker
 

@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from harness.paths import harness_home
 from harness.plugin.method import Method
+from harness.plugin.tf32 import tf32
 from harness.records.spec import Precision
 
 
@@ -27,25 +28,22 @@ def arithmetic(method: Method, device: str, precision: Precision = "fp32", compi
     probabilities in fp32 besides; weights, gradients and optimizer stay fp32. `compiled` compiles training steps, on
     CUDA into graphs; what was compiled is kept below HARNESS_HOME for the next run.
     """
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32
-    matmul.allow_tf32 = cudnn.allow_tf32 = precision == "tf32"
     own = dict(vars(method))
-    try:
-        if precision == "bf16":
-            # Round each call, not the training loop: backward takes the types of the forward pass by itself.
+    with tf32(precision == "tf32"):
+        try:
+            if precision == "bf16":
+                # Round each call, not the training loop: backward takes the types of the forward pass by itself.
+                for name in ("training_loss", "predict"):
+                    vars(method)[name] = _rounded(getattr(method, name), device)
+            if compiled:
+                os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(harness_home() / "compiled"))
+                mode = "reduce-overhead" if device == "cuda" else "default"
+                vars(method)["training_loss"] = torch.compile(method.training_loss, mode=mode)
+            yield
+        finally:
             for name in ("training_loss", "predict"):
-                vars(method)[name] = _rounded(getattr(method, name), device)
-        if compiled:
-            os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(harness_home() / "compiled"))
-            mode = "reduce-overhead" if device == "cuda" else "default"
-            vars(method)["training_loss"] = torch.compile(method.training_loss, mode=mode)
-        yield
-    finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = before
-        for name in ("training_loss", "predict"):
-            if name not in own:
-                vars(method).pop(name, None)
+                if name not in own:
+                    vars(method).pop(name, None)
 
 
 def _rounded(call: Callable[..., Any], device: str) -> Callable[..., Any]:

@@ -72,11 +72,11 @@ def train(
                 update(schedules, min(overall / (method.config.warmup_steps + 1), 1.0), watch.stopped)
                 looked_at = selector.due(epoch, step, plan.steps_per_epoch, total)
                 if watch.due or looked_at or step == plan.steps_per_epoch:
-                    for row in watch.read():
-                        if not row.finite:
-                            first = batches.batch(epoch, row.step - epoch * plan.steps_per_epoch - 1)
-                            raise refuse(method, moved(first, device), row)
-                        for name, value in row.terms.items():
+                    for taken in watch.read():
+                        if not taken.finite:
+                            first = batches.batch(epoch, taken.number - epoch * plan.steps_per_epoch - 1)
+                            raise refuse(method, moved(first, device), taken)
+                        for name, value in taken.terms.items():
                             sums[name] = sums.get(name, 0.0) + value
                 if step == plan.steps_per_epoch:  # what a schedule does at an epoch's end belongs to the epoch
                     rates = [group["lr"] for schedule in schedules for group in schedule.optimizer.param_groups[:1]]

@@ -16,7 +16,7 @@ from torch import Tensor
 from harness.errors import Diverged
 from harness.plugin import contract
 from harness.plugin.method import Batch, Method, Schedule
-from harness.training.watch import Row, Watch
+from harness.training.watch import Step, Watch
 
 
 def backward(
@@ -52,12 +52,12 @@ def backward(
     return {name: term.detach() for name, term in terms.items()}
 
 
-def refuse(method: Method, batch: Batch, row: Row) -> Diverged:
+def refuse(method: Method, batch: Batch, step: Step) -> Diverged:
     """Return what to raise for a step that was read later and is not finite; `batch` is that step's."""
-    if not math.isfinite(row.loss):
-        bad = (name for name, value in row.terms.items() if not math.isfinite(value))
-        return _bad_loss(method, batch, row.step, bad)
-    return _bad_gradient(method, batch, row.step)
+    if not math.isfinite(step.loss):
+        bad = (name for name, value in step.terms.items() if not math.isfinite(value))
+        return _bad_loss(method, batch, step.number, bad)
+    return _bad_gradient(method, batch, step.number)
 
 
 def update(schedules: Sequence[Schedule], warmth: float = 1.0, stopped: Tensor | None = None) -> None:

@@ -21,10 +21,10 @@ READ_EVERY = 50
 
 
 @dataclass(frozen=True)
-class Row:
-    """A step, its loss terms by name, their sum, and the norm of the gradient of it."""
+class Step:
+    """What a step came to: its number from 1, its loss terms by name, their sum, and the norm of its gradient."""
 
-    step: int
+    number: int
     terms: Mapping[str, float]
     loss: float
     norm: float
@@ -58,18 +58,18 @@ class Watch:
         """Whether it is time to read."""
         return not self.deferred or len(self._held) >= READ_EVERY
 
-    def read(self) -> list[Row]:
+    def read(self) -> list[Step]:
         """Return the steps since the last reading, up to the first that was not finite; waits for the device."""
         held, self._held = self._held, []
         values = torch.cat([row for _, _, row in held]).tolist() if held else []
-        rows = []
+        steps = []
         for step, names, row in held:
             *terms, loss, norm = values[: len(row)]
             del values[: len(row)]
-            rows.append(Row(step, dict(zip(names, terms, strict=True)), loss, norm))
-            if not rows[-1].finite:
+            steps.append(Step(step, dict(zip(names, terms, strict=True)), loss, norm))
+            if not steps[-1].finite:
                 break
-        return rows
+        return steps
 
 
 def _can_leave_out(optimizer: torch.optim.Optimizer) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.errors import UserError
 from harness.io.locks import alone
+from harness.plugin.tf32 import tf32
 from harness.records.extraction import Recipe, TowerPrecision
 from harness.records.protocol import Protocol
 from harness.video.batches import BATCH, Meter, cores
@@ -167,12 +168,6 @@ def computing(setup: Setup) -> Iterator[int]:
     import torch
 
     kinds = {"fp16": torch.float16, "bf16": torch.bfloat16}
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32
-    matmul.allow_tf32 = cudnn.allow_tf32 = setup.precision == "tf32"
     setup.tower.to(setup.device, kinds.get(setup.precision, torch.float32))
-    try:
-        with cores(setup.device) as threads:
-            yield threads
-    finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = before
+    with tf32(setup.precision == "tf32"), cores(setup.device) as threads:
+        yield threads

@@ -14,7 +14,7 @@ from harness.registry import method_class, method_names
 ROOT = Path(__file__).resolve().parents[2]
 HARNESS = {
     *("data", "data.bank", "data.card", "data.card_parts", "data.shares"),
-    *("plugin.card", "plugin.config", "plugin.contract", "plugin.method", "runs", "runs.computation"),
+    *("plugin.card", "plugin.config", "plugin.contract", "plugin.method", "plugin.tf32", "runs", "runs.computation"),
     *("text", "text.embedded", "text.loading", "text.tower"),
     *(
         "records",

@@ -56,6 +56,35 @@ def _record(tracker: Tracker, later: int = 0, **fields: Any) -> RunResult:
     return result
 
 
+def _send(tracker: Tracker, **fields: Any) -> None:
+    """Hand over a finished run as a matrix does."""
+    result = fake_run(tracker.out, **fields)
+    tracker.send(result.model_copy(update={"directory": str(tracker.out / result.id)}))
+
+
+def test_a_matrix_counts_the_runs_of_its_families_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[str] = []
+
+    def noted(client: Any, experiment: str, family: str) -> None:
+        counted.append(family)
+        gather(client, experiment, family)
+
+    gather = families.gather
+    monkeypatch.setattr("harness.tracking.tracker.gather", noted)
+    tracker = Tracker(None, tmp_path)
+    for seed in range(4):
+        for method in ("alpha", "beta"):
+            _send(tracker, method=method, seed=seed)
+    assert (len(_runs(tracker, RUN_ID)), _runs(tracker, PARENT), counted) == (8, [], [])
+    assert tracker.sync() == []
+    assert len(counted) == len(set(counted)) == 2
+    _check(tracker)
+    # While it goes on for longer than a look takes, parents are brought up to date in between.
+    monkeypatch.setattr("harness.tracking.tracker._EVERY", 0.0)
+    _send(tracker, method="alpha", seed=4)
+    _check(tracker)
+
+
 def test_seeds_that_come_later_and_are_replaced(tmp_path: Path) -> None:
     tracker = Tracker(None, tmp_path)
     first = _record(tracker)

@@ -29,7 +29,7 @@ class Deferring(Watch):
         super().__init__(schedules, device)
         self.deferred, self.stopped = True, torch.zeros(())
 
-    def read(self) -> list[watching.Row]:
+    def read(self) -> list[watching.Step]:
         type(self).readings += 1
         return super().read()
 

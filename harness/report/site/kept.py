@@ -9,12 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.io.atomic import read_json, write_text
-from harness.io.digests import digest
+from harness.io.atomic import read_json
 from harness.report.facts import Facts, file_fact
-
-# Sites of so many directories are remembered.
-MOST = 20
+from harness.report.notes import note_of, write_note
 
 
 class Kept:
@@ -28,7 +25,7 @@ class Kept:
         """Read what an earlier report noted of the site in `directory`."""
         self.facts = facts if cache else None
         self._directory = directory
-        self._record = cache / f"{digest(str(directory.absolute()))[:32]}.json" if cache and facts else None
+        self._record = note_of(cache, directory) if cache and facts else None
         self._earlier: Mapping[str, Mapping[str, str]] = {}
         self._parts: dict[str, dict[str, str]] = {}
         if self._record is not None:
@@ -52,10 +49,7 @@ class Kept:
         """Let the next report know the parts that were noted, and no others."""
         if self._record is None or not self._parts:
             return
-        with contextlib.suppress(HarnessError, OSError):
-            write_text(self._record, json.dumps(self._parts), lasting=False)
-            for old in sorted(self._record.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)[:-MOST]:
-                old.unlink(missing_ok=True)
+        write_note(self._record, json.dumps(self._parts))
 
     def _fact(self, name: str) -> str:
         with contextlib.suppress(OSError):

@@ -20,10 +20,10 @@ from harness.report.leaderboard.board import Row
 from harness.report.leaderboard.uncertainty import Artifact, normal_videos
 from harness.report.memory import known, remembered
 from harness.report.parallel import each
-from harness.report.site import run_scores, timelines
+from harness.report.site import run_scores, thinned, timelines
 
 _CODE = (
-    *(bootstrap, calibration, confusion, curves, frame, histograms, alignment, run_scores, timelines),
+    *(bootstrap, calibration, confusion, curves, frame, histograms, alignment, run_scores, thinned, timelines),
     sys.modules[__name__],
 )
 Task = tuple[tuple[Path, ...], GroundTruth]

@@ -6,17 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.records.predictions import Predictions
 from harness.records.truth import GroundTruth
 from harness.report.quoting import script_json
+from harness.report.site.thinned import Values, characters, thinned
 
-# Points of one video, means over adjacent snippets where it has more; a score is one character, in so many steps from
-# the lowest of its video to the highest.
-POINTS, _FIRST, _LEVELS = 200, 35, 90
-
-Values = NDArray[np.float64]
+# Points of one video, means over adjacent snippets where it has more; a score is one character, from the lowest of its
+# video to the highest.
+POINTS = 200
 
 
 def videos_script(truth: GroundTruth) -> str:
@@ -91,9 +89,7 @@ def _own(predictions: Predictions, index: int | None) -> Values | None:
 def _encoded(scores: Values | None) -> list[Any] | None:
     if scores is None or not len(scores):
         return None
-    starts = np.arange(0, len(scores), -(-len(scores) // POINTS))
-    means = np.add.reduceat(scores, starts) / np.diff(np.append(starts, len(scores)))
+    means = thinned(scores, POINTS)
     low, high = (float(f"{end:.6g}") for end in (means.min(), means.max()))
     share = (means - low) / (high - low) if high > low else np.zeros(len(means))
-    levels = np.rint(_LEVELS * np.clip(share, 0, 1)).astype(int) + _FIRST
-    return [low, high, len(scores), "".join(map(chr, levels))]
+    return [low, high, len(scores), characters(share)]

@@ -27,13 +27,13 @@ from harness.records.truth import GroundTruth
 from harness.report.leaderboard.uncertainty import Artifact
 from harness.report.memory import known, remembered
 from harness.report.parallel import each
-from harness.report.site import run_scores
+from harness.report.site import run_scores, thinned
 from harness.tracking.tracker import TrackedRun
 
 RESAMPLES = 200
 _CODE = (
     *(bootstrap, concordance, curves, frame, histograms, intervals, segment_resampling, segments, variance),
-    *(alignment, run_scores),
+    *(alignment, run_scores, thinned),
 )
 _SAME = 1e-6
 

@@ -8,19 +8,15 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.records.predictions import Predictions
 from harness.records.truth import GroundTruth
 from harness.report.quoting import script_json
 from harness.report.site.run_scores import most_moving, movement
+from harness.report.site.thinned import Values, characters, starts, thinned
 
 # What keeps a video's part small: longer ones are drawn by means over adjacent snippets.
 SCORES, PROBABILITIES = 1200, 240
-# Class probabilities are written as one character each, from the first one on.
-_FIRST, _LEVELS = 35, 90
-
-Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +68,7 @@ class Timelines:
         def places(snippets: int, most: int) -> list[int]:
             """Edges in frames between which at most so many values lie."""
             edges = self.truth.alignment.edges(snippets, video.frames)
-            return [*edges[_starts(snippets, most)].tolist(), int(edges[-1])]
+            return [*edges[starts(snippets, most)].tolist(), int(edges[-1])]
 
         scores: list[list[int] | None] = []
         probs: list[list[str] | None] = []
@@ -127,7 +123,7 @@ def line(loaded: Sequence[Predictions], truth: GroundTruth) -> dict[str, Any] | 
 
 
 def _thousandths(scores: Values, low: float, high: float) -> list[int]:
-    means = _thinned(scores, SCORES)
+    means = thinned(scores, SCORES)
     share = (means - low) / (high - low) if high > low else np.zeros(len(means))
     found: list[int] = np.rint(1000 * np.clip(share, 0, 1)).astype(int).tolist()
     return found
@@ -136,18 +132,4 @@ def _thousandths(scores: Values, low: float, high: float) -> list[int]:
 def _columns(probs: Values | None, own: slice) -> list[str] | None:
     if probs is None:
         return None
-    levels = np.rint(_LEVELS * np.clip(_thinned(probs[own], PROBABILITIES), 0, 1)).astype(int) + _FIRST
-    return ["".join(map(chr, column)) for column in levels.T]
-
-
-def _starts(count: int, most: int) -> NDArray[np.int64]:
-    """Where runs of adjacent snippets begin, so that there are at most `most` of them."""
-    return np.arange(0, count, -(-count // most))
-
-
-def _thinned(values: Values, most: int) -> Values:
-    """Means over runs of adjacent snippets, at most `most`."""
-    starts = _starts(len(values), most)
-    counts = np.diff(np.append(starts, len(values)))
-    means: Values = np.add.reduceat(values, starts, axis=0) / counts.reshape(-1, *[1] * (values.ndim - 1))
-    return means
+    return [characters(column) for column in thinned(probs[own], PROBABILITIES).T]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from dataclasses import replace
@@ -11,21 +10,19 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from harness.errors import UserError
-from harness.io.atomic import read_json, write_text
-from harness.io.digests import digest
+from harness.io.atomic import read_json
 from harness.paths import cache_dir
 from harness.report.facts import file_fact
 from harness.report.leaderboard.board import Leaderboard
+from harness.report.notes import note_of, write_note
 
-# Reports of so many directories are remembered.
-MOST = 20
 Found = tuple[Leaderboard, list[Path]]
 
 
 def kept(key: str, directory: Path) -> Found | None:
     """Return leaderboard and files of the report in `directory` if it was made of the same and nobody touched it."""
     try:
-        record = read_json(_record(directory))
+        record = read_json(_note(directory))
         if not key or record["key"] != key:
             return None
         if any(record["files"][name] != file_fact(name, os.stat(directory / name)) for name in record["files"]):
@@ -53,16 +50,12 @@ def keep(key: str, directory: Path, found: Found) -> None:
         "paths": [path.relative_to(directory).as_posix() for path in paths],
         "leaderboard": document,
     }
-    place = _record(directory)
-    with contextlib.suppress(UserError, OSError):
-        write_text(place, json.dumps(record), lasting=False)
-        for old in sorted(place.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)[:-MOST]:
-            old.unlink(missing_ok=True)
+    write_note(_note(directory), json.dumps(record))
 
 
 def _adapter() -> TypeAdapter[Leaderboard]:
     return TypeAdapter(Leaderboard)
 
 
-def _record(directory: Path) -> Path:
-    return cache_dir() / "reports" / f"{digest(str(directory.absolute()))[:32]}.json"
+def _note(directory: Path) -> Path:
+    return note_of(cache_dir() / "reports", directory)
