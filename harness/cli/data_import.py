@@ -73,9 +73,6 @@ def import_(
     from harness.data.importers import import_features
     from harness.data.own_cards import changes, check_same, keep_card
     from harness.data.verify import describe
-    from harness.video.data_set import lists_of
-    from harness.video.extraction import Extraction
-    from harness.video.protocols import find_protocol
 
     found = find_card(card)
     own = card.endswith((".yaml", ".yml")) and found.name not in card_names()
@@ -87,6 +84,11 @@ def import_(
     if sum(map(bool, (root, videos, extracted))) > 1:
         raise UserError("data import: give one of --root, --videos and --extracted")
     if root is None:
+        # They need torch, which features alone do not.
+        from harness.video.data_set import lists_of
+        from harness.video.extraction import Extraction
+        from harness.video.protocols import find_protocol
+
         root = lists_of(card, annotations)
         if videos:
             chosen_protocol = find_protocol(protocol)

@@ -31,6 +31,7 @@ from harness.errors import UserError
 from harness.io import seals
 from harness.io.atomic import read_json
 from harness.io.digests import digest, file_digest, intact
+from harness.io.mapped import will_need
 from harness.paths import banks_dir
 from harness.records.label_access import check_reach
 from harness.records.truth import GroundTruth
@@ -108,10 +109,16 @@ class Split:
     def item_features(self, index: int, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
         """Scaled features `[T, D]` float32 of one item, or of its snippets start .. stop (a copy)."""
         snippets = self.items[index].snippets
-        first = self.starts[index]
-        rows = self.features[first + start : first + min(snippets, snippets if stop is None else stop)]
-        scaled: NDArray[np.float32] = np.multiply(rows, np.float32(self.scale), dtype=np.float32)
+        first = int(self.starts[index])
+        begin, end = first + start, first + min(snippets, snippets if stop is None else stop)
+        will_need(self.features, begin, end)
+        scaled: NDArray[np.float32] = np.multiply(self.features[begin:end], np.float32(self.scale), dtype=np.float32)
         return scaled
+
+    def will_need(self, index: int) -> None:
+        """Say that `item_features` of an item will be asked for soon, so that the disk can begin."""
+        first = int(self.starts[index])
+        will_need(self.features, first, first + self.items[index].snippets)
 
     def subset(self, mask: NDArray[np.bool_]) -> Split:
         """The items where `mask` `[items]` holds, on the same memory-mapped features."""

@@ -6,12 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from harness.data.array_file import ArrayFile
 from harness.data.bank import FACTS, FORMAT, GLANCES, REMARKS, SPLITS, Item, SplitName, content_files
 from harness.data.card import DatasetCard
 from harness.data.shares import Share
@@ -27,33 +28,36 @@ class BankWriter:
     Use as a context manager inside `harness.io.atomic.replacing_directory`; call `finish` at the end.
     """
 
-    def __init__(self, directory: Path, card: DatasetCard, features: str) -> None:
+    def __init__(
+        self, directory: Path, card: DatasetCard, features: str, expected: Mapping[SplitName, int] | None = None
+    ) -> None:
+        """`expected` rows of each split need not come; where as many do, nothing is read again to be hashed."""
         self._directory = directory
         self._card = card
         self._features = features
         self._spec = card.features[features]
         self._dtype = np.dtype(self._spec.dtype)
-        self._streams: dict[SplitName, BinaryIO] = {}
+        self._expected = expected or {}
+        self._arrays: dict[SplitName, ArrayFile] = {}
         self._items: dict[SplitName, list[Item]] = {split: [] for split in SPLITS}
 
     def __enter__(self) -> BankWriter:
         for split in SPLITS:
-            stream = (self._directory / f"{split}.npy").open("wb")
-            self._streams[split] = stream
-            self._write_header(stream, 0)
+            path, expected = self._directory / f"{split}.npy", self._expected.get(split, 0)
+            self._arrays[split] = ArrayFile(path, self._dtype, self._spec.dim, expected)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for stream in self._streams.values():
-            stream.close()
+        for array in self._arrays.values():
+            array.close()
 
     def add(self, split: SplitName, item: Item, features: NDArray[np.floating[Any]]) -> None:
         """Append the features `[T, D]` of one item."""
         if features.shape != (item.snippets, self._spec.dim):
             raise ValueError(f"{item.video}: features {features.shape}, expected {(item.snippets, self._spec.dim)}")
-        self._streams[split].write(np.ascontiguousarray(features, dtype=self._dtype).tobytes())
+        self._arrays[split].append(features)
         self._items[split].append(item)
 
     def finish(
@@ -76,9 +80,6 @@ class BankWriter:
         `glances` are frames clicked in training videos, None where the data set has none.
         """
         for split, items in self._items.items():
-            self._streams[split].seek(0)
-            self._write_header(self._streams[split], sum(item.snippets for item in items))
-            self._streams[split].close()
             rows = [{"video": i.video, "crop": i.crop, "snippets": i.snippets, "labels": list(i.labels)} for i in items]
             write_json(self._directory / f"{split}.json", rows)
         truth.save(self._directory / "truth.json")
@@ -96,7 +97,9 @@ class BankWriter:
         # No part of the bank's hash: what sees no glances keeps its results when they come.
         kept = {REMARKS: remarks, FACTS: facts, GLANCES: glances is not None}
         told = ("card.yaml", *(name for name, there in kept.items() if there))
-        files = {name: file_digest(self._directory / name) for name in (*content_files(), *others, *told)}
+        hashes = {array.path.name: array.finish() for array in self._arrays.values()}
+        names = (*content_files(), *others, *told)
+        files = {name: hashes[name] if name in hashes else file_digest(self._directory / name) for name in names}
         # A whole bank says nothing of shares, as earlier ones.
         partial = {split: share.model_dump(mode="json") for split, share in (shares or {}).items()}
         description = {
@@ -112,12 +115,3 @@ class BankWriter:
             "variants": dict(missing or {}),
         }
         write_json(self._directory / "bank.json", signed(description))
-
-    def _write_header(self, stream: BinaryIO, rows: int) -> None:
-        header = {
-            "descr": np.lib.format.dtype_to_descr(self._dtype),
-            "fortran_order": False,
-            # The header is rewritten in place once the row count is known; numpy pads it to leave room.
-            "shape": (rows, self._spec.dim),
-        }
-        np.lib.format.write_array_header_1_0(stream, header)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.data.annotations import Annotations, read_annotations
-from harness.data.arrays import Damaged, read_features
+from harness.data.arrays import Damaged, Features, read_features
 from harness.data.bank import SPLITS, Bank, Item, SplitName, bank_path
 from harness.data.bank_writer import BankWriter
 from harness.data.card import DatasetCard
@@ -17,8 +17,9 @@ from harness.data.glances import read_glances
 from harness.data.ground_truth import Count, Tested, build_truth, extracted_counts, frame_counts, unannotated
 from harness.data.lists import find_input
 from harness.data.shares import Share, label, lines, share_of
-from harness.data.sources import ALL_CROPS, Crops, Lack, Listed, Source, read_sources
+from harness.data.sources import ALL_CROPS, Crops, Lack, Listed, Source, expected_rows, read_sources
 from harness.errors import UserError
+from harness.io.ahead import read_ahead
 from harness.io.atomic import replacing_directory
 from harness.records.truth import GroundTruth
 
@@ -78,7 +79,8 @@ def import_features(
         lacks["test"] += unusable
     copy = _Copy(card, name, counts, partial, progress, sum(map(len, sources.values())))
     path = bank_path(card.name, name)
-    with replacing_directory(path) as directory, BankWriter(directory, card, name) as writer:
+    expected = {split: expected_rows(rows, spec) for split, rows in sources.items()}
+    with replacing_directory(path) as directory, BankWriter(directory, card, name, expected) as writer:
         for split, rows in sources.items():
             lacks[split] += copy.items(writer, split, rows)
         shares = _shares(card, listed, copy, lacks)
@@ -127,9 +129,9 @@ class _Copy:
     def items(self, writer: BankWriter, split: SplitName, sources: list[Source]) -> list[Lack]:
         """Write the items of a split; return the files of an incomplete set that are damaged."""
         lacks = []
-        for source in sources:
+        for source, read in zip(sources, read_ahead(self._read, sources), strict=True):
             try:
-                self._item(writer, split, source)
+                self._item(writer, split, source, *read.result())
             except Damaged as error:
                 if not self.partial:
                     raise UserError(f"{error}, or leave it out with `harness data import --partial`") from error
@@ -138,9 +140,17 @@ class _Copy:
             self.progress(self.done, self.total)
         return lacks
 
-    def _item(self, writer: BankWriter, split: SplitName, source: Source) -> None:
+    def _read(self, source: Source) -> tuple[list[Features], list[Path]]:
+        """The features of a file's crops, and the file where it had double precision."""
+        rounded: list[Path] = []
+        spec = self.card.features[self.features]
+        return read_features(source.file.path, self.features, spec, source.audio, rounded.append), rounded
+
+    def _item(
+        self, writer: BankWriter, split: SplitName, source: Source, arrays: list[Features], rounded: list[Path]
+    ) -> None:
         spec, video = self.card.features[self.features], source.file.video
-        arrays = read_features(source.file.path, self.features, spec, source.audio, self.rounded.append)
+        self.rounded += rounded
         self.files[split][video] += 1
         _check_length(self.card, source, len(arrays[0]), self.snippets, self.counts)
         for crop in source.crops:

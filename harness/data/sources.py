@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from harness.data.bank import SPLITS, SplitName
 from harness.data.card import DatasetCard
@@ -98,6 +101,19 @@ def read_sources(
         if not rows[split]:
             raise UserError(f"{root}: holds no feature file of the {split} list; check --root")
         found[split] = Listed(rows[split], missing[split], labels)
+    return found
+
+
+def expected_rows(sources: Sequence[Source], spec: FeatureCard) -> int:
+    """Return how many rows the crops of these files have by the sizes of the files, unless they are of another form.
+
+    A header of numpy's is shorter than any row that features have in practice.
+    """
+    row = spec.file_dim * np.dtype(spec.dtype).itemsize * (spec.crops if spec.stacked else 1)
+    found = 0
+    for source in sources:
+        with contextlib.suppress(OSError):
+            found += len(source.crops) * (source.file.path.stat().st_size // row)
     return found
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from harness.data.bank import Split
 from harness.io.atomic import reserved
+from harness.io.mapped import will_need
 from harness.plugin.method import Sampling
 
 # Up to this size the fitted videos are kept in memory: fitting a video again costs more than a small training step.
@@ -95,6 +96,14 @@ class FittedVideos:
         else:
             reserved(scratch, fitted_bytes(split, items, sampling))
             self._kept = np.memmap(scratch, dtype=np.float32, mode="r+", shape=(len(items), *shape))
+
+    def will_need(self, item: int) -> None:
+        """Say that a video will be asked for soon, so that the disk can begin."""
+        row = self._row[item]
+        if row < len(self._kept) and self._lengths[row]:
+            will_need(self._kept, row, row + 1)
+        else:
+            self._split.will_need(item)
 
     def __getitem__(self, item: int) -> tuple[NDArray[np.float32], int]:
         """Return a video `[T, D]` at training length and its number of valid snippets."""

@@ -114,6 +114,9 @@ class Batches:
 
     def _batch(self, drawn: NDArray[np.int64], normal: int, overall: int) -> Batch:
         items = drawn.ravel()
+        source = self.split if self.sampling.fit == "stretches" else self._fitted
+        for item in items.tolist():  # all of them, before the first is touched
+            source.will_need(item)
         if self.sampling.fit == "stretches":
             generator = np.random.default_rng(derive(self.seed, self.dataset, "sampling", "stretches", overall))
             fitted = [self._stretched(int(item), generator) for item in items]
