@@ -1,4 +1,4 @@
-"""What `gpu.sh` runs: speed, roofline, waits and parity on one device, as JSON and a Markdown table."""
+"""What `gpu.sh` runs: speed, roofline, waits, stacked seeds and parity on one device, as JSON and a Markdown table."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from harness.bench.roofline import Machine, measured_machine, step_work
+from harness.bench.timing import timed
 from harness.io.atomic import write_json, write_text
 from harness.parity.case import case_directories, read_case
 from harness.parity.cases import adapters, check_case
@@ -23,6 +24,7 @@ from harness.training.arithmetic import arithmetic
 from harness.training.sampling import ahead, moved
 from harness.training.steps import backward, update
 from harness.training.watch import Watch
+from tests.benchmarks.stacked import Seeds
 from tests.benchmarks.workload import FULL, batch, both, schedules
 from tests.training.waits import Waits
 
@@ -100,6 +102,14 @@ class Steps:
         assert all(row.finite for row in self._watch.read()), f"{self.method.card.name} diverged"
 
 
+def seeds_at_once(device: str, scale: Scale) -> Row:
+    """Measure five seeds of DeepMIL in one step, beside one seed."""
+    seeds = Seeds("deepmil", replace(FULL, layers=scale.layers), scale.preset, 5, None, device)
+    one = timed(lambda: seeds.alone(0), device, scale.rounds, 1).median
+    stacked = timed(seeds.together, device, scale.rounds, 1).median
+    return {"method": "deepmil", "seeds": 5, "one_seconds": one, "stacked_seconds": stacked, "ratio": stacked / one}
+
+
 def _fastest(steps: Steps, scale: Scale) -> float:
     """Seconds of a step, the least of some rounds, after steps that warm up and compile."""
     steps.take(3 if scale.steps > 1 else 1)
@@ -175,6 +185,11 @@ def markdown(document: dict[str, Any]) -> str:
         cells = (row["method"], row["precision"], "yes" if row["compiled"] else "no", f"{row['steps_per_second']:.3g}")
         rest = (f"{100 * roof['share']:.0f}%", roof["bound"], f"{row['times_faster_than_plain']:.2f}")
         lines.append(f"| {' | '.join((*cells, *rest, row['waits'] or 'none'))} |")
+    stacked = document["stacked"]
+    lines += [
+        "",
+        f"{stacked['seeds']} seeds of {stacked['method']} in one step: {stacked['ratio']:.2f} times one seed's.",
+    ]
     lines += ["", "| parity case | holds | error / tolerance | worst |", "|---|---|---:|---|"]
     for row in document["parity"]:
         strain = "-" if row["strain"] is None else f"{row['strain']:.2g}"
@@ -203,6 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             document["speeds"].append(row)
             way = f"{row['precision']}{', compiled' if row['compiled'] else ''}"
             print(f"{name}, {way}: {row['steps_per_second']:.3g} steps/s, waits: {row['waits'] or 'none'}", flush=True)
+    document["stacked"] = seeds_at_once(asked.device, SCALES[asked.size])
     document["parity"] = parity(asked.cases, asked.device, lambda line: print(line, flush=True))
     asked.out.mkdir(parents=True, exist_ok=True)
     write_json(asked.out / "gpu.json", document)

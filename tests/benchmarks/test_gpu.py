@@ -33,6 +33,7 @@ def test_it_tries_itself_out_on_a_cpu(tmp_path: Path, monkeypatch: pytest.Monkey
     assert row["steps_per_second"] == pytest.approx(1 / row["roofline"]["seconds"])
     assert row["times_faster_than_plain"] > 0
     assert row["roofline"]["share"] > 0
+    assert found["stacked"]["ratio"] > 0
     assert [(row["case"], row["ok"]) for row in found["parity"]] == [("deepmil-pool", True)]
     page = (tmp_path / "gpu.md").read_text()
     assert "| vadclip | fp32 | no |" in page
@@ -78,7 +79,9 @@ def test_a_case_that_fails_is_told_and_the_others_go_on(monkeypatch: pytest.Monk
         ("urdmu-loss", False, "no such operator"),
     ]
     assert lines[0] == "FAILED deepmil-pool"
-    document = {"hardware": "x", "torch": "2", "size": "tiny", "speeds": [], "parity": rows}
+    stacked = {"method": "deepmil", "seeds": 5, "ratio": 1.5}
+    document = {"hardware": "x", "torch": "2", "size": "tiny", "speeds": [], "stacked": stacked, "parity": rows}
+    assert "5 seeds of deepmil in one step: 1.50 times" in gpu.markdown(document)
     assert "| deepmil-pool | NO | - | no such operator |" in gpu.markdown(document)
 
 
