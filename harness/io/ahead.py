@@ -10,8 +10,8 @@ from typing import TypeVar
 
 _Thing = TypeVar("_Thing")
 _Result = TypeVar("_Result")
-# Things that are read or wait to be used; few, since a file may be hundreds of megabytes.
-MOST = 3
+# Things that are read or wait to be used beside the one in use; few, since a file may be hundreds of megabytes.
+MOST = 2
 
 
 def read_ahead(read: Callable[[_Thing], _Result], things: Iterable[_Thing]) -> Iterator[Future[_Result]]:
@@ -20,7 +20,7 @@ def read_ahead(read: Callable[[_Thing], _Result], things: Iterable[_Thing]) -> I
     `read` is called in other threads, of a few things at once. What was not asked for yet is dropped with the iterator.
     """
     left = iter(things)
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(MOST) as pool:
         coming = deque(pool.submit(read, thing) for thing in islice(left, MOST))
         try:
             while coming:

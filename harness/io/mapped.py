@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 from typing import Any
 
@@ -24,5 +25,6 @@ def will_need(array: NDArray[Any], start: int, stop: int) -> None:
     # A map begins at a multiple of the granularity, which may be before the array's own offset in the file.
     row, before = array.nbytes // len(array), array.offset % mmap.ALLOCATIONGRANULARITY
     first, last = before + start * row, before + stop * row
-    for begin in range(first // mmap.PAGESIZE * mmap.PAGESIZE, last, _REQUEST):
-        mapped.madvise(mmap.MADV_WILLNEED, begin, min(_REQUEST, last - begin))
+    with contextlib.suppress(OSError):  # a system may refuse advice
+        for begin in range(first // mmap.PAGESIZE * mmap.PAGESIZE, last, _REQUEST):
+            mapped.madvise(mmap.MADV_WILLNEED, begin, min(_REQUEST, last - begin))
