@@ -15,6 +15,7 @@ from typing import Any
 from harness.data.cards import find_card
 from harness.errors import BrokenMethod, HarnessError, Unsupported, UserError
 from harness.io.atomic import check_room, write_json
+from harness.io.heap import keep_freed
 from harness.io.spawning import killed_with_parent
 from harness.records.spec import Precision
 from harness.tracking.tracker import Tracker, TrackingError
@@ -116,4 +117,5 @@ def _answer(asked: dict[str, Any]) -> dict[str, Any]:
 if __name__ == "__main__":
     order = json.loads(sys.stdin.read())
     killed_with_parent(order.pop("parent"))
+    keep_freed()  # as the workers of runs do
     print(json.dumps(_answer(order)))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 import random
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 from numpy.random.mtrand import get_bit_generator
 
+from harness.io.heap import give_back
 from harness.plugin.process_state import numpy_generator
 
 
@@ -67,8 +67,7 @@ _GLOBAL: Mapping[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
 def peak_growth() -> Iterator[Callable[[], int | None]]:
     """Yield what tells by how many bytes the process has grown at most since then; None where no /proc tells."""
     gc.collect()
-    with suppress(OSError, AttributeError, TypeError):  # memory that is free but kept would not count a second time
-        ctypes.CDLL(None).malloc_trim(0)
+    give_back()  # memory that is free but kept would not count a second time
     before = _resident()
     peak = before
     done = threading.Event()

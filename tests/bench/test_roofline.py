@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from harness.bench import roofline
 from harness.bench.roofline import Machine, Work, counted, measured_machine, pass_work, step_work
 from harness.plugin import Batch, Method, MethodCard, MethodConfig, Schedule
 from tests.tiny import task
@@ -85,6 +86,19 @@ def test_the_larger_of_both_times_binds() -> None:
 def test_a_machine_has_a_peak_and_a_bandwidth(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.bench.roofline._ROWS", {"cpu": 64})
     monkeypatch.setattr("harness.bench.roofline._NUMBERS", {"cpu": 1 << 16})
+    monkeypatch.setattr("harness.bench.roofline._LEAST", 0.001)
     found = measured_machine("cpu", precision, 0.001)  # type: ignore[arg-type]
     assert found.flops > 1e6
     assert found.bytes > 1e6
+
+
+def test_a_slow_first_call_says_nothing_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What touches memory for the first time, or waits for another process, may take longer than the whole budget."""
+    took = iter([0.3, 0.2, *[0.01] * 1000])
+    clock = [0.0]
+
+    def call() -> None:
+        clock[0] += next(took)
+
+    monkeypatch.setattr("harness.bench.timing.time.perf_counter", lambda: clock[0])
+    assert roofline._fastest(call, "cpu", 0.001) == pytest.approx(0.01)

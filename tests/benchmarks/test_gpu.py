@@ -25,6 +25,7 @@ CASES = Path(__file__).parents[1] / "parity"
 def test_it_tries_itself_out_on_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.bench.roofline._ROWS", {"cpu": 64})
     monkeypatch.setattr("harness.bench.roofline._NUMBERS", {"cpu": 1 << 16})
+    monkeypatch.setattr("harness.bench.roofline._LEAST", 0.001)
     asked = ["--device", "cpu", "--size", "tiny", "--methods", "vadclip", "--out", str(tmp_path)]
     assert gpu.main([*asked, str(CASES / "deepmil-pool")]) == 0
     found = json.loads((tmp_path / "gpu.json").read_text())

@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.io.heap import give_back, keep_freed
 from harness.io.spawning import killed_with_parent
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ _ADOPTS_ORPHANS = 36
 def serve(pipe: Connection) -> None:
     """Answer each order from `pipe` with "computed" or "failed"; before come "begin", "moved", "judge"."""
     _belong_to_parent()
+    keep_freed()
     state: ProcessState | None = None
     while True:
         try:
@@ -36,6 +38,7 @@ def serve(pipe: Connection) -> None:
         except (EOFError, OSError):
             return
         state = _compute(pipe, order, state)
+        give_back()  # the next run may need less, or there is none
 
 
 def _compute(pipe: Connection, order: Order, state: ProcessState | None) -> ProcessState:
