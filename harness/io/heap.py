@@ -2,7 +2,7 @@
 
 A training step asks for the same large tensors as the one before. The C library gives them back to the kernel one by
 one, which has to clear every page of them for the next step: up to a third of a step's time on a CPU. What is computed
-does not change, nor does the most memory that is held at once; it is held for longer.
+does not change; memory is held for longer.
 """
 
 from __future__ import annotations
