@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.io.digests import file_digest
+from harness.io.npy import header
 
 # Appended arrays that wait to be hashed; each may be hundreds of megabytes.
 _MOST = 2
@@ -30,9 +30,9 @@ class ArrayFile:
         self._dtype, self._width, self._expected = dtype, width, expected
         self._rows = 0
         self._stream = path.open("wb")
-        header = self._header(expected)
-        self._stream.write(header)
-        self._digest = hashlib.sha256(header)
+        first = header(dtype, (expected, width))
+        self._stream.write(first)
+        self._digest = hashlib.sha256(first)
         self._hashing: deque[Future[None]] = deque()
         self._pool = ThreadPoolExecutor(1)
 
@@ -48,7 +48,7 @@ class ArrayFile:
     def finish(self) -> str:
         """Write the number of rows, close the file and return the hex SHA-256 of its bytes."""
         self._stream.seek(0)
-        self._stream.write(self._header(self._rows))
+        self._stream.write(header(self._dtype, (self._rows, self._width)))
         self.close()
         return self._digest.hexdigest() if self._rows == self._expected else file_digest(self.path)
 
@@ -56,10 +56,3 @@ class ArrayFile:
         """Close the file as it is."""
         self._stream.close()
         self._pool.shutdown()
-
-    def _header(self, rows: int) -> bytes:
-        """The header, padded by numpy so that any number of rows has room."""
-        header = io.BytesIO()
-        shape = {"descr": np.lib.format.dtype_to_descr(self._dtype), "fortran_order": False}
-        np.lib.format.write_array_header_1_0(header, {**shape, "shape": (rows, self._width)})
-        return header.getvalue()

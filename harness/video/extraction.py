@@ -25,6 +25,7 @@ from pydantic import ValidationError
 from harness.errors import Damaged, UserError
 from harness.io.atomic import read_json, replacing, unwritable, write_json, write_text
 from harness.io.digests import file_digest
+from harness.io.npy import header
 from harness.records.extraction import Recipe, VideoFacts, VideoRecord
 
 HEADER = "extraction.json"
@@ -193,7 +194,7 @@ class RowsFile:
         with self._writing():
             final.parent.mkdir(parents=True, exist_ok=True)
             self._stream: BinaryIO = self._path.open("wb")
-            self._header()
+            self._stream.write(header(self._dtype, (self._rows, *self._shape)))
 
     def append(self, values: NDArray[np.float32]) -> None:
         """Append one row."""
@@ -205,7 +206,7 @@ class RowsFile:
         """Close the file and put it in its place, atomically; return the number of rows."""
         with self._writing():
             self._stream.seek(0)
-            self._header()
+            self._stream.write(header(self._dtype, (self._rows, *self._shape)))
             self._stream.close()
         with replacing(self._final) as temporary:
             self._path.replace(temporary)
@@ -225,12 +226,3 @@ class RowsFile:
             yield
         except OSError as error:
             raise unwritable(self._final, error) from error
-
-    def _header(self) -> None:
-        header = {
-            "descr": np.lib.format.dtype_to_descr(self._dtype),
-            "fortran_order": False,
-            # Rewritten in place once the number of rows is known; numpy pads the header to leave room.
-            "shape": (self._rows, *self._shape),
-        }
-        np.lib.format.write_array_header_1_0(self._stream, header)
