@@ -24,8 +24,9 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from torch.utils.flop_counter import FlopCounterMode
 
+from harness.bench.flops import UNCOUNTED
 from harness.bench.timing import timed
 from harness.plugin.method import Batch, Method, Schedule
 from harness.records.benchmark import Roofline
@@ -112,7 +113,7 @@ def counted(compute: Callable[[], object], held: Iterable[Tensor] = ()) -> tuple
     What operators make is written and read; what is `held` before is read, if any operator takes it, as often as it is
     named.
     """
-    with FlopCounterMode(display=False, custom_mapping=_ATTENTION) as flops, _Operators() as operators:
+    with FlopCounterMode(display=False, custom_mapping=UNCOUNTED) as flops, _Operators() as operators:
         compute()
     read = (x for x in held if _memory(x) in operators.taken)
     return 2 * operators.made + _bytes(read), int(flops.get_total_flops())
@@ -141,18 +142,3 @@ def _bytes(tensors: Iterable[Tensor]) -> int:
 
 def _memory(tensor: Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
-
-
-def _attention(query: Any, key: Any, value: Any, *rest: Any, **more: Any) -> int:
-    return int(sdpa_flop_count(query, key, value))
-
-
-def _attention_backward(grad: Any, query: Any, key: Any, value: Any, *rest: Any, **more: Any) -> int:
-    return int(sdpa_backward_flop_count(grad, query, key, value))
-
-
-# Torch's counter does not know the CPU's own attention.
-_ATTENTION: dict[Any, Any] = {
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
-}

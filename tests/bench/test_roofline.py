@@ -65,16 +65,6 @@ def test_what_is_held_counts_where_it_is_read_and_a_table_by_its_rows() -> None:
     assert counted(lambda: nn.functional.embedding(rows, table), [table])[0] == 4 * 2 * 2 * 2
 
 
-def test_attention_is_counted_on_the_cpu() -> None:
-    query = torch.randn(1, 2, 16, 8, requires_grad=True)
-
-    def attend() -> None:
-        nn.functional.scaled_dot_product_attention(query, query, query).sum().backward()
-
-    forward = 2 * (2 * 2 * 16 * 16 * 8)
-    assert counted(attend)[1] >= 3 * forward
-
-
 def test_the_larger_of_both_times_binds() -> None:
     machine = Machine(flops=100.0, bytes=10.0)
     compute, memory = Work(200, 10).on(machine, 4.0), Work(200, 50).on(machine, 4.0)
