@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.bank import Split
-from harness.io.atomic import reserved
-from harness.io.mapped import will_need
+from harness.io.row_file import RowFile
 from harness.plugin.method import Sampling
 
 # Up to this size the fitted videos are kept in memory: fitting a video again costs more than a small training step.
@@ -77,8 +76,8 @@ def fit_length(features: NDArray[np.float32], sampling: Sampling) -> tuple[NDArr
 class FittedVideos:
     """The `items` of a split at training length, each fitted when it is first asked for.
 
-    They lie in memory up to `KEPT_BYTES`, beyond that in the memory-mapped file `scratch`. Without one, only as many
-    as fit in memory are kept.
+    They lie in memory up to `KEPT_BYTES`, beyond that in the file `scratch`. Without one, only as many as fit in memory
+    are kept.
 
     Raises:
         Unwritable: there is no room for `scratch`.
@@ -89,31 +88,33 @@ class FittedVideos:
         self._row = {int(item): row for row, item in enumerate(items)}
         self._lengths = np.zeros(len(items), dtype=np.int64)
         shape = (sampling.length, split.features.shape[1])
-        self._kept: NDArray[np.float32]
+        self._kept: NDArray[np.float32] | RowFile
         if fitted_bytes(split, items, sampling) <= KEPT_BYTES or scratch is None:
             fits = KEPT_BYTES // max(4 * shape[0] * shape[1], 1)
             self._kept = np.empty((min(len(items), fits), *shape), dtype=np.float32)
         else:
-            reserved(scratch, fitted_bytes(split, items, sampling))
-            self._kept = np.memmap(scratch, dtype=np.float32, mode="r+", shape=(len(items), *shape))
+            self._kept = RowFile(scratch, len(items), shape)
 
     def will_need(self, item: int) -> None:
         """Say that a video will be asked for soon, so that the disk can begin."""
         row = self._row[item]
-        if row < len(self._kept) and self._lengths[row]:
-            will_need(self._kept, row, row + 1)
-        else:
+        if not self._keeps(row):
             self._split.will_need(item)
+        elif isinstance(self._kept, RowFile):
+            self._kept.will_need(row)
 
     def __getitem__(self, item: int) -> tuple[NDArray[np.float32], int]:
         """Return a video `[T, D]` at training length and its number of valid snippets."""
         row = self._row[item]
-        if row < len(self._kept) and self._lengths[row]:
+        if self._keeps(row):
             return self._kept[row], int(self._lengths[row])
         fitted, length = fit_length(self._split.item_features(item), self._sampling)
         if row < len(self._kept):
             self._kept[row], self._lengths[row] = fitted, length
         return fitted, length
+
+    def _keeps(self, row: int) -> bool:
+        return row < len(self._kept) and bool(self._lengths[row])
 
 
 def scratch_bytes(split: Split, sampling: Sampling) -> int:
