@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from harness.errors import UserError
@@ -10,8 +12,17 @@ from harness.metrics.segments import THRESHOLDS, Detections, detections, hitting
 from harness.records.predictions import Predictions
 from harness.records.truth import GroundTruth
 
-# Resamples at a time: counts of so many rows of detections stay small.
-_ROWS = 64
+
+@dataclass(frozen=True, eq=False)
+class _Before:
+    """On each of the draws, how many detections come before some places `[P]` of the ranking: `counts` `[R, P]`."""
+
+    places: Ints
+    counts: Ints
+
+    def at(self, places: Ints) -> Ints:
+        """The counts at some of the places, `[R, those]`."""
+        return self.counts[:, np.searchsorted(self.places, places)]
 
 
 def resampled_maps(predictions: Predictions, truth: GroundTruth, draws: Ints) -> dict[str, Floats]:
@@ -32,12 +43,7 @@ def resampled_maps(predictions: Predictions, truth: GroundTruth, draws: Ints) ->
     values: dict[str, Floats] = {}
     for name, strict in (("map", False), ("map_strict", True)):
         segments = true_segments(truth, normal=not strict and truth.map_variant == "xd")
-        hits = _hits_at(found, segments, len(truth.classes))
-        blocks = [
-            _means(found, segments, hits, draws[begin : begin + _ROWS], len(truth.classes), strict)
-            for begin in range(0, len(draws), _ROWS)
-        ]
-        each = np.concatenate(blocks, axis=1)
+        each = _means(found, segments, _hits_at(found, segments, len(truth.classes)), draws, len(truth.classes), strict)
         if not strict:  # without an event no detection could be right
             abnormal = segments[segments[:, 1] > 0]
             each[:, ~(draws[:, np.unique(abnormal[:, 0])] > 0).any(axis=1)] = np.nan
@@ -52,26 +58,34 @@ def _hits_at(found: Detections, segments: Ints, classes: int) -> list[Ints]:
     return [hitting(detection[iou >= threshold], segment[iou >= threshold]) for threshold in THRESHOLDS]
 
 
+def _before(found: Detections, places: Ints, draws: Ints) -> _Before:
+    """Count by video first: of a ranking of thousands few places are asked for, and draws count whole videos."""
+    places, videos = np.unique(places), draws.shape[1]
+    part = np.searchsorted(places, np.arange(len(found.video)), side="right")  # the place that it comes before
+    own = np.bincount(part * videos + found.video, minlength=(len(places) + 1) * videos)
+    by_video = np.cumsum(own.reshape(-1, videos)[:-1], axis=0, dtype=np.float64)
+    # Whole numbers, exact in any order of additions, and faster as floats.
+    return _Before(places, (draws.astype(np.float64) @ by_video.T).astype(np.int64))
+
+
 def _means(found: Detections, segments: Ints, hits: list[Ints], draws: Ints, classes: int, strict: bool) -> Floats:
     """The mean over classes `[5, R]` at each threshold."""
     label = np.arange(classes)
     events = np.stack([draws[:, segments[segments[:, 1] == k, 0]].sum(axis=1) for k in label], axis=1)  # [R, K]
-    many = draws[:, found.video]  # [R, D]
-    # How many detections of its class come before each one.
-    summed = np.concatenate([np.zeros((len(draws), 1), dtype=np.int64), np.cumsum(many, axis=1)], axis=1)
     edges = np.searchsorted(found.label, np.arange(classes + 1))
+    before = _before(found, np.concatenate([edges, *hits]), draws)
     precisions = np.zeros((len(THRESHOLDS), len(draws), classes))
     for row, own in enumerate(hits):
         for k in label:
             mine = own[(own >= edges[k]) & (own < edges[k + 1])]
-            before = summed[:, mine] - summed[:, edges[k], None]
-            precisions[row, :, k] = _sums(many[:, mine], before, strict)
+            in_class = before.at(mine) - before.at(edges[k : k + 1])
+            precisions[row, :, k] = _sums(draws[:, found.video[mine]], in_class, strict)
     with np.errstate(invalid="ignore", divide="ignore"):
         each = precisions / np.maximum(events, 1)
         if strict:
             there = (events > 0) & (label > 0)
             return np.asarray((each * there).sum(axis=2) / np.where(there.any(axis=1), there.sum(axis=1), np.nan))
-    silent = (np.diff(summed[:, edges], axis=1) == 0).any(axis=1)
+    silent = (np.diff(before.at(edges), axis=1) == 0).any(axis=1)
     return np.asarray(np.where(silent, 0.0, each.mean(axis=2)))
 
 
