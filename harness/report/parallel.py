@@ -23,13 +23,32 @@ FEW, MOST = 32, 8
 
 def each(function: Callable[[_Thing], _Result], things: Sequence[_Thing]) -> list[_Result]:
     """Return `function` of every thing, in their order; it and they must be what another process can be sent."""
+    return begun(function, things)()
+
+
+def begun(function: Callable[[_Thing], _Result], things: Sequence[_Thing]) -> Callable[[], list[_Result]]:
+    """Begin to compute what `each` returns, and return what waits for it: meanwhile there may be other work."""
     if len(things) < FEW or _cores() < 2 or multiprocessing.parent_process() is not None:
-        return list(map(function, things))
+        found = list(map(function, things))
+        return lambda: found
     try:
-        return list(_pool().map(function, things, chunksize=4))
-    except (BrokenProcessPool, OSError):  # no memory or no room for processes: here, then
-        _pool.cache_clear()
-        return list(map(function, things))
+        coming = _pool().map(function, things, chunksize=4)
+    except (BrokenProcessPool, OSError):
+        return lambda: _alone(function, things)
+
+    def results() -> list[_Result]:
+        try:
+            return list(coming)
+        except (BrokenProcessPool, OSError):
+            return _alone(function, things)
+
+    return results
+
+
+def _alone(function: Callable[[_Thing], _Result], things: Sequence[_Thing]) -> list[_Result]:
+    """The same here, where there was no memory or no room for processes."""
+    _pool.cache_clear()
+    return list(map(function, things))
 
 
 def _cores() -> int:

@@ -14,7 +14,9 @@ SCRIPT = """
 import contextlib, multiprocessing, os, signal, sys, time
 from harness.report import parallel
 parallel._cores = lambda: 2
+later = parallel.begun(abs, range(-60, 0))
 assert parallel.each(abs, range(-99, 0)) == list(range(99, 0, -1))
+assert later() == list(range(60, 0, -1)) == parallel.begun(abs, range(-60, 0))()
 children = sorted(multiprocessing.active_children(), key=lambda child: child.pid)
 for child in children:
     os.kill(child.pid, signal.SIGSTOP)

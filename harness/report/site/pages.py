@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from harness.report.site.keys import Keys
 from harness.report.site.method_pages import Method, method_page, methods_of
 from harness.report.site.pareto import pareto_plot
 from harness.report.site.reproduce import command
-from harness.report.site.row_pictures import row_pictures
+from harness.report.site.row_pictures import Pictures, row_pictures
 from harness.report.site.run_pages import run_pages
 from harness.report.site.shown_board import ShownBoard
 from harness.report.site.speeds import URL, speeds_page
@@ -89,18 +91,39 @@ def site_parts(
     methods = methods_of(boards, kept.facts.edition if kept.facts else "", cache)
     installed = {name: method.installed for name, method in methods.items()}
     yield Part(keys.assets(), _assets)
+    # While the pages of one board are made, what those of the next one show is being computed.
+    coming = deque[Iterator[Part]]()
     for page in boards:
-        truth = _truth(page.board, artifact)
-        yield Part(
-            keys.board(page.board, page.url), partial(_board, environment, page, installed, truth, artifact, cache)
-        )
-        if not page.board.asked.part:  # whose runs stand on the board of all
-            yield from run_pages(environment, page, installed, truth, artifact, cache, keys, kept)
+        coming.append(_board_parts(environment, page, installed, artifact, cache, keys, kept))
+        if len(coming) > 1:
+            yield from coming.popleft()
+    for parts in coming:
+        yield from parts
     for method in methods.values():
         said = [(entry.page.board, entry.page.url, entry.page.scales, entry.row) for entry in method.entries]
         yield Part(keys.method(said), partial(method_page, environment, method, artifact, cache))
     found = studies(leaderboard.boards, artifact, cache)
     yield Part("", partial(_overview, environment, leaderboard, boards, methods, found, cache))
+
+
+def _board_parts(
+    environment: Any,
+    page: ShownBoard,
+    installed: Mapping[str, Installed],
+    artifact: Artifact,
+    cache: Path | None,
+    keys: Keys,
+    kept: Kept,
+) -> Iterator[Part]:
+    """Begin to compute what a board and the pages of its runs show, and return them."""
+    truth, key = _truth(page.board, artifact), keys.board(page.board, page.url)
+    drawn: Pictures | None = None
+    if truth is not None and kept.files(key) is None:
+        drawn = row_pictures(page.board.rows, truth, artifact, cache)
+    board = Part(key, partial(_board, environment, page, installed, truth, drawn, artifact, cache))
+    if page.board.asked.part:  # whose runs stand on the board of all
+        return iter((board,))
+    return chain((board,), run_pages(environment, page, installed, truth, artifact, cache, keys, kept))
 
 
 def _overview(
@@ -139,6 +162,7 @@ def _board(
     page: ShownBoard,
     installed: Mapping[str, Installed],
     truth: GroundTruth | None,
+    drawn: Pictures | None,
     artifact: Artifact,
     cache: Path | None,
 ) -> Iterator[Text]:
@@ -158,15 +182,15 @@ def _board(
             "Ground truth of these test videos is not here, so there are no curves, no timelines and no confusion."
         )
     else:
-        found = row_pictures(board.rows, truth, artifact, cache)
+        found = (drawn or row_pictures(board.rows, truth, artifact, cache))()
         context["plots"] = pictures.score_plots(names, found, truth)
         context["confusions"] = classes.confusions(names, [len(row.seeds) for row in board.rows], found, truth)
-        drawn = Timelines(truth, [row.get("line") for row in found], names)
-        index = drawn.index
+        lines = Timelines(truth, [row.get("line") for row in found], names)
+        index = lines.index
         context["absent"] += _absent([row["name"] for row in index["rows"] if not row["there"]])
         if any(row["there"] for row in index["rows"]):
             context["timeline"] = quoting.script_json(index)
-            for number, part in enumerate(drawn.parts()):
+            for number, part in enumerate(lines.parts()):
                 yield f"data/{page.slug}/{number}.js", part
     text = environment.get_template("board.html.j2").render(
         root="../",

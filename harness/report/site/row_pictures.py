@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from harness.records.truth import GroundTruth
 from harness.report.leaderboard.board import Row
 from harness.report.leaderboard.uncertainty import Artifact, normal_videos
 from harness.report.memory import known, remembered
-from harness.report.parallel import each
+from harness.report.parallel import begun
 from harness.report.site import run_scores, thinned, timelines
 
 _CODE = (
@@ -27,40 +27,39 @@ _CODE = (
     sys.modules[__name__],
 )
 Task = tuple[tuple[Path, ...], GroundTruth]
+# Gives what is drawn of each row of a board, waiting for it if need be.
+Pictures = Callable[[], list[dict[str, Any]]]
 
 
-def row_pictures(
-    rows: Sequence[Row], truth: GroundTruth, artifact: Artifact, cache: Path | None
-) -> list[dict[str, Any]]:
-    """Return what is drawn of each row: "curves", "confusion" and the "line" of its timelines.
+def row_pictures(rows: Sequence[Row], truth: GroundTruth, artifact: Artifact, cache: Path | None) -> Pictures:
+    """Begin what is drawn of each row, and return what gives it: "curves", "confusion" and the "line" of its timelines.
 
     Empty for a row whose predictions are not all here. What no cache has is computed on all cores if it is much.
     """
     # Asked for even where all is known already: a file that is damaged is told.
     places = [_paths(row, artifact) for row in rows]
-    early = _early(rows, places, truth, cache)
-    found: list[dict[str, Any]] = []
-    for key, (row, paths) in enumerate(zip(rows, places, strict=True)):
-
-        def compute(key: int = key, paths: tuple[Path, ...] = paths) -> dict[str, Any]:
-            return early[key] if key in early else _computed((paths, truth))
-
-        try:
-            found.append(dict(remembered(cache, _CODE, row.members, compute)) if paths else {})
-        except HarnessError:
-            found.append({})
-    return found
-
-
-def _early(
-    rows: Sequence[Row], places: Sequence[tuple[Path, ...]], truth: GroundTruth, cache: Path | None
-) -> dict[int, dict[str, Any]]:
     tasks: dict[int, Task] = {}
     for key, (row, paths) in enumerate(zip(rows, places, strict=True)):
         if paths and not known(cache, _CODE, row.members):
             tasks[key] = (paths, truth)
-    found = each(_without_errors, list(tasks.values()))
-    return {key: values for key, values in zip(tasks, found, strict=True) if values is not None}
+    coming = begun(_without_errors, list(tasks.values()))
+
+    def pictures() -> list[dict[str, Any]]:
+        early = dict(zip(tasks, coming(), strict=True))
+        found: list[dict[str, Any]] = []
+        for key, (row, paths) in enumerate(zip(rows, places, strict=True)):
+
+            def compute(key: int = key, paths: tuple[Path, ...] = paths) -> dict[str, Any]:
+                done = early.get(key)
+                return _computed((paths, truth)) if done is None else done
+
+            try:
+                found.append(dict(remembered(cache, _CODE, row.members, compute)) if paths else {})
+            except HarnessError:
+                found.append({})
+        return found
+
+    return pictures
 
 
 def _paths(row: Row, artifact: Artifact) -> tuple[Path, ...]:

@@ -33,7 +33,7 @@ def run_pages(
     keys: Keys,
     kept: Kept,
 ) -> Iterator[Part]:
-    """Yield the pages of a board's runs and what they load.
+    """Begin to compute what the pages of a board's runs show, and return the pages and what they load.
 
     Args:
         environment: of the site's templates.
@@ -47,16 +47,14 @@ def run_pages(
     """
     board = page.board
     template, url, videos = environment.get_template("run.html.j2"), page.url, f"data/{page.slug}/videos.js"
-    if truth is not None:
-        yield Part(keys.videos(board, url), partial(_videos, videos, truth))
     of_truth, general, made = board.rows[0].members[0], of_boards(board), list[tuple[str, Board, Row, TrackedRun]]()
     for row in board.rows:
         about = about_run(board, row, general)
         made += [(keys.run(about, url, row, run, of_truth), about, row, run) for run in row.members]
     new = [run for key, _, _, run in made if kept.files(key) is None]
-    known = {} if truth is None else run_statistics(new, truth, artifact, cache)
+    coming = run_statistics(new, truth, artifact, cache) if truth is not None else dict[str, RunStatistics]
 
-    def shown(about: Board, row: Row, tracked: TrackedRun) -> Iterator[Text]:
+    def shown(known: Mapping[str, RunStatistics], about: Board, row: Row, tracked: TrackedRun) -> Iterator[Text]:
         run, own = tracked.result, known.get(tracked.result.id, RunStatistics())
         if own.scores:
             yield links.run_data(run.id), run_script(own.scores, own.roc, own.pr)
@@ -76,8 +74,14 @@ def run_pages(
         )
         yield links.run(run.id), text
 
-    for key, about, row, run in made:
-        yield Part(key, partial(shown, about, row, run))
+    def parts() -> Iterator[Part]:
+        if truth is not None:
+            yield Part(keys.videos(board, url), partial(_videos, videos, truth))
+        known = coming()
+        for key, about, row, run in made:
+            yield Part(key, partial(shown, known, about, row, run))
+
+    return parts()
 
 
 def _videos(address: str, truth: GroundTruth) -> Iterator[Text]:

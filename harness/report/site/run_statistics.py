@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from harness.records.result import RunResult
 from harness.records.truth import GroundTruth
 from harness.report.leaderboard.uncertainty import Artifact
 from harness.report.memory import known, remembered
-from harness.report.parallel import each
+from harness.report.parallel import begun
 from harness.report.site import run_scores, thinned
 from harness.tracking.tracker import TrackedRun
 
@@ -54,8 +54,8 @@ class RunStatistics:
 
 def run_statistics(
     runs: Sequence[TrackedRun], truth: GroundTruth, artifact: Artifact, cache: Path | None
-) -> dict[str, RunStatistics]:
-    """Return the statistics of runs by run id; those whose predictions are missing have none.
+) -> Callable[[], dict[str, RunStatistics]]:
+    """Begin the statistics of runs, and return what gives them by run id; runs without predictions have none.
 
     What no cache has is computed on all cores if that is much.
     """
@@ -64,17 +64,22 @@ def run_statistics(
         if not known(cache, _CODE, [run]):
             with contextlib.suppress(HarnessError):
                 tasks[run.mlflow_id] = (artifact(run, "predictions.npz"), truth)
-    early = dict(zip(tasks, each(_without_errors, list(tasks.values())), strict=True))
-    found = {}
-    for run in runs:
+    coming = begun(_without_errors, list(tasks.values()))
 
-        def compute(run: TrackedRun = run) -> dict[str, Any]:
-            done = early.get(run.mlflow_id)
-            return _computed((artifact(run, "predictions.npz"), truth)) if done is None else done
+    def statistics() -> dict[str, RunStatistics]:
+        early = dict(zip(tasks, coming(), strict=True))
+        found = {}
+        for run in runs:
 
-        with contextlib.suppress(HarnessError):
-            found[run.result.id] = _of(run.result, remembered(cache, _CODE, [run], compute))
-    return found
+            def compute(run: TrackedRun = run) -> dict[str, Any]:
+                done = early.get(run.mlflow_id)
+                return _computed((artifact(run, "predictions.npz"), truth)) if done is None else done
+
+            with contextlib.suppress(HarnessError):
+                found[run.result.id] = _of(run.result, remembered(cache, _CODE, [run], compute))
+        return found
+
+    return statistics
 
 
 def _of(result: RunResult, parts: Mapping[str, Any]) -> RunStatistics:

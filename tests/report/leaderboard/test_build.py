@@ -179,7 +179,7 @@ def test_timelines_hold_every_video_with_means_over_seeds(tmp_path: Path) -> Non
     (board,) = built(tmp_path, {"classify": True}, {"method": "beta"}).boards
     first = board.rows[0].members[0]
     truth = GroundTruth.load(tmp_path / first.result.id / "truth.json")
-    drawn = row_pictures(board.rows, truth, lambda run, name: tmp_path / run.result.id / name, None)
+    drawn = row_pictures(board.rows, truth, lambda run, name: tmp_path / run.result.id / name, None)()
     found = Timelines(truth, [row["line"] for row in drawn], ["one", "two"])
     assert [video["name"] for video in found.index["videos"]] == list(truth.videos)
     parts = [json.loads(part.removeprefix("harnessVideo(").removesuffix(");\n")) for part in found.parts()]
@@ -216,7 +216,7 @@ def test_long_videos_and_other_ranges_are_thinned_and_scaled(tmp_path: Path) -> 
     truth.save(place / "truth.json")
     (board,) = build_leaderboard(tracked([result]), [], lambda run, name: place / name).boards
     found = Timelines(
-        truth, [row_pictures(board.rows, truth, lambda run, name: place / name, None)[0]["line"]], ["one"]
+        truth, [row_pictures(board.rows, truth, lambda run, name: place / name, None)()[0]["line"]], ["one"]
     )
     long, short = (json.loads(part[len("harnessVideo(") : -3]) for part in found.parts())
     assert found.index["rows"][0]["scaled"]
