@@ -60,7 +60,9 @@ def seconds(side: str, name: str, lengths: str) -> list[float]:
     if side == "ours":
         keep_freed()
     method = both(name, FULL)[SIDES.index(side)].train()
-    drawn, optimizers = batch(method, method.sampling().batch, full=lengths == "full"), schedules(method)
+    sampling = method.sampling()
+    videos = sampling.batch if sampling.mode == "pairs" else sampling.batch // 2
+    drawn, optimizers = batch(method, videos, full=lengths == "full"), schedules(method)
     torch.manual_seed(0)
     found = []
     for _ in range(_STEPS):
