@@ -5,7 +5,8 @@ where a ratio has become worse than its noise explains: a tenth, or twice the sp
 worse is measured again before it counts. A baseline is made of two measurements of everything, each from new models.
 
 Every benchmark of `test_training_step.py` and `test_evaluation.py` is run on one thread, with few videos of full width
-and length, and timed by the processor time of its own process, which others on the machine hardly touch.
+and length, and timed by the processor time of its own process, which others on the machine hardly touch. The process
+keeps what it frees: how dear a page of memory is differs between systems, by a seventh of some of these ratios.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import torch
 from harness.bench.regressions import Change, changes, read
 from harness.errors import UserError
 from harness.io.atomic import write_json
+from harness.io.heap import keep_freed
 from harness.metrics.protocol import evaluate
 from harness.plugin import Method
 from harness.training.predict import predict
@@ -193,4 +195,5 @@ def _machine() -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    keep_freed()
     raise SystemExit(main())
