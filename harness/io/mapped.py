@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,12 @@ from numpy.typing import NDArray
 
 # A kernel reads no more than about this much for one request, and goes on at once.
 _REQUEST = 1 << 19
+
+
+def requests(first: int, last: int) -> Iterator[tuple[int, int]]:
+    """Yield start and size of the requests by which a system reads all bytes first .. last of a file."""
+    for start in range(first, last, _REQUEST):
+        yield start, min(_REQUEST, last - start)
 
 
 def will_need(array: NDArray[Any], start: int, stop: int) -> None:
@@ -26,5 +33,5 @@ def will_need(array: NDArray[Any], start: int, stop: int) -> None:
     row, before = array.nbytes // len(array), array.offset % mmap.ALLOCATIONGRANULARITY
     first, last = before + start * row, before + stop * row
     with contextlib.suppress(OSError):  # a system may refuse advice
-        for begin in range(first // mmap.PAGESIZE * mmap.PAGESIZE, last, _REQUEST):
-            mapped.madvise(mmap.MADV_WILLNEED, begin, min(_REQUEST, last - begin))
+        for begin, size in requests(first // mmap.PAGESIZE * mmap.PAGESIZE, last):
+            mapped.madvise(mmap.MADV_WILLNEED, begin, size)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.bank import Split
-from harness.io.row_file import RowFile
+from harness.io.scratch_rows import ScratchRows
 from harness.plugin.method import Sampling
 
 # Up to this size the fitted videos are kept in memory: fitting a video again costs more than a small training step.
@@ -88,19 +88,19 @@ class FittedVideos:
         self._row = {int(item): row for row, item in enumerate(items)}
         self._lengths = np.zeros(len(items), dtype=np.int64)
         shape = (sampling.length, split.features.shape[1])
-        self._kept: NDArray[np.float32] | RowFile
+        self._kept: NDArray[np.float32] | ScratchRows
         if fitted_bytes(split, items, sampling) <= KEPT_BYTES or scratch is None:
             fits = KEPT_BYTES // max(4 * shape[0] * shape[1], 1)
             self._kept = np.empty((min(len(items), fits), *shape), dtype=np.float32)
         else:
-            self._kept = RowFile(scratch, len(items), shape)
+            self._kept = ScratchRows(scratch, len(items), shape)
 
     def will_need(self, item: int) -> None:
         """Say that a video will be asked for soon, so that the disk can begin."""
         row = self._row[item]
         if not self._keeps(row):
             self._split.will_need(item)
-        elif isinstance(self._kept, RowFile):
+        elif isinstance(self._kept, ScratchRows):
             self._kept.will_need(row)
 
     def __getitem__(self, item: int) -> tuple[NDArray[np.float32], int]:

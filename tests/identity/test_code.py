@@ -28,7 +28,7 @@ HARNESS = {
     *("training", "training.arithmetic", "training.averaging", "training.fitting", "training.loop", "training.predict"),
     *("training.resume", "training.sampling", "training.seeds", "training.selection", "training.steps"),
     *("training.validation", "training.disturbances", "training.watch"),
-    *("metrics.alarms", "metrics.frame", "metrics.protocol", "metrics.segments", "io.mapped", "io.row_file"),
+    *("metrics.alarms", "metrics.frame", "metrics.protocol", "metrics.segments", "io.mapped", "io.scratch_rows"),
 }
 METHODS = {
     *("avadclip", "avadclip_student", "cross_block", "macilsd", "stream_contrast", "class_descriptions"),

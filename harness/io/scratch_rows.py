@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from pathlib import Path
@@ -10,13 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.io.atomic import reserved, unwritable
-
-# A kernel reads no more than about this much for one request, and goes on at once.
-_REQUEST = 1 << 19
+from harness.io.mapped import requests
 
 
-class RowFile:
-    """So many rows of one shape, float32, in a new file.
+class ScratchRows:
+    """So many rows of one shape, float32, in a new file that lasts as long as a training.
 
     It is not mapped into memory: to take mapped pages away again costs the kernel more than to copy rows.
 
@@ -35,10 +34,11 @@ class RowFile:
     def will_need(self, row: int) -> None:
         """Let the system begin to read a row that will be asked for soon; where it cannot be told, nothing happens."""
         if hasattr(os, "posix_fadvise"):
-            begin, end = row * self._row_bytes, (row + 1) * self._row_bytes
-            with self._path.open("rb") as file:
-                for start in range(begin, end, _REQUEST):
-                    os.posix_fadvise(file.fileno(), start, min(_REQUEST, end - start), os.POSIX_FADV_WILLNEED)
+            first = row * self._row_bytes
+            # A system may refuse advice.
+            with contextlib.suppress(OSError), self._path.open("rb") as file:
+                for start, size in requests(first, first + self._row_bytes):
+                    os.posix_fadvise(file.fileno(), start, size, os.POSIX_FADV_WILLNEED)
 
     def __getitem__(self, row: int) -> NDArray[np.float32]:
         """Return a row (a copy)."""
