@@ -84,9 +84,8 @@ def _open(path: Path) -> sqlite3.Connection:
             path.unlink()
     connection = sqlite3.connect(path, timeout=10, check_same_thread=False)
     try:
-        # What a crash takes away, or damages, is computed again.
+        # What a crash of the machine takes away is computed again.
         connection.execute("PRAGMA synchronous=OFF")
-        connection.execute("PRAGMA journal_mode=MEMORY")
         connection.execute("CREATE TABLE IF NOT EXISTS kept (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID")
     except sqlite3.DatabaseError as error:
         connection.close()

@@ -27,7 +27,10 @@ def each(function: Callable[[_Thing], _Result], things: Sequence[_Thing]) -> lis
 
 
 def begun(function: Callable[[_Thing], _Result], things: Sequence[_Thing]) -> Callable[[], list[_Result]]:
-    """Begin to compute what `each` returns, and return what waits for it: meanwhile there may be other work."""
+    """Begin to compute what `each` returns, and return what waits for it: meanwhile there may be other work.
+
+    Of few things it is computed before this returns.
+    """
     if len(things) < FEW or _cores() < 2 or multiprocessing.parent_process() is not None:
         found = list(map(function, things))
         return lambda: found

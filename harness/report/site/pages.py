@@ -117,7 +117,7 @@ def _board_parts(
 ) -> Iterator[Part]:
     """Begin to compute what a board and the pages of its runs show, and return them."""
     truth, key = _truth(page.board, artifact), keys.board(page.board, page.url)
-    drawn: Pictures | None = None
+    drawn: Pictures | None = None  # of a page that stands already nothing is computed
     if truth is not None and kept.files(key) is None:
         drawn = row_pictures(page.board.rows, truth, artifact, cache)
     board = Part(key, partial(_board, environment, page, installed, truth, drawn, artifact, cache))
